@@ -9,7 +9,10 @@ const FORM = /^\d+(\.\d+)?(ms|s|m|h|d)$/
 /** Milliseconds of a duration text; throws `SP_SETTINGS` naming the setting when the text has another form. */
 export function durationMs(text: DurationText, setting: string): number {
   if (typeof text !== 'string' || !FORM.test(text)) {
-    throw new SallyportError('SP_SETTINGS', `${setting} is ${JSON.stringify(text)}, which is no duration: write a number and a unit, like 500ms, 5s, 5m, 24h or 7d`)
+    throw new SallyportError(
+      'SP_SETTINGS',
+      `${setting} is ${JSON.stringify(text)}, which is no duration: write a number and a unit, like 500ms, 5s, 5m, 24h or 7d`,
+    )
   }
   return Math.round(ms(text as ms.StringValue))
 }

@@ -5,22 +5,32 @@
 export const ERROR_CATALOGUE = {
   SP_SETTINGS: 'A setting is missing or wrong; nothing was started. Correct what the message names.',
   SP_SECRET_MISSING: 'A secret is empty or its variable or file is missing; nothing was started. Set it.',
-  SP_BROKER_UNREACHABLE: 'No Kafka broker answers. Check KAFKA_BROKERS and that the brokers run; the service keeps trying.',
-  SP_BROKER_MISSING: 'npm start found no way to a broker: set KAFKA_BROKERS, start Docker, or install Java 17 and Maven.',
-  SP_REGISTRY_UNREACHABLE: 'The schema registry does not answer. Check SCHEMA_REGISTRY_URL; the service keeps trying.',
-  SP_SCHEMA_INCOMPATIBLE: 'The registry refuses a schema as incompatible with an earlier version. Make the change backward compatible.',
-  SP_TOPIC_MISMATCH: 'A topic exists with other settings than sallyport.yaml asks for. The message names the command that mends it.',
-  SP_PARTITION_COUNT: 'Topics that must be co-partitioned differ in their partition counts; dedupe would break. Recreate the topic set.',
+  SP_BROKER_UNREACHABLE:
+    'No Kafka broker answers. Check KAFKA_BROKERS and that the brokers run; the service keeps trying.',
+  SP_BROKER_MISSING:
+    'npm start found no way to a broker: set KAFKA_BROKERS, start Docker, or install Java 17 and Maven.',
+  SP_REGISTRY_UNREACHABLE:
+    'The schema registry does not answer. Check SCHEMA_REGISTRY_URL; the service keeps trying.',
+  SP_SCHEMA_INCOMPATIBLE:
+    'The registry refuses a schema as incompatible with an earlier version. Make the change backward compatible.',
+  SP_TOPIC_MISMATCH:
+    'A topic exists with other settings than sallyport.yaml asks for. The message names the command that mends it.',
+  SP_PARTITION_COUNT:
+    'Topics that must be co-partitioned differ in their partition counts; dedupe would break. Recreate the topic set.',
   SP_NOT_PUBLISHED: 'Kafka did not acknowledge a record in time; the sender got 503 and will send again.',
   SP_OVERLOADED: 'More bytes are in flight than the limit allows; the sender got 503 and will send again.',
   SP_FENCED: 'A partition has a newer owner; nothing was committed. No action needed.',
-  SP_TRANSACTION: 'A transaction failed; the processor leaves the group and starts from its last settled state. No action needed unless it repeats.',
+  SP_TRANSACTION:
+    'A transaction failed; the processor leaves the group and starts from its last settled state. No action needed unless it repeats.',
   SP_RESTORE: 'The claims of a partition could not be read back; the processor starts again.',
-  SP_POSITION_EXPIRED: 'Records expired before they were processed: retention is shorter than the lag. Raise retention; look for a stopped processor.',
+  SP_POSITION_EXPIRED:
+    'Records expired before they were processed: retention is shorter than the lag. Raise retention; look for a stopped processor.',
   SP_POISON: 'A record cannot be decoded; it is in the dead letter with its original bytes.',
-  SP_MISPLACED: 'A record lies on a partition that its key does not belong to; it is in the dead letter. Use the Java-compatible partitioner.',
+  SP_MISPLACED:
+    'A record lies on a partition that its key does not belong to; it is in the dead letter. Use the Java-compatible partitioner.',
   SP_HANDLER_FAILED: 'The handler threw; the event goes to the next retry tier or to the dead letter.',
-  SP_HANDLER_TIMEOUT: 'The handler ran past its timeout; the event goes to the next retry tier or to the dead letter.',
+  SP_HANDLER_TIMEOUT:
+    'The handler ran past its timeout; the event goes to the next retry tier or to the dead letter.',
   SP_HANDLER_FATAL: 'The handler said that no retry can help; the event is in the dead letter.',
   SP_EMIT: 'A handler emitted a value that its topic does not take: unknown topic, wrong shape or too large.',
   SP_PROCESSOR: 'A processor module is missing, fails to load or is defined wrongly; nothing was started.',

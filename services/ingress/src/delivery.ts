@@ -1,4 +1,4 @@
-import type { Identity } from '@sallyport/core/event.ts'
+import type { Identity } from '@sallyport/core/event'
 
 /** Request headers as they came: order, case and duplicates survive. */
 export class HeaderList {
@@ -25,7 +25,8 @@ export class HeaderList {
     const values: string[] = []
     for (let i = 0; i < raw.length; i += 2) {
       const candidate = raw[i] as string
-      if (candidate.length === name.length && candidate.toLowerCase() === name) values.push(raw[i + 1] as string)
+      if (candidate.length === name.length && candidate.toLowerCase() === name)
+        values.push(raw[i + 1] as string)
     }
     return values
   }
