@@ -1,0 +1,47 @@
+import type { Event } from './event.ts'
+
+/**
+ * Record headers. CloudEvents attributes in binary mode (Kafka protocol binding 1.0: prefix `ce_`), W3C trace
+ * context, and the product's own under `sallyport-`. Headers of our own are set, never appended: a record has
+ * each at most once, however many hops it made.
+ */
+export const HEADER = {
+  specVersion: 'ce_specversion',
+  id: 'ce_id',
+  source: 'ce_source',
+  type: 'ce_type',
+  time: 'ce_time',
+  traceparent: 'traceparent',
+  /** Number of the attempt that this record asks for: 1 is the first. On retry records and dead letters. */
+  attempt: 'sallyport-attempt',
+  /** Offset in `sallyport.audit` of the operation that sent the record round again; absent means 0. */
+  generation: 'sallyport-generation',
+  /** JSON list of every attempt so far, oldest first: see `AttemptRecord`. */
+  history: 'sallyport-history',
+  /** Where a retry record or dead letter was first read: `topic/partition/offset`. */
+  origin: 'sallyport-origin',
+  /** Dead letters: reason class (`exhausted`, `fatal`, `poison`). */
+  reason: 'sallyport-reason',
+  /** Dead letters: error code of the last failure. */
+  code: 'sallyport-code',
+  /** Dead letters: message of the last failure, cut to 1,000 characters. */
+  message: 'sallyport-message',
+  /** Dead letters: name and version of the processor that gave up. */
+  processor: 'sallyport-processor',
+} as const
+
+/** Headers of one record as text; a name at most once. */
+export type RecordHeaders = Record<string, string>
+
+/** The CloudEvents attributes of an event and its trace context. */
+export function eventHeaders(event: Event, traceparent: string | undefined): RecordHeaders {
+  const headers: RecordHeaders = {
+    [HEADER.specVersion]: '1.0',
+    [HEADER.id]: event.id,
+    [HEADER.source]: event.source,
+    [HEADER.type]: event.type,
+    [HEADER.time]: new Date(event.receivedAt).toISOString(),
+  }
+  if (traceparent !== undefined) headers[HEADER.traceparent] = traceparent
+  return headers
+}

@@ -1,0 +1,202 @@
+import kafkajs from 'kafkajs'
+import { errorMessage, SallyportError } from '../errors.ts'
+import type { TopicSpec } from '../topics.ts'
+import { protocolErrorType } from './client.ts'
+
+/** A setting of an existing topic that differs from its spec. */
+export interface TopicDifference {
+  readonly topic: string
+  readonly setting: string
+  readonly wanted: string
+  readonly found: string
+}
+
+const REPLICATION_WANTED = 3
+
+/** Kafka's configuration keys of a spec. */
+function topicConfig(spec: TopicSpec, replication: number): Record<string, string> {
+  const config: Record<string, string> = {
+    'cleanup.policy': spec.cleanup,
+    'retention.ms': String(spec.retentionMs),
+    'max.message.bytes': String(spec.recordBytesMax),
+    'message.timestamp.type': 'LogAppendTime',
+    'min.insync.replicas': String(Math.max(1, replication - 1)),
+  }
+  if (spec.segmentMs !== undefined) config['segment.ms'] = String(spec.segmentMs)
+  if (spec.cleanup === 'compact,delete') {
+    config['min.cleanable.dirty.ratio'] = '0.1'
+    // Tombstones and transaction markers must outlive the longest restore.
+    config['delete.retention.ms'] = '86400000'
+  }
+  return config
+}
+
+/**
+ * Creates the topics that are missing and compares the others: replication factor 3 where the cluster has three
+ * brokers, min.insync.replicas one below it. Safe to run from many processes at once. Throws
+ * `SP_PARTITION_COUNT` or `SP_TOPIC_MISMATCH` when a topic exists otherwise, `SP_BROKER_UNREACHABLE` (retryable).
+ */
+export async function ensureTopics(kafka: kafkajs.Kafka, specs: readonly TopicSpec[]): Promise<void> {
+  await withAdmin(kafka, async admin => {
+    const existing = new Set(await admin.listTopics())
+    const missing = specs.filter(spec => !existing.has(spec.name))
+    if (missing.length > 0) await createTopics(admin, missing)
+    const present = specs.filter(spec => existing.has(spec.name))
+    const differences = await compareTopics(admin, present)
+    if (differences.length > 0) throw mismatch(differences)
+  })
+}
+
+/** Sets the configuration of existing topics to their specs; partition counts cannot be changed this way. */
+export async function alterTopics(
+  kafka: kafkajs.Kafka,
+  specs: readonly TopicSpec[],
+): Promise<TopicDifference[]> {
+  return await withAdmin(kafka, async admin => {
+    const existing = new Set(await admin.listTopics())
+    const present = specs.filter(spec => existing.has(spec.name))
+    const differences = await compareTopics(admin, present)
+    const counts = differences.filter(difference => difference.setting === 'partitions')
+    if (counts.length > 0) throw mismatch(counts)
+    const names = new Set(differences.map(difference => difference.topic))
+    const replication = await replicationFactor(admin)
+    const resources = present
+      .filter(spec => names.has(spec.name))
+      .map(spec => ({
+        type: kafkajs.ConfigResourceTypes.TOPIC,
+        name: spec.name,
+        configEntries: Object.entries(topicConfig(spec, replication)).map(([name, value]) => ({
+          name,
+          value,
+        })),
+      }))
+    if (resources.length > 0) await admin.alterConfigs({ validateOnly: false, resources })
+    return differences
+  })
+}
+
+/** The offsets of one partition of several topics: first kept, and one past the last. */
+export async function partitionBounds(
+  admin: kafkajs.Admin,
+  topics: readonly string[],
+  partition: number,
+): Promise<Map<string, { low: number; high: number }>> {
+  const bounds = await Promise.all(
+    topics.map(async topic => {
+      const offsets = await admin.fetchTopicOffsets(topic)
+      const found = offsets.find(entry => entry.partition === partition)
+      if (found === undefined) {
+        throw new SallyportError(
+          'SP_PARTITION_COUNT',
+          `${topic} has no partition ${partition}: recreate the topic set`,
+        )
+      }
+      return [topic, { low: Number(found.low), high: Number(found.high) }] as const
+    }),
+  )
+  return new Map(bounds)
+}
+
+/** Runs `work` with a connected admin client; connection troubles become `SP_BROKER_UNREACHABLE`. */
+export async function withAdmin<T>(
+  kafka: kafkajs.Kafka,
+  work: (admin: kafkajs.Admin) => Promise<T>,
+): Promise<T> {
+  const admin = kafka.admin({ retry: { retries: 8, initialRetryTime: 50, maxRetryTime: 500 } })
+  try {
+    await admin.connect()
+    return await work(admin)
+  } catch (error) {
+    if (error instanceof SallyportError) throw error
+    throw new SallyportError(
+      'SP_BROKER_UNREACHABLE',
+      `Kafka does not answer (${errorMessage(error)}): check KAFKA_BROKERS and that the brokers run`,
+      { cause: error, retryable: true },
+    )
+  } finally {
+    await admin.disconnect().catch(() => {})
+  }
+}
+
+async function replicationFactor(admin: kafkajs.Admin): Promise<number> {
+  const { brokers } = await admin.describeCluster()
+  return Math.min(REPLICATION_WANTED, brokers.length)
+}
+
+async function createTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<void> {
+  const replication = await replicationFactor(admin)
+  try {
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: specs.map(spec => ({
+        topic: spec.name,
+        numPartitions: spec.partitions,
+        replicationFactor: replication,
+        configEntries: Object.entries(topicConfig(spec, replication)).map(([name, value]) => ({
+          name,
+          value,
+        })),
+      })),
+    })
+  } catch (error) {
+    // Another process was faster with some of them: then they are there, which is what was asked for.
+    if (!createdByOthers(error)) throw error
+    await createTopicsOneByOne(admin, specs)
+  }
+}
+
+async function createTopicsOneByOne(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<void> {
+  const existing = new Set(await admin.listTopics())
+  const missing = specs.filter(spec => !existing.has(spec.name))
+  if (missing.length > 0) await createTopics(admin, missing)
+}
+
+function createdByOthers(error: unknown): boolean {
+  const inner = (error as { errors?: unknown[] }).errors
+  const errors = Array.isArray(inner) ? inner : [error]
+  return errors.every(one => protocolErrorType(one) === 'TOPIC_ALREADY_EXISTS')
+}
+
+/** Settings that follow the cluster's size, not sallyport.yaml: an operator may have chosen others. */
+const NOT_COMPARED = new Set(['min.insync.replicas'])
+
+async function compareTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<TopicDifference[]> {
+  if (specs.length === 0) return []
+  const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(spec => spec.name) })
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: specs.map(spec => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name: spec.name })),
+  })
+  return specs.flatMap(spec => {
+    const count = topics.find(topic => topic.name === spec.name)?.partitions.length ?? 0
+    const entries = resources.find(resource => resource.resourceName === spec.name)?.configEntries ?? []
+    const found = new Map(entries.map(entry => [entry.configName, entry.configValue]))
+    const differences = Object.entries(topicConfig(spec, REPLICATION_WANTED))
+      .filter(([setting, wanted]) => !NOT_COMPARED.has(setting) && found.get(setting) !== wanted)
+      .map(([setting, wanted]) => ({
+        topic: spec.name,
+        setting,
+        wanted,
+        found: found.get(setting) ?? 'unset',
+      }))
+    return count === spec.partitions
+      ? differences
+      : [
+          { topic: spec.name, setting: 'partitions', wanted: String(spec.partitions), found: String(count) },
+          ...differences,
+        ]
+  })
+}
+
+function mismatch(differences: readonly TopicDifference[]): SallyportError {
+  const list = differences
+    .map(d => `${d.topic}: ${d.setting} is ${d.found}, settings say ${d.wanted}`)
+    .join('; ')
+  const counts = differences.some(difference => difference.setting === 'partitions')
+  return counts
+    ? new SallyportError(
+        'SP_PARTITION_COUNT',
+        `${list}. Changing the count breaks dedupe: set topics.partitions to what exists, or drain and recreate the topics`,
+      )
+    : new SallyportError('SP_TOPIC_MISMATCH', `${list}. Run: npx sallyport topics apply`)
+}

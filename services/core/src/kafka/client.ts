@@ -1,0 +1,70 @@
+import kafkajs from 'kafkajs'
+import type { Connection } from '../connection.ts'
+import type { Log } from '../log.ts'
+
+/** kafkajs's own levels: NOTHING 0, ERROR 1, WARN 2, INFO 4, DEBUG 5. */
+const PINO_LEVEL: Record<number, 'error' | 'warn' | 'debug'> = {
+  1: 'error',
+  2: 'warn',
+  4: 'debug',
+  5: 'debug',
+}
+
+/** What kafkajs logs as errors although it goes on by itself. */
+const NOISE =
+  /Connection error|Response .*\(key|rebalanc|not aware of this member|Failed to connect|The coordinator|Connection timeout|Broker not connected|Closed connection/i
+
+/**
+ * A kafkajs client.
+ *
+ * - `retry`: short first pauses, because back-to-back transactions meet CONCURRENT_TRANSACTIONS and the default
+ *   sleeps 300 ms; about 11 s in all, which outlasts a leader's failover.
+ * - The log speaks the product's format; what kafkajs retries by itself stays at debug.
+ */
+export function createKafka(connection: Connection, clientId: string, log: Log): kafkajs.Kafka {
+  const kafkaLog = log.child({ component: 'kafkajs' })
+  return new kafkajs.Kafka({
+    clientId,
+    brokers: [...connection.brokers],
+    connectionTimeout: 3_000,
+    requestTimeout: 15_000,
+    enforceRequestTimeout: true,
+    retry: { initialRetryTime: 5, multiplier: 1.6, factor: 0.2, maxRetryTime: 500, retries: 32 },
+    logLevel: kafkajs.logLevel.INFO,
+    logCreator: () => entry => {
+      const { message, timestamp: _timestamp, logger: _logger, stack: _stack, ...fields } = entry.log
+      const level = NOISE.test(message) ? 'debug' : (PINO_LEVEL[entry.level] ?? 'debug')
+      kafkaLog[level](fields, message)
+    },
+  })
+}
+
+/** The broker's name of a protocol error anywhere in an error's chain of causes, e.g. `PRODUCER_FENCED`. */
+export function protocolErrorType(error: unknown): string | undefined {
+  for (
+    let e = error, depth = 0;
+    e instanceof Error && depth < 8;
+    e = (e as { cause?: unknown }).cause, depth++
+  ) {
+    const type = (e as { type?: unknown }).type
+    if (typeof type === 'string') return type
+    const original = (e as { originalError?: unknown }).originalError
+    if (original instanceof Error && typeof (original as { type?: unknown }).type === 'string') {
+      return (original as unknown as { type: string }).type
+    }
+  }
+  return undefined
+}
+
+const FENCED = new Set([
+  'PRODUCER_FENCED',
+  'INVALID_PRODUCER_EPOCH',
+  'INVALID_PRODUCER_ID_MAPPING',
+  'TRANSACTION_COORDINATOR_FENCED',
+])
+
+/** Whether an error says that a newer owner of a transactional id exists. */
+export function isFenced(error: unknown): boolean {
+  const type = protocolErrorType(error)
+  return type !== undefined && FENCED.has(type)
+}

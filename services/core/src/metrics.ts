@@ -1,0 +1,80 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** Everything that this process counts; Prometheus' text format comes from `metrics.metrics()`. */
+export const metrics = new Registry()
+
+const registers = [metrics]
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** Answers of the ingress. `source` is only ever a configured name, so that strangers cannot grow it. */
+export const deliveriesTotal = new Counter({
+  name: 'sallyport_ingress_deliveries_total',
+  help: 'Deliveries by source, HTTP status and reason code',
+  labelNames: ['source', 'status', 'code'] as const,
+  registers,
+})
+
+export const acceptSeconds = new Histogram({
+  name: 'sallyport_ingress_accept_seconds',
+  help: 'From the complete body to the acknowledged record',
+  buckets: SECONDS,
+  registers,
+})
+
+export const previousSecretTotal = new Counter({
+  name: 'sallyport_ingress_previous_secret_total',
+  help: 'Deliveries accepted with a secret other than the current one',
+  labelNames: ['source'] as const,
+  registers,
+})
+
+export const inFlightBytes = new Gauge({
+  name: 'sallyport_ingress_in_flight_bytes',
+  help: 'Bytes of bodies that wait for Kafka',
+  registers,
+})
+
+/** Outcomes of the processor: processed, duplicate, retry, dead. */
+export const outcomesTotal = new Counter({
+  name: 'sallyport_processor_outcomes_total',
+  help: 'Settled records by processor, source and outcome',
+  labelNames: ['processor', 'source', 'outcome'] as const,
+  registers,
+})
+
+export const attemptSeconds = new Histogram({
+  name: 'sallyport_processor_attempt_seconds',
+  help: 'Duration of handlers',
+  labelNames: ['processor'] as const,
+  buckets: SECONDS,
+  registers,
+})
+
+export const settleSeconds = new Histogram({
+  name: 'sallyport_processor_settle_seconds',
+  help: 'Duration of settling transactions',
+  labelNames: ['processor'] as const,
+  buckets: SECONDS,
+  registers,
+})
+
+export const membershipsTotal = new Counter({
+  name: 'sallyport_processor_memberships_total',
+  help: 'Times that a processor joined its group from scratch, by why the last stay ended',
+  labelNames: ['processor', 'cause'] as const,
+  registers,
+})
+
+export const claimsHeld = new Gauge({
+  name: 'sallyport_processor_claims',
+  help: 'Claims in memory',
+  labelNames: ['processor', 'partition'] as const,
+  registers,
+})
+
+export const expiredUnprocessedTotal = new Counter({
+  name: 'sallyport_processor_expired_unprocessed_total',
+  help: 'Records that retention deleted before they were processed',
+  labelNames: ['processor'] as const,
+  registers,
+})

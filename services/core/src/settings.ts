@@ -1,0 +1,203 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { Ajv, type ErrorObject } from 'ajv'
+import YAML from 'yaml'
+import { durationMs } from './duration.ts'
+import { errorMessage, SallyportError } from './errors.ts'
+import type { TopicPlan } from './topics.ts'
+
+/** One source as written in `sallyport.yaml`, its references not yet resolved; see `schemas/source.schema.json`. */
+export type SourceEntry = Readonly<Record<string, unknown>> & {
+  /** The source's own dedupe window, where its event ids are digests. */
+  readonly window?: string
+}
+
+export interface IngressSettings {
+  readonly host: string
+  readonly port: number
+  /** Scheme and host that senders call, where they differ from what arrives here. */
+  readonly publicUrl?: string
+  readonly bodyBytesMax: number
+  readonly bodyTimeoutMs: number
+  /** One deadline from the complete body to Kafka's acknowledgement. */
+  readonly publishTimeoutMs: number
+  readonly inFlightBytesMax: number
+  readonly retryAfterMs: number
+  readonly drainTimeoutMs: number
+}
+
+export interface ProcessorEntry {
+  /** Absolute path of the module. */
+  readonly module: string
+  readonly retry?: readonly string[]
+  readonly timeout?: string
+  readonly concurrency?: number
+  readonly start?: 'earliest' | 'latest'
+  readonly settings?: Readonly<Record<string, unknown>>
+}
+
+export interface ProcessingSettings {
+  readonly sessionTimeoutMs: number
+  readonly transactionTimeoutMs: number
+  readonly queueRecordsMax: number
+  readonly queueBytesMax: number
+  readonly drainTimeoutMs: number
+}
+
+/** `sallyport.yaml`, checked, with every default filled in. */
+export interface Settings {
+  /** Absolute path of the file. */
+  readonly file: string
+  /** The dedupe window, ms. */
+  readonly windowMs: number
+  readonly partitions: number
+  readonly deadLetterRetentionMs: number
+  readonly ingress: IngressSettings
+  readonly sources: Readonly<Record<string, SourceEntry>>
+  readonly processors: readonly ProcessorEntry[]
+  readonly processing: ProcessingSettings
+}
+
+/** The shape after the JSON Schema has filled in its defaults. */
+interface Document {
+  window: string
+  topics: { partitions: number; deadLetterRetention: string }
+  ingress: {
+    host: string
+    port: number
+    publicUrl?: string
+    bodyBytesMax: number
+    bodyTimeout: string
+    publishTimeout: string
+    inFlightBytesMax: number
+    retryAfter: string
+    drainTimeout: string
+  }
+  sources: Record<string, SourceEntry>
+  processors: (string | ProcessorEntry)[]
+  processing: {
+    sessionTimeout: string
+    transactionTimeout: string
+    queueRecordsMax: number
+    queueBytesMax: number
+    drainTimeout: string
+  }
+}
+
+function schemaFile(name: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(new URL(`../../../schemas/${name}`, import.meta.url), 'utf8'))
+}
+
+const ajv = new Ajv({ useDefaults: true, allErrors: true, strict: false, formats: { uri: URL.canParse } })
+ajv.addSchema(schemaFile('source.schema.json'), 'source.schema.json')
+const validate = ajv.compile<Document>(schemaFile('sallyport.schema.json'))
+
+/**
+ * Reads and checks `sallyport.yaml`. `SALLYPORT_INGRESS_HOST` and `SALLYPORT_INGRESS_PORT` win over the file.
+ * Throws `SP_SETTINGS`, naming the file, the place and what it should be. Secrets stay references: see `secrets.ts`.
+ */
+export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
+  const absolute = path.resolve(file)
+  const document = parse(absolute)
+  if (!validate(document)) throw invalid(absolute, validate.errors ?? [])
+  const { ingress, processing, topics } = document
+  return {
+    file: absolute,
+    windowMs: durationMs(document.window, 'window'),
+    partitions: topics.partitions,
+    deadLetterRetentionMs: durationMs(topics.deadLetterRetention, 'topics.deadLetterRetention'),
+    ingress: {
+      host: env.SALLYPORT_INGRESS_HOST ?? ingress.host,
+      port: env.SALLYPORT_INGRESS_PORT === undefined ? ingress.port : port(env.SALLYPORT_INGRESS_PORT),
+      ...(ingress.publicUrl === undefined ? {} : { publicUrl: ingress.publicUrl }),
+      bodyBytesMax: ingress.bodyBytesMax,
+      bodyTimeoutMs: durationMs(ingress.bodyTimeout, 'ingress.bodyTimeout'),
+      publishTimeoutMs: durationMs(ingress.publishTimeout, 'ingress.publishTimeout'),
+      inFlightBytesMax: ingress.inFlightBytesMax,
+      retryAfterMs: durationMs(ingress.retryAfter, 'ingress.retryAfter'),
+      drainTimeoutMs: durationMs(ingress.drainTimeout, 'ingress.drainTimeout'),
+    },
+    sources: document.sources,
+    processors: document.processors.map(entry => processorEntry(entry, path.dirname(absolute))),
+    processing: {
+      sessionTimeoutMs: durationMs(processing.sessionTimeout, 'processing.sessionTimeout'),
+      transactionTimeoutMs: durationMs(processing.transactionTimeout, 'processing.transactionTimeout'),
+      queueRecordsMax: processing.queueRecordsMax,
+      queueBytesMax: processing.queueBytesMax,
+      drainTimeoutMs: durationMs(processing.drainTimeout, 'processing.drainTimeout'),
+    },
+  }
+}
+
+/** What the topics' settings follow from. */
+export function topicPlan(settings: Settings): TopicPlan {
+  return {
+    partitions: settings.partitions,
+    windowMs: settings.windowMs,
+    deadLetterRetentionMs: settings.deadLetterRetentionMs,
+    bodyBytesMax: settings.ingress.bodyBytesMax,
+  }
+}
+
+const DIGEST_WINDOW_MS_DEFAULT = 86_400_000
+
+/**
+ * How long a claim of this event holds. Where ids are digests two genuine equal bodies look like one, so such a
+ * source has a window of its own: `sources.X.window`, default 24 h, never above the general one.
+ */
+export function windowMsOf(settings: Settings, source: string, identity: 'SENDER_ID' | 'DIGEST'): number {
+  if (identity === 'SENDER_ID') return settings.windowMs
+  const own = settings.sources[source]?.window
+  const wanted = own === undefined ? DIGEST_WINDOW_MS_DEFAULT : durationMs(own, `sources.${source}.window`)
+  return Math.min(wanted, settings.windowMs)
+}
+
+function parse(file: string): unknown {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new SallyportError(
+      'SP_SETTINGS',
+      `cannot read ${file} (${errorMessage(error)}): name another with --config`,
+      {
+        cause: error,
+      },
+    )
+  }
+  const document = YAML.parseDocument(text)
+  const [problem] = document.errors
+  if (problem !== undefined) throw new SallyportError('SP_SETTINGS', `${file}: ${errorMessage(problem)}`)
+  return document.toJS()
+}
+
+function invalid(file: string, errors: readonly ErrorObject[]): SallyportError {
+  const list = errors
+    .filter(error => error.keyword !== 'oneOf' && error.keyword !== 'anyOf')
+    .slice(0, 5)
+    .map(error => {
+      const place = error.instancePath.slice(1).replaceAll('/', '.') || 'the file'
+      const extra = (error.params as { additionalProperty?: string }).additionalProperty
+      return `${place} ${error.message}${extra === undefined ? '' : ` (${extra})`}`
+    })
+  return new SallyportError(
+    'SP_SETTINGS',
+    `${file}: ${list.join('; ')}. The schema is schemas/sallyport.schema.json`,
+  )
+}
+
+function processorEntry(entry: string | ProcessorEntry, folder: string): ProcessorEntry {
+  const object = typeof entry === 'string' ? { module: entry } : entry
+  return { ...object, module: path.resolve(folder, object.module) }
+}
+
+function port(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0 || value > 65_535) {
+    throw new SallyportError(
+      'SP_SETTINGS',
+      `SALLYPORT_INGRESS_PORT is ${JSON.stringify(text)}: set it to a port, 0 to 65535`,
+    )
+  }
+  return value
+}
