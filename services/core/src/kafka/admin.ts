@@ -75,26 +75,42 @@ export async function alterTopics(
   })
 }
 
-/** The offsets of one partition of several topics: first kept, and one past the last. */
-export async function partitionBounds(
+/** The offsets that a partition holds: the first kept, and one past the last committed. */
+export interface PartitionBounds {
+  readonly low: number
+  readonly high: number
+}
+
+/** Topic → partition → bounds. */
+export async function topicBounds(
   admin: kafkajs.Admin,
   topics: readonly string[],
+): Promise<ReadonlyMap<string, ReadonlyMap<number, PartitionBounds>>> {
+  const bounds = topics.map(async topic => {
+    const offsets = await admin.fetchTopicOffsets(topic)
+    const partitions = offsets.map(
+      ({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }] as const,
+    )
+    return [topic, new Map(partitions)] as const
+  })
+  return new Map(await Promise.all(bounds))
+}
+
+/** The offsets that a group committed for one partition of these topics; absent where it committed none. */
+export async function groupOffsets(
+  admin: kafkajs.Admin,
+  groupId: string,
+  topics: readonly string[],
   partition: number,
-): Promise<Map<string, { low: number; high: number }>> {
-  const bounds = await Promise.all(
-    topics.map(async topic => {
-      const offsets = await admin.fetchTopicOffsets(topic)
-      const found = offsets.find(entry => entry.partition === partition)
-      if (found === undefined) {
-        throw new SallyportError(
-          'SP_PARTITION_COUNT',
-          `${topic} has no partition ${partition}: recreate the topic set`,
-        )
-      }
-      return [topic, { low: Number(found.low), high: Number(found.high) }] as const
-    }),
+): Promise<ReadonlyMap<string, number>> {
+  const committed = await admin.fetchOffsets({ groupId, topics: [...topics] })
+  return new Map(
+    committed.flatMap(({ topic, partitions }) =>
+      partitions
+        .filter(entry => entry.partition === partition && Number(entry.offset) >= 0)
+        .map(entry => [topic, Number(entry.offset)] as const),
+    ),
   )
-  return new Map(bounds)
 }
 
 /** Runs `work` with a connected admin client; connection troubles become `SP_BROKER_UNREACHABLE`. */

@@ -90,6 +90,18 @@ export class Publisher {
     })
   }
 
+  /** Whether a broker answers and knows the topic, asked now. */
+  async answers(): Promise<boolean> {
+    const { producer } = this.#current()
+    try {
+      const asked = producer.metadata({ topics: [this.#settings.topic], forceUpdate: true, retries: 0 })
+      await withDeadline(asked, Date.now() + REQUEST_TIMEOUT_MS)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** Waits for what is under way (each has its deadline), then closes the connections. */
   async close(): Promise<void> {
     this.#closed = true

@@ -1,0 +1,191 @@
+/**
+ * A member of a consumer group whose topics are co-partitioned, as the tasks need it.
+ *
+ * - GROUP_JOIN is the only truth about the assignment: a leader change joins again without a REBALANCING event.
+ *   Its listener runs synchronously: every assigned partition is paused before anything can be fetched.
+ * - A batch whose partition has a seek pending is stale and is not handed over.
+ * - kafkajs's eachBatch only hands over: a slow one would block every partition of the broker, and the heartbeat.
+ * - No offsets are committed here: the tasks' transactions do.
+ */
+import type kafkajs from 'kafkajs'
+import { errorMessage, SallyportError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { coPartitionedAssigner } from './assigner.ts'
+
+/** A record as it was read, nothing decoded. */
+export interface FetchedRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  /** The broker's append time, ms since the epoch. */
+  readonly timestamp: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: kafkajs.IHeaders
+}
+
+/** The records of one fetch of one partition. */
+export interface FetchedBatch {
+  readonly topic: string
+  readonly partition: number
+  readonly records: readonly FetchedRecord[]
+  /** Offset from which the partition goes on. */
+  readonly nextOffset: number
+  /** One past the last record of the partition, as the broker said with this fetch. */
+  readonly highWatermark: number
+}
+
+export interface GroupListener {
+  /** A new assignment holds; every partition of it is paused. Runs synchronously. */
+  joined(partitions: readonly number[]): void
+  /** Takes a batch over, at once. False: it is not wanted, and will be fetched again once resumed. */
+  fetched(batch: FetchedBatch): boolean
+  /** The member cannot go on. */
+  failed(error: SallyportError): void
+}
+
+export interface GroupSettings {
+  readonly groupId: string
+  readonly topics: readonly string[]
+  readonly sessionTimeoutMs: number
+  /** Most bytes that one fetch brings of one partition. */
+  readonly partitionBytesMax: number
+}
+
+/** How long a fetch waits for the first record, and how late a pause or resume takes effect at most; ms. */
+const FETCH_WAIT_MS = 100
+/** How long leaving the group may take before the connection is dropped, ms. */
+const LEAVE_TIMEOUT_MS = 5_000
+
+export class GroupConsumer {
+  readonly #consumer: kafkajs.Consumer
+  readonly #settings: GroupSettings
+  readonly #listener: GroupListener
+  readonly #log: Log
+  #owned: readonly number[] = []
+  #stopped = false
+
+  constructor(kafka: kafkajs.Kafka, settings: GroupSettings, listener: GroupListener, log: Log) {
+    this.#settings = settings
+    this.#listener = listener
+    this.#log = log
+    this.#consumer = kafka.consumer({
+      groupId: settings.groupId,
+      sessionTimeout: settings.sessionTimeoutMs,
+      heartbeatInterval: Math.max(100, Math.round(settings.sessionTimeoutMs / 5)),
+      rebalanceTimeout: Math.max(settings.sessionTimeoutMs, 10_000),
+      maxWaitTimeInMs: FETCH_WAIT_MS,
+      maxBytesPerPartition: settings.partitionBytesMax,
+      partitionAssigners: [coPartitionedAssigner(() => this.#owned)],
+      allowAutoTopicCreation: false,
+      readUncommitted: false,
+      retry: {
+        initialRetryTime: 50,
+        multiplier: 1.5,
+        maxRetryTime: 1_000,
+        retries: 12,
+        restartOnFailure: async () => false,
+      },
+    })
+  }
+
+  /** Joins the group. Returns when the first assignment is there, or after `failed` was called. */
+  async start(): Promise<void> {
+    const consumer = this.#consumer
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => this.#joined(payload.memberAssignment))
+    consumer.on(consumer.events.CRASH, ({ payload }) => this.#failed(payload.error))
+    try {
+      await consumer.connect()
+      await consumer.subscribe({ topics: [...this.#settings.topics], fromBeginning: true })
+      await consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: 1,
+        eachBatch: async payload => this.#handOver(payload),
+      })
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  /** Reads the partition of these topics from these offsets. */
+  readFrom(partition: number, positions: ReadonlyMap<string, number>): void {
+    if (this.#stopped) return
+    for (const [topic, offset] of positions) this.#consumer.seek({ topic, partition, offset: String(offset) })
+    this.resume(partition, [...positions.keys()])
+  }
+
+  pause(partition: number, topics: readonly string[]): void {
+    if (this.#stopped) return
+    this.#consumer.pause(topics.map(topic => ({ topic, partitions: [partition] })))
+  }
+
+  resume(partition: number, topics: readonly string[]): void {
+    if (this.#stopped) return
+    this.#consumer.resume(topics.map(topic => ({ topic, partitions: [partition] })))
+  }
+
+  /** Leaves the group, so that others take over at once. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, LEAVE_TIMEOUT_MS)
+    })
+    await Promise.race([this.#consumer.disconnect().catch(() => {}), late])
+    clearTimeout(timer)
+  }
+
+  #joined(assignment: Record<string, number[]>): void {
+    if (this.#stopped) return
+    const partitions = assignment[this.#settings.topics[0] as string] ?? []
+    for (const partition of partitions) this.pause(partition, this.#settings.topics)
+    this.#owned = partitions
+    this.#listener.joined(partitions)
+  }
+
+  #failed(cause: unknown): void {
+    if (this.#stopped) return
+    this.#log.debug({ error: errorMessage(cause) }, 'the consumer stopped')
+    this.#listener.failed(
+      new SallyportError(
+        'SP_BROKER_UNREACHABLE',
+        `the consumer stopped (${errorMessage(cause)}); it joins again`,
+        {
+          cause,
+          retryable: true,
+        },
+      ),
+    )
+  }
+
+  #handOver({ batch, resolveOffset, isStale, isRunning }: kafkajs.EachBatchPayload): void {
+    const last = batch.messages.at(-1)
+    if (last === undefined || this.#stopped || !isRunning() || isStale()) return
+    const { topic, partition } = batch
+    const taken = this.#listener.fetched({
+      topic,
+      partition,
+      nextOffset: Number(batch.lastOffset()) + 1,
+      highWatermark: Number(batch.highWatermark),
+      records: batch.messages.map(message => ({
+        topic,
+        partition,
+        offset: Number(message.offset),
+        timestamp: Number(message.timestamp),
+        key: message.key,
+        value: message.value,
+        headers: message.headers ?? {},
+      })),
+    })
+    if (taken) resolveOffset(last.offset)
+  }
+}
+
+/** A header's text; the last one where a foreign producer set it more than once. */
+export function headerText(headers: kafkajs.IHeaders, name: string): string | undefined {
+  const value = headers[name]
+  const one = Array.isArray(value) ? value.at(-1) : value
+  return one === undefined ? undefined : one.toString()
+}

@@ -1,0 +1,119 @@
+import { pathToFileURL } from 'node:url'
+import { type AvroSchema, loadSchema } from '@sallyport/core/codec'
+import { durationMs } from '@sallyport/core/duration'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { type Provision, sharedProvision, valueSubject } from '@sallyport/core/provision'
+import { type ProcessorEntry, type Settings, topicPlan } from '@sallyport/core/settings'
+import { type ProcessorTopics, processorTopicSpecs, processorTopics } from '@sallyport/core/topics'
+import type { Handler, Processor } from './index.ts'
+
+/** A processor as it runs: the module's definition with what `sallyport.yaml` says over it. */
+export interface ProcessorConfig {
+  readonly name: string
+  readonly version: string
+  /** The consumer group. */
+  readonly groupId: string
+  /** null: all sources. */
+  readonly sources: ReadonlySet<string> | null
+  /** Delays of the retry tiers, ms. */
+  readonly delaysMs: readonly number[]
+  readonly timeoutMs: number
+  /** Handlers at once in this process. */
+  readonly concurrency: number
+  /** Where it begins when it has never run. */
+  readonly start: 'earliest' | 'latest'
+  readonly outputs: ReadonlyMap<string, AvroSchema>
+  readonly settings: Readonly<Record<string, unknown>>
+  readonly handler: Handler
+  readonly topics: ProcessorTopics
+}
+
+export const CLAIM_SCHEMA: AvroSchema = loadSchema('claim.v1')
+export const POSITIONS_SCHEMA: AvroSchema = loadSchema('positions.v1')
+export const BARRIER_SCHEMA: AvroSchema = loadSchema('barrier.v1')
+
+/** The processors of `sallyport.yaml`, or those of them that are named. Throws `SP_PROCESSOR` or `SP_SETTINGS`. */
+export async function loadProcessors(
+  settings: Settings,
+  names: readonly string[] = [],
+): Promise<ProcessorConfig[]> {
+  const all = await Promise.all(settings.processors.map(loadProcessor))
+  const known = new Set<string>()
+  for (const { name } of all) {
+    if (known.has(name)) {
+      throw new SallyportError(
+        'SP_PROCESSOR',
+        `two processors are named ${name} in ${settings.file}: rename one`,
+      )
+    }
+    known.add(name)
+  }
+  const unknown = names.filter(name => !known.has(name))
+  if (unknown.length > 0 || all.length === 0) {
+    const have = all.length === 0 ? 'none' : [...known].join(', ')
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${settings.file} has no processor ${unknown.join(', ')}; it has: ${have}`,
+    )
+  }
+  return names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
+}
+
+/** What a processor needs to exist before it starts. */
+export function processorProvision(settings: Settings, processor: ProcessorConfig): Provision {
+  const shared = sharedProvision(settings)
+  const outputs = [...processor.outputs]
+  const own = processorTopicSpecs(topicPlan(settings), processor.name, processor.delaysMs, [
+    ...processor.outputs.keys(),
+  ])
+  return {
+    topics: [...shared.topics, ...own],
+    schemas: {
+      ...shared.schemas,
+      // Several record types share the claims topic: their subjects are the records' names.
+      ...Object.fromEntries(
+        [CLAIM_SCHEMA, POSITIONS_SCHEMA, BARRIER_SCHEMA].map(schema => [schema.name, schema]),
+      ),
+      ...Object.fromEntries(outputs.map(([topic, schema]) => [valueSubject(topic), schema])),
+    },
+  }
+}
+
+async function loadProcessor(entry: ProcessorEntry): Promise<ProcessorConfig> {
+  const processor = await importProcessor(entry.module)
+  const { name } = processor
+  const delays = entry.retry ?? processor.retry
+  return {
+    name,
+    version: processor.version,
+    groupId: `sallyport.${name}`,
+    sources: processor.sources === null ? null : new Set(processor.sources),
+    delaysMs: delays.map((delay, i) => durationMs(delay, `${name}.retry[${i}]`)),
+    timeoutMs: durationMs(entry.timeout ?? processor.timeout, `${name}.timeout`),
+    concurrency: entry.concurrency ?? processor.concurrency,
+    start: entry.start ?? 'earliest',
+    outputs: new Map(Object.entries(processor.outputs).map(([topic, schema]) => [topic, loadSchema(schema)])),
+    settings: entry.settings ?? {},
+    handler: processor.handler,
+    topics: processorTopics(name, delays.length),
+  }
+}
+
+async function importProcessor(file: string): Promise<Processor> {
+  let module: { default?: unknown }
+  try {
+    module = await import(pathToFileURL(file).href)
+  } catch (error) {
+    throw new SallyportError('SP_PROCESSOR', `${file} cannot be loaded: ${errorMessage(error)}`, {
+      cause: error,
+    })
+  }
+  const processor = module.default as Partial<Processor> | undefined
+  if (typeof processor?.handler !== 'function' || typeof processor.name !== 'string') {
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${file} must have a default export made by defineProcessor({ … })`,
+    )
+  }
+  return processor as Processor
+}

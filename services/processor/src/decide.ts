@@ -1,0 +1,44 @@
+/** Stage 8: what follows from an attempt. Pure. */
+import type { AttemptResult } from './attempt.ts'
+import type { Round } from './claim.ts'
+import type { Failure } from './failure.ts'
+import type { Output } from './outputs.ts'
+
+/** What happens with a record. Each names the next action. */
+export type Outcome =
+  | { readonly kind: 'processed'; readonly outputs: readonly Output[] }
+  /** Seen before: nothing is done. */
+  | { readonly kind: 'duplicate' }
+  /** From a source that the processor does not handle. */
+  | { readonly kind: 'ignored' }
+  /** Goes to the tier with this index, 0 is the first. */
+  | { readonly kind: 'retry'; readonly tier: number; readonly failure: Failure }
+  | { readonly kind: 'dead'; readonly reason: DeadReason; readonly failure: Failure }
+
+/** Why an event was given up: retries used up, no retry can help, or the record cannot be read. */
+export type DeadReason = 'exhausted' | 'fatal' | 'poison'
+
+/**
+ * Attempt n that fails goes to tier n; after the last tier comes the dead letter. A wished-for delay picks the
+ * shortest tier that is long enough, else the last; it counts as an attempt all the same.
+ */
+export function decide(
+  result: Exclude<AttemptResult, { kind: 'abandoned' }>,
+  round: Round,
+  delaysMs: readonly number[],
+): Outcome {
+  if (result.kind === 'succeeded') return { kind: 'processed', outputs: result.outputs }
+  const { failure } = result
+  if (failure.kind === 'fatal') return { kind: 'dead', reason: 'fatal', failure }
+  if (round.attempt > delaysMs.length) return { kind: 'dead', reason: 'exhausted', failure }
+  return { kind: 'retry', tier: tierFor(round.attempt, failure.delayMs, delaysMs), failure }
+}
+
+function tierFor(attempt: number, wishedMs: number | undefined, delaysMs: readonly number[]): number {
+  if (wishedMs === undefined) return attempt - 1
+  const longEnough = delaysMs
+    .map((delayMs, tier) => ({ delayMs, tier }))
+    .filter(({ delayMs }) => delayMs >= wishedMs)
+    .sort((a, b) => a.delayMs - b.delayMs)
+  return longEnough[0]?.tier ?? delaysMs.length - 1
+}

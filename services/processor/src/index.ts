@@ -1,0 +1,108 @@
+/**
+ * What a processor module exports: `export default defineProcessor({ … })`.
+ */
+import { durationMs } from '@sallyport/core/duration'
+import { SallyportError } from '@sallyport/core/errors'
+import type { Event } from '@sallyport/core/event'
+import type { Log } from '@sallyport/core/log'
+import { checkProcessorName } from '@sallyport/core/topics'
+import type { Span } from '@sallyport/core/trace'
+
+export type { Event } from '@sallyport/core/event'
+
+/** What a handler gets beside the event. */
+export interface HandlerContext {
+  /** Aborts when the attempt's time is up, the partition moves to another process, or this one stops. */
+  readonly signal: AbortSignal
+  /**
+   * The same for every attempt at this event (and another one when an operator redrives or replays it). Hand it to
+   * what you call, so that a repeated attempt takes effect there once: handlers run at least once.
+   */
+  readonly idempotencyKey: string
+  /** Number of this attempt; 1 is the first. */
+  readonly attempt: number
+  /** The `settings` of the processor's entry in sallyport.yaml. */
+  readonly settings: Readonly<Record<string, unknown>>
+  readonly log: Log
+  /** The attempt's span; its context is active while the handler runs. */
+  readonly span: Span
+  /**
+   * Adds a record to what this attempt writes: it appears in Kafka if and only if the attempt succeeds, once. The
+   * value must fit the schema that `outputs` names for the topic. The key is the event id unless given; then the
+   * partition follows the key. Throws `SP_EMIT` (the attempt fails, fatally).
+   */
+  emit(topic: string, value: unknown, options?: { readonly key?: string }): void
+}
+
+export type Handler = (event: Event, context: HandlerContext) => Promise<void> | void
+
+export interface ProcessorDefinition {
+  /** Stands in topic names and is the consumer group `sallyport.<name>`. */
+  readonly name: string
+  /** Told in dead letters. Default: `0`. */
+  readonly version?: string
+  /** Names of the sources whose events it handles. Default: all. */
+  readonly sources?: readonly string[]
+  /** Delays of the retry tiers, in order; as many retries as tiers. Default: 5s, 30s, 5m. */
+  readonly retry?: readonly string[]
+  /** Longest run of one attempt. Default: 30s. */
+  readonly timeout?: string
+  /** Handlers at once in one process. Default: 100. */
+  readonly concurrency?: number
+  /** Output topic → schema: the name of a file in `schemas/` without `.avsc`. */
+  readonly outputs?: Readonly<Record<string, string>>
+  readonly handler: Handler
+}
+
+/** A definition whose defaults are filled in. */
+export type Processor = Required<Omit<ProcessorDefinition, 'sources'>> & {
+  /** null: all sources. */
+  readonly sources: readonly string[] | null
+}
+
+/** Declares a processor. Throws `SP_PROCESSOR` or `SP_SETTINGS`, naming what is wrong. */
+export function defineProcessor(definition: ProcessorDefinition): Processor {
+  checkProcessorName(definition.name)
+  const { name } = definition
+  const processor: Processor = {
+    name,
+    version: definition.version ?? '0',
+    sources: definition.sources ?? null,
+    retry: definition.retry ?? ['5s', '30s', '5m'],
+    timeout: definition.timeout ?? '30s',
+    concurrency: definition.concurrency ?? 100,
+    outputs: definition.outputs ?? {},
+    handler: definition.handler,
+  }
+  for (const [i, delay] of processor.retry.entries()) durationMs(delay, `${name}.retry[${i}]`)
+  durationMs(processor.timeout, `${name}.timeout`)
+  if (!Number.isInteger(processor.concurrency) || processor.concurrency < 1) {
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${name}.concurrency is ${processor.concurrency}: set a whole number from 1`,
+    )
+  }
+  if (typeof processor.handler !== 'function') {
+    throw new SallyportError('SP_PROCESSOR', `${name} has no handler: give it handler(event, context)`)
+  }
+  return processor
+}
+
+/** Thrown by a handler: try again after `delay` (the shortest tier that is long enough, else the last one). */
+export class RetryLater extends Error {
+  readonly delayMs: number
+
+  constructor(delay: string, message = `retry in ${delay}`) {
+    super(message)
+    this.name = 'RetryLater'
+    this.delayMs = durationMs(delay, 'RetryLater')
+  }
+}
+
+/** Thrown by a handler: no retry can help; the event goes to the dead letter at once. */
+export class Fatal extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'Fatal'
+  }
+}

@@ -1,0 +1,113 @@
+/** Starts processors: load → provision → run each in its group. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Connection } from '@sallyport/core/connection'
+import { SallyportError } from '@sallyport/core/errors'
+import { createKafka } from '@sallyport/core/kafka/client'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import type { RunningService } from '@sallyport/core/lifecycle'
+import type { Log } from '@sallyport/core/log'
+import { ensureProvision, valueSubject } from '@sallyport/core/provision'
+import type { Settings } from '@sallyport/core/settings'
+import { startTracing } from '@sallyport/core/trace'
+import {
+  BARRIER_SCHEMA,
+  CLAIM_SCHEMA,
+  loadProcessors,
+  POSITIONS_SCHEMA,
+  type ProcessorConfig,
+  processorProvision,
+} from './config.ts'
+import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
+
+const PROVISION_RETRY_MS = 1_000
+
+/**
+ * Starts the processors of `sallyport.yaml`, or those that are named, each in its own consumer group. Resolves as
+ * soon as they are loaded; while Kafka or the registry is away it keeps trying. Throws `SP_PROCESSOR`, `SP_SETTINGS`;
+ * `failed` rejects with what no waiting can mend (`SP_TOPIC_MISMATCH`, `SP_SCHEMA_INCOMPATIBLE` …).
+ */
+export async function startProcessors(
+  settings: Settings,
+  connection: Connection,
+  log: Log,
+  names: readonly string[] = [],
+): Promise<RunningService & { readonly ready: Promise<void> }> {
+  const processors = await loadProcessors(settings, names)
+  const stopTracing = await startTracing('processor', process.env)
+  const stopping = new AbortController()
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {})
+  const joined = processors.map(() => Promise.withResolvers<void>())
+  const runtimes: ProcessorRuntime[] = []
+
+  async function run(processor: ProcessorConfig, onJoin: () => void): Promise<void> {
+    const processorLog = log.child({ processor: processor.name })
+    const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
+    if (kafka === undefined) return
+    const runtime = new ProcessorRuntime(processor, settings, kafka, processorLog)
+    runtimes.push(runtime)
+    await runtime.run(onJoin)
+  }
+
+  const running = Promise.all(
+    processors.map((processor, i) => run(processor, () => joined[i]?.resolve()).catch(failed.reject)),
+  )
+  const ready = Promise.race([
+    Promise.all(joined.map(({ promise }) => promise)).then(() => {}),
+    failed.promise,
+  ])
+  ready.catch(() => {})
+
+  let drained: Promise<void> | undefined
+  async function drain(deadlineMs: number): Promise<void> {
+    stopping.abort()
+    await Promise.all(runtimes.map(runtime => runtime.drain(deadlineMs)))
+    await running
+    await stopTracing()
+  }
+  return {
+    name: 'processor',
+    failed: failed.promise,
+    ready,
+    drain: deadlineMs => {
+      drained ??= drain(deadlineMs)
+      return drained
+    },
+  }
+}
+
+/** Provisions, trying again while the broker or the registry is away; undefined when stopped meanwhile. */
+async function prepare(
+  processor: ProcessorConfig,
+  settings: Settings,
+  connection: Connection,
+  log: Log,
+  stopping: AbortSignal,
+): Promise<ProcessorKafka | undefined> {
+  while (!stopping.aborted) {
+    try {
+      const ids = await ensureProvision(processorProvision(settings, processor), connection, log)
+      const id = (subject: string): number => ids.get(subject) as number
+      return {
+        client: createKafka(connection, `sallyport-${processor.name}`, log),
+        registry: createRegistry(connection.registryUrl),
+        schemas: {
+          claim: id(CLAIM_SCHEMA.name),
+          positions: id(POSITIONS_SCHEMA.name),
+          barrier: id(BARRIER_SCHEMA.name),
+        },
+        outputs: new Map(
+          [...processor.outputs].map(([topic, schema]) => [
+            topic,
+            { schema, schemaId: id(valueSubject(topic)) },
+          ]),
+        ),
+      }
+    } catch (error) {
+      if (!(error instanceof SallyportError) || !error.retryable) throw error
+      log.warn({ error: error.message }, 'waiting to start')
+      await sleep(PROVISION_RETRY_MS, undefined, { signal: stopping }).catch(() => {})
+    }
+  }
+  return undefined
+}

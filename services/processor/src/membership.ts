@@ -1,0 +1,158 @@
+/**
+ * One stay in a consumer group, from joining to leaving.
+ *
+ * M1. Every assignment is a new epoch: all tasks end and new ones acquire their partitions again. A task that was
+ *     kept could not know whether another owner came between.
+ * M2. A task's successor in this process waits until it has unwound, so that the two never race for the
+ *     transactional id.
+ * M3. Any task's failure ends the stay: the process leaves the group and starts from scratch. Only a newer
+ *     GROUP_JOIN makes it acquire again, so a zombie that wakes does not fence the true owner for good.
+ */
+import { systemClock } from '@sallyport/core/clock'
+import type { SallyportError } from '@sallyport/core/errors'
+import { type FetchedBatch, GroupConsumer, type GroupListener } from '@sallyport/core/kafka/group-consumer'
+import { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import type { Log } from '@sallyport/core/log'
+import { type Settings, windowMsOf } from '@sallyport/core/settings'
+import { eventRecordBytesMax } from '@sallyport/core/topics'
+import type { ProcessorConfig } from './config.ts'
+import { EventDecoder } from './decode.ts'
+import { inputSpecs } from './inputs.ts'
+import { OutputEncoder } from './outputs.ts'
+import { type PositionReader, readPositions } from './positions.ts'
+import type { ProcessorKafka } from './runtime.ts'
+import type { Slots } from './slots.ts'
+import { Task, type TaskDependencies } from './task.ts'
+
+/** Why a stay ended. */
+export type Ending = { readonly kind: 'drained' } | { readonly kind: 'failed'; readonly error: unknown }
+
+export class Membership implements GroupListener {
+  readonly #processor: ProcessorConfig
+  readonly #settings: Settings
+  readonly #kafka: ProcessorKafka
+  readonly #slots: Slots
+  readonly #log: Log
+  readonly #consumer: GroupConsumer
+  readonly #ended = Promise.withResolvers<Ending>()
+  readonly #joined = Promise.withResolvers<void>()
+  readonly #decoder: EventDecoder
+  readonly #encoder: OutputEncoder
+  #tasks = new Map<number, Task>()
+  /** Tasks that have ended and may still be unwinding (M2). */
+  #unwinding = new Map<number, Promise<void>>()
+  #over = false
+
+  constructor(processor: ProcessorConfig, settings: Settings, kafka: ProcessorKafka, slots: Slots, log: Log) {
+    this.#processor = processor
+    this.#settings = settings
+    this.#kafka = kafka
+    this.#slots = slots
+    this.#log = log
+    this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
+    const recordBytesMax = eventRecordBytesMax(settings.ingress.bodyBytesMax)
+    this.#encoder = new OutputEncoder(kafka.outputs, settings.partitions, recordBytesMax)
+    const topics = [processor.topics.claims, ...inputSpecs(processor).map(({ topic }) => topic)]
+    this.#consumer = new GroupConsumer(
+      kafka.client,
+      {
+        groupId: processor.groupId,
+        topics,
+        sessionTimeoutMs: settings.processing.sessionTimeoutMs,
+        partitionBytesMax: recordBytesMax,
+      },
+      this,
+      log,
+    )
+  }
+
+  /** Joins the group, and returns how the stay ended. */
+  async stay(): Promise<Ending> {
+    void this.#consumer.start()
+    return await this.#ended.promise
+  }
+
+  /** Resolves with the first assignment. */
+  get joinedOnce(): Promise<void> {
+    return this.#joined.promise
+  }
+
+  /** Ends the stay: finishes what is in flight within `deadlineMs`, settles it, and leaves the group. */
+  async drain(deadlineMs: number): Promise<void> {
+    await Promise.all([...this.#tasks.values()].map(task => task.drain(deadlineMs)))
+    await this.#end({ kind: 'drained' })
+  }
+
+  joined(partitions: readonly number[]): void {
+    if (this.#over) return
+    this.#log.info({ partitions }, 'joined the group')
+    this.#dropTasks()
+    const reader = readPositions(this.#processor, this.#kafka.client, this.#log)
+    const tasks = partitions.map(partition => new Task(partition, this.#taskDependencies(reader)))
+    this.#tasks = new Map(tasks.map(task => [task.partition, task]))
+    for (const task of tasks) task.run().catch((error: unknown) => this.#end({ kind: 'failed', error }))
+    this.#joined.resolve()
+  }
+
+  fetched(batch: FetchedBatch): boolean {
+    return this.#tasks.get(batch.partition)?.offer(batch) ?? false
+  }
+
+  failed(error: SallyportError): void {
+    void this.#end({ kind: 'failed', error })
+  }
+
+  async #end(ending: Ending): Promise<void> {
+    if (this.#over) return
+    this.#over = true
+    this.#dropTasks()
+    await this.#consumer.stop()
+    await Promise.all(this.#unwinding.values())
+    this.#ended.resolve(ending)
+  }
+
+  #dropTasks(): void {
+    for (const [partition, task] of this.#tasks) {
+      task.drop()
+      const before = this.#unwinding.get(partition)
+      this.#unwinding.set(
+        partition,
+        Promise.all([before, task.unwound]).then(() => {}),
+      )
+    }
+    this.#tasks = new Map()
+  }
+
+  #taskDependencies(reader: PositionReader): TaskDependencies {
+    const { processing, windowMs } = this.#settings
+    return {
+      processor: this.#processor,
+      limits: processing,
+      schemas: this.#kafka.schemas,
+      registry: this.#kafka.registry,
+      decoder: this.#decoder,
+      encoder: this.#encoder,
+      slots: this.#slots,
+      log: this.#log,
+      clock: systemClock,
+      windowMs: ({ event }) => windowMsOf(this.#settings, event.source, event.identity),
+      sourceLabel: source => (Object.hasOwn(this.#settings.sources, source) ? source : 'other'),
+      refreshMs: windowMs / 4,
+      connectProducer: async (partition, clock) => {
+        await this.#unwinding.get(partition)
+        return await TaskProducer.connect(
+          this.#kafka.client,
+          this.#processor.groupId,
+          partition,
+          processing.transactionTimeoutMs,
+          clock,
+        )
+      },
+      resolvePositions: (partition, restored) => reader.resolve(partition, restored),
+      claimsStart: partition => reader.claimsStart(partition),
+      readFrom: (partition, positions) => this.#consumer.readFrom(partition, positions),
+      pause: (partition, topics) => this.#consumer.pause(partition, topics),
+      resume: (partition, topics) => this.#consumer.resume(partition, topics),
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import { type AvroSchema, encodeWire } from '@sallyport/core/codec'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { partitionOf } from '@sallyport/core/partition'
+
+/** A record that a handler emitted, encoded. */
+export interface Output {
+  readonly topic: string
+  readonly partition: number
+  readonly key: Buffer
+  readonly value: Buffer
+  /** Full name of the value's schema; the CloudEvents type. */
+  readonly type: string
+}
+
+export interface OutputTopic {
+  readonly schemaId: number
+  readonly schema: AvroSchema
+}
+
+/** Encodes what handlers emit; knows the topics that the processor declared. */
+export class OutputEncoder {
+  readonly #topics: ReadonlyMap<string, OutputTopic>
+  readonly #partitions: number
+  readonly #recordBytesMax: number
+
+  constructor(topics: ReadonlyMap<string, OutputTopic>, partitions: number, recordBytesMax: number) {
+    this.#topics = topics
+    this.#partitions = partitions
+    this.#recordBytesMax = recordBytesMax
+  }
+
+  /** Throws `SP_EMIT` when the topic is not declared, the value does not fit its schema, or it is too large. */
+  encode(topic: string, value: unknown, key: string): Output {
+    const output = this.#topics.get(topic)
+    if (output === undefined) {
+      const have = [...this.#topics.keys()].join(', ') || 'none'
+      throw new SallyportError(
+        'SP_EMIT',
+        `${topic} is no output of this processor (${have}): name it under outputs with its schema`,
+      )
+    }
+    let wire: Buffer
+    try {
+      wire = encodeWire(output.schemaId, output.schema.type, value)
+    } catch (error) {
+      throw new SallyportError(
+        'SP_EMIT',
+        `the value for ${topic} does not fit ${output.schema.name}: ${errorMessage(error)}`,
+        {
+          cause: error,
+        },
+      )
+    }
+    if (wire.length > this.#recordBytesMax) {
+      throw new SallyportError(
+        'SP_EMIT',
+        `the value for ${topic} has ${wire.length} bytes, more than ${this.#recordBytesMax}: emit less, or a reference to it`,
+      )
+    }
+    const keyBytes = Buffer.from(key)
+    return {
+      topic,
+      partition: partitionOf(keyBytes, this.#partitions),
+      key: keyBytes,
+      value: wire,
+      type: output.schema.name,
+    }
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Stage 5: bounded intake. One queue per input partition; a full queue pauses its partition, a half-empty one
+ * resumes it. Records of a retry tier come out when they are due: append time + the tier's delay, by the brokers'
+ * clock. A tier's records share one delay, so the head is always the first to be due.
+ */
+import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import type { InputSpec } from './inputs.ts'
+import { Watermark } from './watermark.ts'
+
+export interface IntakeLimits {
+  readonly queueRecordsMax: number
+  readonly queueBytesMax: number
+}
+
+/** How an intake stops and starts the fetching of a topic's partition. */
+export interface Flow {
+  pause(topic: string): void
+  resume(topic: string): void
+}
+
+/** One input of a task: its queue, and how far it is settled. */
+export class Input {
+  readonly spec: InputSpec
+  readonly watermark: Watermark
+  readonly queue: FetchedRecord[] = []
+  /** Index of the queue's head: shifting a long array costs. */
+  head = 0
+  bytes = 0
+  paused = false
+  /** Set while the head's schema is being asked for. */
+  blocked = false
+
+  constructor(spec: InputSpec, position: number) {
+    this.spec = spec
+    this.watermark = new Watermark(position)
+  }
+
+  get length(): number {
+    return this.queue.length - this.head
+  }
+
+  /** When the head is due, ms since the epoch by the brokers' clock; undefined when the queue is empty. */
+  dueAt(): number | undefined {
+    const head = this.queue[this.head]
+    return head === undefined ? undefined : head.timestamp + this.spec.delayMs
+  }
+}
+
+export class Intake {
+  readonly #inputs: ReadonlyMap<string, Input>
+  readonly #rotation: Input[]
+  readonly #limits: IntakeLimits
+  readonly #flow: Flow
+
+  constructor(inputs: readonly Input[], limits: IntakeLimits, flow: Flow) {
+    this.#inputs = new Map(inputs.map(input => [input.spec.topic, input]))
+    this.#rotation = [...inputs]
+    this.#limits = limits
+    this.#flow = flow
+  }
+
+  get inputs(): Iterable<Input> {
+    return this.#inputs.values()
+  }
+
+  input(topic: string): Input {
+    return this.#inputs.get(topic) as Input
+  }
+
+  /** Takes a batch over. False where the topic is no input. */
+  offer(batch: FetchedBatch): boolean {
+    const input = this.#inputs.get(batch.topic)
+    if (input === undefined) return false
+    // A batch that was under way while the position moved may repeat what was taken.
+    const records = batch.records.filter(record => record.offset >= input.watermark.next)
+    input.watermark.take(
+      records.map(record => record.offset),
+      batch.nextOffset,
+    )
+    for (const record of records) {
+      input.queue.push(record)
+      input.bytes += recordBytes(record)
+    }
+    if (!input.paused && this.#isFull(input)) {
+      input.paused = true
+      this.#flow.pause(input.spec.topic)
+    }
+    return true
+  }
+
+  /** The next record that is due at `now`, the inputs in turn; undefined when none is. */
+  next(now: number): FetchedRecord | undefined {
+    for (let i = 0; i < this.#rotation.length; i++) {
+      const input = this.#rotation[i] as Input
+      const dueAt = input.blocked ? undefined : input.dueAt()
+      if (dueAt === undefined || dueAt > now) continue
+      this.#rotation.splice(i, 1)
+      this.#rotation.push(input)
+      return this.#shift(input)
+    }
+    return undefined
+  }
+
+  /** Puts back the record that `next` gave last of this input, and holds the input until `unblock`. */
+  block(record: FetchedRecord): void {
+    const input = this.input(record.topic)
+    input.head--
+    input.queue[input.head] = record
+    input.bytes += recordBytes(record)
+    input.blocked = true
+  }
+
+  unblock(topic: string): void {
+    this.input(topic).blocked = false
+  }
+
+  /** When the next head that is not due will be, ms since the epoch by the brokers' clock. */
+  nextDueAt(now: number): number | undefined {
+    let earliest: number | undefined
+    for (const input of this.#inputs.values()) {
+      const dueAt = input.blocked ? undefined : input.dueAt()
+      if (dueAt !== undefined && dueAt > now && (earliest === undefined || dueAt < earliest)) earliest = dueAt
+    }
+    return earliest
+  }
+
+  #shift(input: Input): FetchedRecord {
+    const record = input.queue[input.head] as FetchedRecord
+    input.head++
+    input.bytes -= recordBytes(record)
+    if (input.head === input.queue.length || input.head > 1_024) {
+      input.queue.splice(0, input.head)
+      input.head = 0
+    }
+    if (input.paused && this.#isHalfEmpty(input)) {
+      input.paused = false
+      this.#flow.resume(input.spec.topic)
+    }
+    return record
+  }
+
+  #isFull(input: Input): boolean {
+    return input.length >= this.#limits.queueRecordsMax || input.bytes >= this.#limits.queueBytesMax
+  }
+
+  #isHalfEmpty(input: Input): boolean {
+    return input.length * 2 <= this.#limits.queueRecordsMax && input.bytes * 2 <= this.#limits.queueBytesMax
+  }
+}
+
+function recordBytes(record: FetchedRecord): number {
+  return (record.key?.length ?? 0) + (record.value?.length ?? 0) + 256
+}

@@ -1,0 +1,73 @@
+/**
+ * Where a task's inputs begin. What the claims topic says is trusted; it was written with the effects. Where it
+ * says nothing, the group's offsets do (read once the predecessor's transaction is resolved). Only an input that
+ * nobody has read begins by the setting: the main topic where `start` says, the processor's own at their start.
+ */
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { groupOffsets, type PartitionBounds, topicBounds, withAdmin } from '@sallyport/core/kafka/admin'
+import type { Log } from '@sallyport/core/log'
+import { expiredUnprocessedTotal } from '@sallyport/core/metrics'
+import type { ProcessorConfig } from './config.ts'
+import { inputSpecs } from './inputs.ts'
+
+export interface PositionReader {
+  /** Offset of the first claim that is kept. */
+  claimsStart(partition: number): Promise<number>
+  /** Input topic → offset of the first record to read. */
+  resolve(
+    partition: number,
+    restored: ReadonlyMap<string, number> | undefined,
+  ): Promise<ReadonlyMap<string, number>>
+}
+
+type Kafka = Parameters<typeof withAdmin>[0]
+
+/** A reader for one assignment: the topics' bounds are asked for once. */
+export function readPositions(processor: ProcessorConfig, kafka: Kafka, log: Log): PositionReader {
+  const inputs = inputSpecs(processor)
+  const topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
+  const bounds = withAdmin(kafka, admin => topicBounds(admin, topics))
+  bounds.catch(() => {})
+
+  async function boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
+    const found = (await bounds).get(topic)?.get(partition)
+    if (found !== undefined) return found
+    throw new SallyportError(
+      'SP_PARTITION_COUNT',
+      `${topic} has no partition ${partition}: recreate the topic set`,
+    )
+  }
+
+  async function resolve(
+    partition: number,
+    restored: ReadonlyMap<string, number> | undefined,
+  ): Promise<ReadonlyMap<string, number>> {
+    const missing = inputs.map(({ topic }) => topic).filter(topic => restored?.has(topic) !== true)
+    const committed =
+      missing.length === 0
+        ? new Map<string, number>()
+        : await withAdmin(kafka, admin => groupOffsets(admin, processor.groupId, missing, partition))
+    const positions = new Map<string, number>()
+    for (const { topic, kind } of inputs) {
+      const { low, high } = await boundsOf(topic, partition)
+      const fresh = kind === 'events' && processor.start === 'latest' ? high : low
+      const position = restored?.get(topic) ?? committed.get(topic) ?? fresh
+      positions.set(topic, checked(topic, partition, position, low))
+    }
+    return positions
+  }
+
+  /** Retention may have overtaken a processor that stood still for long: that is loss, and must be loud. */
+  function checked(topic: string, partition: number, position: number, low: number): number {
+    if (position >= low) return position
+    const error = new SallyportError(
+      'SP_POSITION_EXPIRED',
+      `${low - position} records of ${topic}/${partition} expired before ${processor.name} processed them: raise the retention, and look for what kept it from running`,
+    )
+    log.error({ topic, partition, records: low - position }, errorMessage(error))
+    expiredUnprocessedTotal.inc({ processor: processor.name }, low - position)
+    return low
+  }
+
+  return { claimsStart: async partition => (await boundsOf(processor.topics.claims, partition)).low, resolve }
+}

@@ -1,0 +1,81 @@
+/**
+ * Keeps one processor in its group: a stay that fails is followed by another, after a pause that grows while
+ * stays are short. `start → stay → (failed → pause → stay)* → drained`.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import type { createKafka } from '@sallyport/core/kafka/client'
+import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
+import type { Log } from '@sallyport/core/log'
+import { membershipsTotal } from '@sallyport/core/metrics'
+import type { Settings } from '@sallyport/core/settings'
+import type { ProcessorConfig } from './config.ts'
+import { type Ending, Membership } from './membership.ts'
+import type { OutputTopic } from './outputs.ts'
+import type { RestoreSchemas } from './restore.ts'
+import { Slots } from './slots.ts'
+
+/** What a processor needs of Kafka and the registry, after provisioning. */
+export interface ProcessorKafka {
+  readonly client: ReturnType<typeof createKafka>
+  readonly registry: SchemaRegistry
+  readonly schemas: RestoreSchemas
+  readonly outputs: ReadonlyMap<string, OutputTopic>
+}
+
+const PAUSE_MS_MIN = 200
+const PAUSE_MS_MAX = 5_000
+/** A stay that lasted this long was a good one: the next pause is short again. */
+const GOOD_STAY_MS = 30_000
+
+export class ProcessorRuntime {
+  readonly #processor: ProcessorConfig
+  readonly #settings: Settings
+  readonly #kafka: ProcessorKafka
+  readonly #slots: Slots
+  readonly #log: Log
+  readonly #stopping = new AbortController()
+  #membership: Membership | undefined
+  #pauseMs = PAUSE_MS_MIN
+
+  constructor(processor: ProcessorConfig, settings: Settings, kafka: ProcessorKafka, log: Log) {
+    this.#processor = processor
+    this.#settings = settings
+    this.#kafka = kafka
+    this.#slots = new Slots(processor.concurrency)
+    this.#log = log
+  }
+
+  /** Stays in the group until drained. `onJoin` is called with every first assignment of a stay. */
+  async run(onJoin: () => void): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      const membership = new Membership(this.#processor, this.#settings, this.#kafka, this.#slots, this.#log)
+      this.#membership = membership
+      void membership.joinedOnce.then(onJoin)
+      const startedAt = performance.now()
+      const ending = await membership.stay()
+      if (ending.kind === 'drained') return
+      await this.#pauseAfter(ending, performance.now() - startedAt)
+    }
+  }
+
+  /** Finishes what is in flight within `deadlineMs`, settles it and leaves the group. */
+  async drain(deadlineMs: number): Promise<void> {
+    this.#stopping.abort()
+    await this.#membership?.drain(deadlineMs)
+  }
+
+  async #pauseAfter(ending: Extract<Ending, { kind: 'failed' }>, stayMs: number): Promise<void> {
+    const cause = ending.error instanceof SallyportError ? ending.error.code : 'unknown'
+    membershipsTotal.inc({ processor: this.#processor.name, cause })
+    if (stayMs >= GOOD_STAY_MS) this.#pauseMs = PAUSE_MS_MIN
+    this.#log.warn(
+      { error: errorMessage(ending.error), pauseMs: this.#pauseMs },
+      'left the group; starting from the last settled state',
+    )
+    await sleep(this.#pauseMs * (0.5 + Math.random() / 2), undefined, {
+      signal: this.#stopping.signal,
+    }).catch(() => {})
+    this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MS_MAX)
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Stage 9: one transaction makes an outcome true: claims, next hops, dead letters and outputs, and the position
+ * behind them. Outcomes that come while a transaction is under way go into the next one.
+ *
+ * S1. An outcome's claim, its records and the position that passes its record are in the same transaction.
+ * S2. Positions are written to the claims topic, and only that is trusted; the group's offsets mirror it.
+ * S3. A value is forwarded as the bytes that were read; headers of ours are set, never appended.
+ * S4. After any error nothing more is settled: the task ends, and a new one reads what came of it.
+ */
+import { type AttemptRecord, extendHistory } from '@sallyport/core/attempt'
+import { encodeWire } from '@sallyport/core/codec'
+import { HEADER } from '@sallyport/core/headers'
+import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import type {
+  InputPosition,
+  PartitionWrites,
+  ProduceRecord,
+  TaskProducer,
+} from '@sallyport/core/kafka/task-producer'
+import type { Claim } from './claim.ts'
+import { CLAIM_SCHEMA, POSITIONS_SCHEMA, type ProcessorConfig } from './config.ts'
+import type { Outcome } from './decide.ts'
+import type { EventRecord } from './decode.ts'
+
+/** Key of the positions record. Event ids start with a source's name, which cannot contain '#'. */
+export const POSITIONS_KEY = '#positions'
+
+/** A record with its outcome. */
+export interface Settlement {
+  readonly record: FetchedRecord
+  /** null: the record could not be read. */
+  readonly eventRecord: EventRecord | null
+  readonly outcome: Outcome
+  /** The attempt that led to it, where one was made. */
+  readonly attempt: AttemptRecord | null
+  /** What the event id's claim becomes; null leaves it. */
+  readonly claim: Claim | null
+  /** The trace context that the next hop continues; undefined keeps the record's own. */
+  readonly traceparent: string | undefined
+}
+
+/** Schema ids in the registry. */
+export interface SettleSchemas {
+  readonly claim: number
+  readonly positions: number
+}
+
+export class Settler {
+  readonly #processor: ProcessorConfig
+  readonly #partition: number
+  readonly #producer: TaskProducer
+  readonly #schemas: SettleSchemas
+
+  constructor(processor: ProcessorConfig, partition: number, producer: TaskProducer, schemas: SettleSchemas) {
+    this.#processor = processor
+    this.#partition = partition
+    this.#producer = producer
+    this.#schemas = schemas
+  }
+
+  /**
+   * Makes the settlements true in one transaction. `refreshed` are claims to write again unchanged. Throws
+   * `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (S4).
+   */
+  async settle(
+    settlements: readonly Settlement[],
+    refreshed: readonly (readonly [eventId: string, claim: Claim])[],
+    positions: readonly InputPosition[],
+  ): Promise<void> {
+    const claims: ProduceRecord[] = refreshed.map(([eventId, claim]) => this.#claimRecord(eventId, claim))
+    const others = new Writes()
+    for (const settlement of settlements) {
+      const { eventRecord, claim } = settlement
+      if (eventRecord !== null && claim !== null) claims.push(this.#claimRecord(eventRecord.event.id, claim))
+      this.#addRecords(others, settlement)
+    }
+    claims.push(this.#positionsRecord(positions))
+    await this.#producer.transact(
+      { topic: this.#processor.topics.claims, partition: this.#partition, records: claims },
+      others.list(),
+      positions,
+    )
+  }
+
+  #addRecords(writes: Writes, settlement: Settlement): void {
+    const { outcome, record } = settlement
+    switch (outcome.kind) {
+      case 'processed':
+        for (const [i, { topic, partition, key, value, type }] of outcome.outputs.entries()) {
+          writes.add(topic, partition, { key, value, headers: this.#outputHeaders(settlement, type, i) })
+        }
+        return
+      case 'retry':
+        writes.add(
+          this.#processor.topics.retry[outcome.tier] as string,
+          this.#partition,
+          hop(record, retryHeaders(settlement)),
+        )
+        return
+      case 'dead':
+        writes.add(
+          this.#processor.topics.deadLetter,
+          this.#partition,
+          hop(record, this.#deadHeaders(settlement)),
+        )
+        return
+      case 'duplicate':
+      case 'ignored':
+        return
+    }
+  }
+
+  #claimRecord(eventId: string, claim: Claim): ProduceRecord {
+    return { key: Buffer.from(eventId), value: encodeWire(this.#schemas.claim, CLAIM_SCHEMA.type, claim) }
+  }
+
+  #positionsRecord(positions: readonly InputPosition[]): ProduceRecord {
+    const inputs = Object.fromEntries(positions.map(({ topic, offset }) => [topic, offset]))
+    return {
+      key: Buffer.from(POSITIONS_KEY),
+      value: encodeWire(this.#schemas.positions, POSITIONS_SCHEMA.type, { inputs }),
+    }
+  }
+
+  /** An output's CloudEvents id follows from the event's: a consumer can tell a repetition beyond the window. */
+  #outputHeaders(
+    { eventRecord, traceparent }: Settlement,
+    type: string,
+    index: number,
+  ): Record<string, string> {
+    const id = eventRecord?.event.id ?? ''
+    return {
+      [HEADER.specVersion]: '1.0',
+      [HEADER.id]: index === 0 ? id : `${id}#${index}`,
+      [HEADER.source]: this.#processor.groupId,
+      [HEADER.type]: type,
+      [HEADER.time]: new Date().toISOString(),
+      ...(traceparent === undefined ? {} : { [HEADER.traceparent]: traceparent }),
+    }
+  }
+
+  #deadHeaders(settlement: Settlement): Record<string, string> {
+    const { outcome } = settlement
+    if (outcome.kind !== 'dead') return {}
+    return {
+      ...hopHeaders(settlement),
+      [HEADER.attempt]: String(settlement.eventRecord?.round.attempt ?? 0),
+      [HEADER.reason]: outcome.reason,
+      [HEADER.code]: outcome.failure.code,
+      [HEADER.message]: outcome.failure.message,
+      [HEADER.processor]: `${this.#processor.name}@${this.#processor.version}`,
+    }
+  }
+}
+
+/** Records by topic and partition, in the order of their first record. */
+class Writes {
+  readonly #byPartition = new Map<string, { topic: string; partition: number; records: ProduceRecord[] }>()
+
+  add(topic: string, partition: number, record: ProduceRecord): void {
+    const place = `${topic}/${partition}`
+    let writes = this.#byPartition.get(place)
+    if (writes === undefined) {
+      writes = { topic, partition, records: [] }
+      this.#byPartition.set(place, writes)
+    }
+    writes.records.push(record)
+  }
+
+  list(): PartitionWrites[] {
+    return [...this.#byPartition.values()]
+  }
+}
+
+/** The record as it was read, with these headers set over its own. */
+function hop(record: FetchedRecord, headers: Record<string, string>): ProduceRecord {
+  return { key: record.key, value: record.value, headers: { ...record.headers, ...headers } }
+}
+
+function retryHeaders(settlement: Settlement): Record<string, string> {
+  const attempt = (settlement.eventRecord?.round.attempt ?? 0) + 1
+  return { ...hopHeaders(settlement), [HEADER.attempt]: String(attempt) }
+}
+
+function hopHeaders({ record, eventRecord, attempt, traceparent }: Settlement): Record<string, string> {
+  const history = eventRecord?.history ?? []
+  const { topic, partition, offset } = record
+  return {
+    ...(record.headers[HEADER.origin] === undefined
+      ? { [HEADER.origin]: `${topic}/${partition}/${offset}` }
+      : {}),
+    [HEADER.history]: JSON.stringify(attempt === null ? history : extendHistory(history, attempt)),
+    ...(traceparent === undefined ? {} : { [HEADER.traceparent]: traceparent }),
+  }
+}
