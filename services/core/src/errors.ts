@@ -9,6 +9,8 @@ export const ERROR_CATALOGUE = {
     'No Kafka broker answers. Check KAFKA_BROKERS and that the brokers run; the service keeps trying.',
   SP_BROKER_MISSING:
     'npm start found no way to a broker: set KAFKA_BROKERS, start Docker, or install Java 17 and Maven.',
+  SP_BROKER_FAILED:
+    'The broker or registry that npm start brought up stopped or never answered. Its log says why; starting again is safe.',
   SP_REGISTRY_UNREACHABLE:
     'The schema registry does not answer. Check SCHEMA_REGISTRY_URL; the service keeps trying.',
   SP_SCHEMA_INCOMPATIBLE:
