@@ -1,0 +1,52 @@
+/**
+ * Whether this ingress takes deliveries.
+ *
+ *     starting ──provisioned──▶ ready ◀──▶ unreachable
+ *         └──────────────┬────────┴─────────────┘
+ *                        ▼
+ *                    draining                        (final)
+ *
+ * | state       | deliveries                   | /health/ready |
+ * |-------------|------------------------------|---------------|
+ * | starting    | 503 at once                  | 503           |
+ * | ready       | taken                        | 200           |
+ * | unreachable | taken, 503 at their deadline | 503           |
+ * | draining    | what still comes in is taken | 503           |
+ *
+ * While Kafka is away deliveries are still tried: the outage may be over before their deadline is.
+ */
+
+export type ReadinessState = 'starting' | 'ready' | 'unreachable' | 'draining'
+
+export class Readiness {
+  #state: ReadinessState = 'starting'
+  readonly #onChange: (state: ReadinessState) => void
+
+  constructor(onChange: (state: ReadinessState) => void) {
+    this.#onChange = onChange
+  }
+
+  get state(): ReadinessState {
+    return this.#state
+  }
+
+  /** The topics and the schema are there. */
+  provisioned(): void {
+    if (this.#state === 'starting') this.#to('ready')
+  }
+
+  /** Kafka answers, or does not. */
+  reachable(answers: boolean): void {
+    if (this.#state === 'ready' && !answers) this.#to('unreachable')
+    else if (this.#state === 'unreachable' && answers) this.#to('ready')
+  }
+
+  draining(): void {
+    if (this.#state !== 'draining') this.#to('draining')
+  }
+
+  #to(state: ReadinessState): void {
+    this.#state = state
+    this.#onChange(state)
+  }
+}
