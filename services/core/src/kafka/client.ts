@@ -2,24 +2,16 @@ import kafkajs from 'kafkajs'
 import type { Connection } from '../connection.ts'
 import type { Log } from '../log.ts'
 
-/** kafkajs's own levels: NOTHING 0, ERROR 1, WARN 2, INFO 4, DEBUG 5. */
-const PINO_LEVEL: Record<number, 'error' | 'warn' | 'debug'> = {
-  1: 'error',
-  2: 'warn',
-  4: 'debug',
-  5: 'debug',
-}
-
-/** What kafkajs logs as errors although it goes on by itself. */
-const NOISE =
-  /Connection error|Response .*\(key|rebalanc|not aware of this member|Failed to connect|The coordinator|Connection timeout|Broker not connected|Closed connection/i
+/** What only kafkajs's log tells: it then goes on from another offset, silently. */
+const ALARMING = /Offset out of range/
 
 /**
  * A kafkajs client.
  *
  * - `retry`: short first pauses, because back-to-back transactions meet CONCURRENT_TRANSACTIONS and the default
  *   sleeps 300 ms; about 11 s in all, which outlasts a leader's failover.
- * - The log speaks the product's format; what kafkajs retries by itself stays at debug.
+ * - The log speaks the product's format, at debug: kafkajs logs as errors what it retries by itself, and what it
+ *   gives up reaches us as an exception.
  */
 export function createKafka(connection: Connection, clientId: string, log: Log): kafkajs.Kafka {
   const kafkaLog = log.child({ component: 'kafkajs' })
@@ -33,8 +25,7 @@ export function createKafka(connection: Connection, clientId: string, log: Log):
     logLevel: kafkajs.logLevel.INFO,
     logCreator: () => entry => {
       const { message, timestamp: _timestamp, logger: _logger, stack: _stack, ...fields } = entry.log
-      const level = NOISE.test(message) ? 'debug' : (PINO_LEVEL[entry.level] ?? 'debug')
-      kafkaLog[level](fields, message)
+      kafkaLog[ALARMING.test(message) ? 'error' : 'debug'](fields, message)
     },
   })
 }
