@@ -19,6 +19,19 @@ export class HeaderList {
     return undefined
   }
 
+  /** The only value of a header: undefined where it is absent, null where it came more than once. */
+  only(name: string): string | null | undefined {
+    const raw = this.#raw
+    let found: string | undefined
+    for (let i = 0; i < raw.length; i += 2) {
+      const candidate = raw[i] as string
+      if (candidate.length !== name.length || candidate.toLowerCase() !== name) continue
+      if (found !== undefined) return null
+      found = raw[i + 1] as string
+    }
+    return found
+  }
+
   /** Every value of a header, in the order of arrival. `name` in lower case. */
   all(name: string): string[] {
     const raw = this.#raw
@@ -60,7 +73,10 @@ export interface Verdict {
   readonly type: string | null
   /** The sender's signed time, ms since the epoch. */
   readonly sentAt: number | null
-  /** The bytes that the signature covers, in order; their SHA-256 is the identity where the sender's id is not signed. */
+  /**
+   * The signed bytes that stay the same when the sender tries again: mostly the body alone, without times and
+   * nonces. Their SHA-256 is the identity where the sender's id is not signed.
+   */
   readonly signedParts: readonly (string | Buffer)[]
 }
 

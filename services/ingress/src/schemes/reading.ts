@@ -1,0 +1,84 @@
+import { isUtf8 } from 'node:buffer'
+import type { HeaderList, RawRequest } from '../delivery.ts'
+import { type Form, onlyField, parseForm, queryOf } from './form.ts'
+import { atPath, type CompiledLocation } from './location.ts'
+
+/** A body as JSON: parsed at most once, and only when somebody asks. */
+export type ParsedJson =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly value: undefined }
+
+const NOT_JSON: ParsedJson = { ok: false, value: undefined }
+
+/** One request under verification, with what was read from it so far. */
+export class Reading {
+  readonly request: RawRequest
+  readonly headers: HeaderList
+  /** The sender-facing URL: the source's `url` setting, or the request's own. */
+  readonly url: string
+  /** The clock, ms since the epoch. */
+  readonly nowMs: number
+  #json: ParsedJson | undefined
+  #form: Form | null | undefined
+  #query: Form | null | undefined
+
+  constructor(request: RawRequest, url: string | undefined, nowMs: number) {
+    this.request = request
+    this.headers = request.headers
+    this.url = url ?? request.url
+    this.nowMs = nowMs
+  }
+
+  /** The body as JSON. Bytes that are not UTF-8 are no JSON; a byte order mark is skipped (RFC 8259, 8.1). */
+  json(): ParsedJson {
+    if (this.#json === undefined) this.#json = parseBody(this.request.body)
+    return this.#json
+  }
+
+  /** The body as a form, whatever its content type says; null where it is none. */
+  form(): Form | null {
+    if (this.#form === undefined) {
+      const { body } = this.request
+      this.#form = isUtf8(body) ? parseForm(body.toString('utf8')) : null
+    }
+    return this.#form
+  }
+
+  /** The fields of the URL's query; null where it is malformed. */
+  query(): Form | null {
+    if (this.#query === undefined) this.#query = parseForm(queryOf(this.url))
+    return this.#query
+  }
+
+  /** The only value of a query field; null where it is absent or repeated. */
+  queryField(name: string): string | null {
+    const query = this.query()
+    return query === null ? null : onlyField(query, name)
+  }
+
+  /** The media type in lower case, without parameters. */
+  mediaType(): string {
+    const text = this.headers.get('content-type') ?? ''
+    const end = text.indexOf(';')
+    return (end === -1 ? text : text.slice(0, end)).trim().toLowerCase()
+  }
+
+  /** The value at a location; undefined where there is none, or a header came more than once. */
+  at(location: CompiledLocation): unknown {
+    if (location.from === 'header') return this.headers.only(location.name) ?? undefined
+    if (location.from === 'json') return atPath(this.json().value, location.path)
+    const form = this.form()
+    return form === null ? undefined : (onlyField(form, location.field) ?? undefined)
+  }
+}
+
+function parseBody(body: Buffer): ParsedJson {
+  if (body.length === 0 || !isUtf8(body)) return NOT_JSON
+  const marked = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf
+  const text = body.toString('utf8', marked ? 3 : 0)
+  try {
+    return { ok: true, value: JSON.parse(text) }
+  } catch {
+    return NOT_JSON
+  }
+}

@@ -1,0 +1,48 @@
+import type { Challenge } from './handshakes.ts'
+import type { Reading } from './reading.ts'
+import type { Rejection, Unavailable } from './rejections.ts'
+
+/** What a scheme says of a request whose proof is genuine. */
+export interface Authentic {
+  readonly kind: 'authentic'
+  /** Which of the source's secrets or public keys matched: 0 is the current one. */
+  readonly secretIndex: number
+  /** The signed time, ms since the epoch. */
+  readonly sentAt: number | null
+  /** See `Verdict.signedParts`. */
+  readonly signedParts: readonly (string | Buffer)[]
+  /** The sender's id and type, where only the scheme's own code can tell them. */
+  readonly id?: string | null
+  readonly type?: string | null
+}
+
+export type Outcome = Authentic | Rejection | Unavailable
+
+/** A compiled scheme: a row, or a sender's own file. */
+export interface Verifier {
+  /** Judges a delivery. Synchronous unless a certificate must be fetched. Never throws (V7). */
+  authenticate(reading: Reading): Outcome | Promise<Outcome>
+  /** Answers what the sender asks before it signs anything; null where the request is no such question. */
+  greet?(reading: Reading): Challenge | Rejection | null
+  /** Answers a genuine request that is no event; null where it is one. */
+  respond?(reading: Reading, authentic: Authentic): Challenge | Rejection | null
+}
+
+/**
+ * The parts of a delivery that its digest is made of, where the body is signed. An empty body has no identity of its
+ * own, so that what surrounds it in the signed text stands in. `changes` matches what differs on a retry.
+ */
+export function bodyParts(
+  body: Buffer,
+  surroundings: string,
+  changes?: RegExp,
+): readonly (string | Buffer)[] {
+  if (body.length === 0) return [surroundings]
+  return changes === undefined ? [body] : [body.toString('latin1').replaceAll(changes, '')]
+}
+
+/** Matches members of a JSON text by name, where their value is a number, a literal or a simple text. */
+export function membersPattern(names: readonly string[] | undefined): RegExp | undefined {
+  if (names === undefined || names.length === 0) return undefined
+  return new RegExp(`"(?:${names.join('|')})"\\s*:\\s*(?:-?[0-9.]+|true|false|null|"[^"\\\\]*")`, 'g')
+}

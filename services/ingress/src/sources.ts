@@ -1,0 +1,338 @@
+/**
+ * A source compiled: settings checked, keys made, paths parsed, so that a request costs no more than its proof.
+ *
+ *   settings → preset or custom row → keys and tolerance → verifier, id, type, required fields
+ */
+
+import { durationMs } from '@sallyport/core/duration'
+import { SallyportError } from '@sallyport/core/errors'
+import type { Identity } from '@sallyport/core/event'
+import type { SenderResponse } from './delivery.ts'
+import { checkOptions, SchemeContext } from './schemes/context.ts'
+import type { SecretEncoding } from './schemes/encoding.ts'
+import { type FetchText, fetchText } from './schemes/fetch.ts'
+import { compileTolerance } from './schemes/freshness.ts'
+import { compileHandshakes } from './schemes/handshakes.ts'
+import {
+  type CompiledLocation,
+  type CompiledLocations,
+  compileLocation,
+  compileLocations,
+} from './schemes/location.ts'
+import { findPreset, listPresets } from './schemes/presets.ts'
+import { compileRow, type RowTime } from './schemes/row.ts'
+import type { Locations, OptionRule, Preset, Scheme, TimestampRule } from './schemes/scheme.ts'
+import { compileTemplate } from './schemes/template.ts'
+import type { TimeUnit } from './schemes/timestamp.ts'
+import type { Verifier } from './schemes/verifier.ts'
+
+/** A time that a source names itself: where it stands, and how far from now it may be. */
+export interface TimestampSettings {
+  /** Path into the JSON body, `$.timestamp`. */
+  readonly path?: string
+  /** A header; the scheme's `signed` text must hold `{timestamp}`. */
+  readonly header?: string
+  /** Default `auto`: ISO 8601, unix seconds or unix milliseconds. */
+  readonly unit?: TimeUnit
+  /** How old, default `5m`. */
+  readonly tolerance?: string
+  /** How far ahead, default the tolerance but at most `5m`. */
+  readonly future?: string
+}
+
+/** One source of `sallyport.yaml`, its references resolved. Options of presets stand beside these. */
+export interface SourceSettings {
+  /** A name of `listPresets()`. Either this or `scheme`. */
+  readonly preset?: string
+  /** A custom row. */
+  readonly scheme?: Partial<Scheme>
+  /** The first is current, the others are previous ones that are still accepted. */
+  readonly secrets?: readonly string[]
+  /** Public keys of the sender, for schemes that sign with a private one. */
+  readonly publicKeys?: readonly string[]
+  /** How the secrets are written, where the sender leaves it open. */
+  readonly secretEncoding?: SecretEncoding
+  /** Start without a secret and take the one that the sender's handshake offers (Asana, Notion). */
+  readonly awaitSecret?: boolean
+  /** A text is the path or header; for a preset with its own time, only `tolerance` and `future`. */
+  readonly timestamp?: string | TimestampSettings
+  /** Fields that must be there and not be empty, or the answer is 400. */
+  readonly required?: readonly string[]
+  readonly id?: Locations
+  readonly type?: Locations
+  /** The URL as registered at the sender, for schemes that sign it. Default: the request's own URL. */
+  readonly url?: string
+  /** Answer to an accepted delivery instead of the preset's or the usual one. */
+  readonly success?: { readonly status?: number; readonly body?: string; readonly contentType?: string }
+  readonly [option: string]: unknown
+}
+
+/** A source ready to verify. */
+export interface Source {
+  readonly name: string
+  /** The preset's name, or `custom`. */
+  readonly scheme: string
+  readonly preset: Preset | null
+  /** HTTP methods that deliveries and handshakes use. */
+  readonly methods: ReadonlySet<string>
+  /** What event ids are made of where the sender's id is there. */
+  readonly identity: Identity
+  /** How long the sender goes on sending one event, ms; 0 where it is not known. */
+  readonly retryHorizonMs: number
+  /** For senders whose equal bodies are normal: how long two of them count as one, ms; null elsewhere. */
+  readonly digestWindowMs: number | null
+  /** Answer to an accepted delivery that the sender demands, or null for the usual one. */
+  readonly success: SenderResponse | null
+  readonly awaitsSecret: boolean
+  readonly url: string | undefined
+  readonly verifier: Verifier
+  readonly id: CompiledLocations
+  readonly type: CompiledLocations
+  readonly typeOf: Preset['typeOf']
+  readonly required: readonly (readonly [text: string, location: CompiledLocation])[]
+  /** The row, where the source has one; `sign` builds requests from it. */
+  readonly row: Scheme | null
+}
+
+/** A source's name: it stands in URLs, and before the `/` of event ids. */
+const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/
+const COMMON = new Set([
+  'preset',
+  'scheme',
+  'secrets',
+  'publicKeys',
+  'secretEncoding',
+  'awaitSecret',
+  'timestamp',
+  'required',
+  'id',
+  'type',
+  'url',
+  'success',
+])
+const OPTION_PLACES: Readonly<Record<string, OptionRule>> = {
+  header: { kind: 'text', words: 'the header in which the sender was told to put the token' },
+  username: { kind: 'text', words: 'the user name of basic authentication' },
+}
+
+/** Things that tests replace. */
+export interface SourceContext {
+  readonly fetchText?: FetchText
+}
+
+/** Compiles one source; throws `SP_SETTINGS` or `SP_SECRET_MISSING` with the setting's name and what to do. */
+export function compileSource(name: string, settings: SourceSettings, context: SourceContext = {}): Source {
+  if (!NAME.test(name)) throw bad(name, '', 'must be lower-case letters, digits, - and _, at most 63')
+  const preset = presetOf(name, settings)
+  const options: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(settings)) {
+    if (!COMMON.has(key) && value !== undefined) options[key] = value
+  }
+  const row = rowOf(name, settings, preset, options)
+  const timestamp = timestampOf(name, settings, row)
+  const rules = { ...(preset?.options ?? {}), ...credentialOptions(row) }
+  if (settings.awaitSecret === true && !offersSecret(preset)) {
+    throw bad(name, 'awaitSecret', 'is only for senders that offer their secret in a handshake: remove it')
+  }
+  const scheme = new SchemeContext(
+    name,
+    {
+      ...schemeSettings(name, settings),
+      options: checkOptions(name, rules, options),
+      ...(timestamp.override === null ? {} : { tolerance: timestamp.override }),
+    },
+    context.fetchText ?? fetchText,
+  )
+  const verifier = verifierOf(name, settings, preset, row, scheme, timestamp.rule)
+  const own = settings.id !== undefined
+  const id = compileLocations(settings.id ?? preset?.id, `sources.${name}.id`)
+  return {
+    name,
+    scheme: preset?.name ?? 'custom',
+    preset,
+    methods: new Set(preset?.methods ?? ['POST']),
+    identity: preset !== null && !own ? preset.identity : covers(row, id) ? 'SENDER_ID' : 'DIGEST',
+    retryHorizonMs: preset === null ? 0 : durationMs(preset.retryHorizon, 'retryHorizon'),
+    digestWindowMs:
+      preset?.digestWindow === undefined ? null : durationMs(preset.digestWindow, 'digestWindow'),
+    success: successOf(name, settings, preset),
+    awaitsSecret: scheme.awaitsSecret,
+    url: urlOf(name, settings),
+    verifier,
+    id,
+    type: compileLocations(settings.type ?? preset?.type, `sources.${name}.type`),
+    typeOf: settings.type === undefined ? preset?.typeOf : undefined,
+    required: (settings.required ?? []).map(
+      text => [text, compileLocation(text, `sources.${name}.required`)] as const,
+    ),
+    row,
+  }
+}
+
+function bad(name: string, setting: string, words: string): SallyportError {
+  return new SallyportError('SP_SETTINGS', `sources.${name}${setting === '' ? '' : `.${setting}`} ${words}`)
+}
+
+function presetOf(name: string, settings: SourceSettings): Preset | null {
+  if ((settings.preset === undefined) === (settings.scheme === undefined)) {
+    throw bad(
+      name,
+      '',
+      'needs either preset (a known sender) or scheme (how an own sender signs): set one of them',
+    )
+  }
+  if (settings.preset === undefined) return null
+  const preset = findPreset(settings.preset)
+  if (preset !== undefined) return preset
+  const known = listPresets().map(entry => entry.name)
+  throw bad(name, 'preset', `is ${JSON.stringify(settings.preset)}, which is none of: ${known.join(', ')}`)
+}
+
+/** The row of a source: the preset's, with its header where the sender lets one choose it; or the custom one. */
+function rowOf(
+  name: string,
+  settings: SourceSettings,
+  preset: Preset | null,
+  options: Record<string, unknown>,
+): Scheme | null {
+  if (preset !== null) {
+    if (preset.scheme === undefined) return null
+    const chooses = preset.scheme.algorithm === 'token' && typeof options.header === 'string'
+    return chooses ? { ...preset.scheme, header: options.header as string } : preset.scheme
+  }
+  const scheme = settings.scheme as Partial<Scheme>
+  if (typeof scheme.header !== 'string')
+    throw bad(name, 'scheme.header', 'is required: the header with the signature')
+  if (typeof scheme.algorithm !== 'string')
+    throw bad(name, 'scheme.algorithm', 'is required: hmac-sha256, token, …')
+  return { ...scheme, header: scheme.header, algorithm: scheme.algorithm }
+}
+
+function credentialOptions(row: Scheme | null): Record<string, OptionRule> {
+  if (row?.algorithm === 'basic') {
+    return { username: { ...(OPTION_PLACES.username as OptionRule), required: true } }
+  }
+  return row?.algorithm === 'token' ? { header: OPTION_PLACES.header as OptionRule } : {}
+}
+
+function offersSecret(preset: Preset | null): boolean {
+  const names = typeof preset?.handshake === 'string' ? [preset.handshake] : (preset?.handshake ?? [])
+  return names.some(name => name === 'asana' || name === 'notion' || name === 'salesforce')
+}
+
+/** Settings for the keys; a user name of basic authentication becomes part of the secret. */
+function schemeSettings(name: string, settings: SourceSettings) {
+  const secrets = settings.secrets
+  if (secrets !== undefined && !Array.isArray(secrets)) throw bad(name, 'secrets', 'must be a list')
+  return {
+    ...(secrets === undefined ? {} : { secrets }),
+    ...(settings.publicKeys === undefined ? {} : { publicKeys: settings.publicKeys }),
+    ...(settings.secretEncoding === undefined ? {} : { secretEncoding: settings.secretEncoding }),
+    ...(settings.awaitSecret === undefined ? {} : { awaitSecret: settings.awaitSecret }),
+  }
+}
+
+interface SourceTime {
+  readonly rule: TimestampRule | null
+  /** The source's own tolerance for the preset's time. */
+  readonly override: Pick<TimestampRule, 'tolerance' | 'future'> | null
+}
+
+function timestampOf(name: string, settings: SourceSettings, row: Scheme | null): SourceTime {
+  const own = typeof settings.timestamp === 'string' ? placeOf(settings.timestamp) : settings.timestamp
+  if (own === undefined) return { rule: row?.timestamp ?? null, override: null }
+  const { path, header, ...bounds } = own
+  const at = path ?? header
+  if (at === undefined) return { rule: row?.timestamp ?? null, override: bounds }
+  if (row === null || row.algorithm === 'token' || row.algorithm === 'basic') {
+    throw bad(
+      name,
+      'timestamp',
+      'names a time that this scheme does not sign, so it would prove nothing: remove it',
+    )
+  }
+  if (row.timestamp !== undefined) {
+    throw bad(name, 'timestamp', 'can only set tolerance and future: the scheme has a signed time of its own')
+  }
+  return { rule: { at, unit: bounds.unit ?? 'auto', ...bounds }, override: null }
+}
+
+function placeOf(text: string): TimestampSettings {
+  return text.startsWith('$') ? { path: text } : { header: text }
+}
+
+function verifierOf(
+  name: string,
+  settings: SourceSettings,
+  preset: Preset | null,
+  row: Scheme | null,
+  scheme: SchemeContext,
+  rule: TimestampRule | null,
+): Verifier {
+  const base = preset?.code?.(scheme) ?? rowVerifier(name, settings, row as Scheme, scheme, rule)
+  if (preset?.handshake === undefined) return base
+  const names = typeof preset.handshake === 'string' ? [preset.handshake] : preset.handshake
+  const keys =
+    preset.needs === 'publicKeys' || preset.needs === 'nothing' ? [] : scheme.keys(row?.secretEncoding)
+  const option = (key: string) => scheme.option(key)
+  return { ...base, ...compileHandshakes(names, { keys, awaitsSecret: scheme.awaitsSecret, option }) }
+}
+
+function rowVerifier(
+  name: string,
+  settings: SourceSettings,
+  row: Scheme,
+  scheme: SchemeContext,
+  rule: TimestampRule | null,
+): Verifier {
+  const setting = `sources.${name}.scheme`
+  const asymmetric =
+    row.algorithm === 'ed25519' || row.algorithm === 'ecdsa-p256-sha256' || row.algorithm === 'rsa-sha256'
+  let keys = asymmetric ? scheme.publicKeys(row) : scheme.keys(row.secretEncoding)
+  if (row.algorithm === 'basic') {
+    const username = scheme.required('username')
+    if (username.includes(':')) throw bad(name, 'username', 'must not hold ":"')
+    keys = keys.map(key => ({ ...key, text: `${username}:${key.text}` }))
+  }
+  if (rule === null) return compileRow(row, keys, null, setting)
+  const at: RowTime['at'] =
+    rule.at === 'list' ? 'list' : compileLocation(rule.at, `sources.${name}.timestamp`)
+  const template = compileTemplate(row.signed ?? '{body}', `${setting}.signed`)
+  const signed = at === 'list' || at.from === 'header' ? template.timestamp : template.body
+  if (!signed && settings.timestamp !== undefined) {
+    throw bad(
+      name,
+      'timestamp',
+      'is not covered by the signature, so it would prove nothing: write {timestamp} in scheme.signed',
+    )
+  }
+  const tolerance =
+    row.timestamp === undefined ? compileTolerance(rule, `sources.${name}.timestamp`) : scheme.tolerance(rule)
+  return compileRow(row, keys, { at, unit: rule.unit, tolerance }, setting)
+}
+
+/** Whether the signature of a row covers the id's place (V6). */
+function covers(row: Scheme | null, id: CompiledLocations): boolean {
+  if (row === null || id.length === 0 || row.algorithm === 'token' || row.algorithm === 'basic') return false
+  const template = compileTemplate(row.signed ?? '{body}', 'signed')
+  return id
+    .flat()
+    .every(place => (place.from === 'header' ? template.headers.has(place.name) : template.body))
+}
+
+function urlOf(name: string, settings: SourceSettings): string | undefined {
+  if (settings.url === undefined) return undefined
+  if (!URL.canParse(settings.url)) throw bad(name, 'url', 'must be the whole URL as registered at the sender')
+  return settings.url
+}
+
+function successOf(name: string, settings: SourceSettings, preset: Preset | null): SenderResponse | null {
+  const own = settings.success
+  if (own === undefined) return preset?.success ?? null
+  const status = own.status ?? 200
+  if (!Number.isInteger(status) || status < 200 || status > 299)
+    throw bad(name, 'success.status', 'must be 200 to 299')
+  const body = own.body ?? ''
+  const contentType = own.contentType ?? 'text/plain; charset=utf-8'
+  return { status, headers: body === '' ? {} : { 'content-type': contentType }, body }
+}

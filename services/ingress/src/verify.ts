@@ -1,0 +1,124 @@
+/**
+ * Stage 2: from a RawRequest to a VerifiedDelivery.
+ *
+ *   greet → authenticate → respond → required fields → VerifiedDelivery
+ *
+ * `verify` is the only constructor of VerifiedDelivery: the symbol that brands it is not exported. It is
+ * synchronous unless a certificate must be fetched, and never throws (V7 of schemes/scheme.ts).
+ */
+import type { RawRequest, Verdict } from './delivery.ts'
+import type { Challenge } from './schemes/handshakes.ts'
+import { asLabel, type CompiledLocations } from './schemes/location.ts'
+import { type ParsedJson, Reading } from './schemes/reading.ts'
+import { type Rejection, reject, type Unavailable } from './schemes/rejections.ts'
+import type { Authentic, Outcome } from './schemes/verifier.ts'
+import type { Source } from './sources.ts'
+
+const VERIFIED = Symbol('verified')
+
+class Delivery {
+  readonly [VERIFIED] = true
+  readonly source: Source
+  readonly verdict: Verdict
+  readonly #reading: Reading
+
+  constructor(source: Source, reading: Reading, verdict: Verdict) {
+    this.source = source
+    this.verdict = verdict
+    this.#reading = reading
+  }
+
+  get request(): RawRequest {
+    return this.#reading.request
+  }
+
+  /** The body as JSON, parsed at most once. Never throws. */
+  json(): ParsedJson {
+    return this.#reading.json()
+  }
+}
+
+/** A delivery that its source's scheme accepted. */
+export type VerifiedDelivery = Delivery
+
+/**
+ * - `verified`: publish it
+ * - `challenge`: no event; answer as it says (first fetch `confirmUrl`, keep `storesSecret`, where there are any)
+ * - `rejected`: answer with the status and the code
+ * - `unavailable`: our fault, not the sender's: answer 503, it will send again
+ */
+export type Verification =
+  | { readonly kind: 'verified'; readonly delivery: VerifiedDelivery }
+  | Challenge
+  | Rejection
+  | Unavailable
+
+/** Judges one request. A promise only where a certificate must be fetched first. */
+export function verify(
+  source: Source,
+  request: RawRequest,
+  nowMs: number,
+): Verification | Promise<Verification> {
+  try {
+    const { verifier } = source
+    const reading = new Reading(request, source.url, nowMs)
+    const greeting = verifier.greet?.(reading)
+    if (greeting !== undefined && greeting !== null) return greeting
+    if (source.awaitsSecret) return reject('no-secret-yet')
+    const outcome = verifier.authenticate(reading)
+    if (!(outcome instanceof Promise)) return conclude(source, reading, outcome)
+    return outcome.then(settled => conclude(source, reading, settled)).catch(() => reject('unreadable'))
+  } catch {
+    return reject('unreadable')
+  }
+}
+
+function conclude(source: Source, reading: Reading, outcome: Outcome): Verification {
+  if (outcome.kind !== 'authentic') return outcome
+  const response = source.verifier.respond?.(reading, outcome)
+  if (response !== undefined && response !== null) return response
+  if (source.required.length > 0) {
+    const lacking = checkRequired(source, reading)
+    if (lacking !== null) return lacking
+  }
+  return { kind: 'verified', delivery: new Delivery(source, reading, verdictOf(source, reading, outcome)) }
+}
+
+function checkRequired(source: Source, reading: Reading): Rejection | null {
+  for (const [text, location] of source.required) {
+    if (location.from === 'json' && !reading.json().ok) return reject('not-json')
+    if (isEmpty(reading.at(location))) {
+      return reject('missing-field', `The field ${text} is missing or empty.`)
+    }
+  }
+  return null
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === null) return true
+  if (typeof value === 'string') return value.trim() === ''
+  if (typeof value !== 'object') return false
+  for (const _ in value) return false
+  return true
+}
+
+function verdictOf(source: Source, reading: Reading, outcome: Authentic): Verdict {
+  const senderId = outcome.id !== undefined && source.id.length === 0 ? outcome.id : label(source.id, reading)
+  return {
+    scheme: source.scheme,
+    secretIndex: outcome.secretIndex,
+    identity: source.identity === 'SENDER_ID' && senderId !== null ? 'SENDER_ID' : 'DIGEST',
+    senderId,
+    type: source.typeOf?.(reading) ?? label(source.type, reading) ?? outcome.type ?? null,
+    sentAt: outcome.sentAt,
+    signedParts: outcome.signedParts,
+  }
+}
+
+function label(locations: CompiledLocations, reading: Reading): string | null {
+  for (const places of locations) {
+    const texts = places.map(place => asLabel(reading.at(place)))
+    if (!texts.includes(null)) return texts.join('.')
+  }
+  return null
+}
