@@ -54,7 +54,7 @@ export function distribute(
   const free = new Set(Array.from({ length: count }, (_, partition) => partition))
   const shares = sorted.map(({ memberId, owned }, i) => {
     const quota = base + (i < larger ? 1 : 0)
-    const kept = owned.filter(partition => free.has(partition)).slice(0, quota)
+    const kept = [...new Set(owned)].filter(partition => free.has(partition)).slice(0, quota)
     for (const partition of kept) free.delete(partition)
     return { memberId, quota, partitions: kept }
   })

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { distribute } from '@sallyport/core/kafka/assigner'
+import fc from 'fast-check'
+
+const members = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 8 })
+
+describe('co-partitioned assignment', () => {
+  it('gives every partition to exactly one member, in shares that differ by at most one', () => {
+    fc.assert(
+      fc.property(
+        members,
+        fc.integer({ min: 1, max: 40 }),
+        fc.array(fc.array(fc.nat(50))),
+        (ids, count, owned) => {
+          const shares = distribute(
+            ids.map((memberId, i) => ({ memberId, owned: owned[i] ?? [] })),
+            count,
+          )
+          const all = [...shares.values()].flat().sort((a, b) => a - b)
+          assert.deepEqual(
+            all,
+            Array.from({ length: count }, (_, partition) => partition),
+          )
+          const sizes = [...shares.values()].map(share => share.length)
+          assert.ok(Math.max(...sizes) - Math.min(...sizes) <= 1)
+        },
+      ),
+    )
+  })
+
+  it('moves only the share of a member that leaves', () => {
+    const before = distribute(
+      ['a', 'b', 'c'].map(memberId => ({ memberId, owned: [] })),
+      12,
+    )
+    const stay = ['a', 'b'].map(memberId => ({ memberId, owned: before.get(memberId) ?? [] }))
+    const after = distribute(stay, 12)
+    for (const { memberId, owned } of stay) {
+      assert.ok(
+        owned.every(partition => after.get(memberId)?.includes(partition)),
+        `${memberId} kept its partitions`,
+      )
+    }
+  })
+
+  it('moves only the share of a member that joins', () => {
+    const before = distribute(
+      ['a', 'b'].map(memberId => ({ memberId, owned: [] })),
+      12,
+    )
+    const after = distribute(
+      ['a', 'b', 'c'].map(memberId => ({ memberId, owned: before.get(memberId) ?? [] })),
+      12,
+    )
+    const moved = ['a', 'b'].flatMap(id =>
+      (before.get(id) ?? []).filter(partition => !after.get(id)?.includes(partition)),
+    )
+    assert.deepEqual(
+      moved.sort((a, b) => a - b),
+      after.get('c'),
+    )
+  })
+
+  it('two members that claim the same partition do not both get it', () => {
+    const shares = distribute(
+      [
+        { memberId: 'a', owned: [0, 1, 2, 3] },
+        { memberId: 'zombie', owned: [0, 1, 2, 3] },
+      ],
+      4,
+    )
+    assert.equal(new Set([...shares.values()].flat()).size, 4)
+  })
+})

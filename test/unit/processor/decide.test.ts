@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { SallyportError } from '@sallyport/core/errors'
+import { Fatal, RetryLater } from '@sallyport/processor'
+import { decide } from '@sallyport/processor/decide'
+import { type Failure, failureOf } from '@sallyport/processor/failure'
+
+const delaysMs = [5_000, 30_000, 300_000]
+
+function outcomeOf(thrown: unknown, attempt: number) {
+  return decide({ kind: 'failed', failure: failureOf(thrown) }, { generation: 0, attempt }, delaysMs)
+}
+
+describe('what follows from an attempt', () => {
+  it('success is processed, with its outputs', () => {
+    assert.deepEqual(decide({ kind: 'succeeded', outputs: [] }, { generation: 0, attempt: 1 }, delaysMs), {
+      kind: 'processed',
+      outputs: [],
+    })
+  })
+
+  for (const [attempt, tier] of [
+    [1, 0],
+    [2, 1],
+    [3, 2],
+  ] as const) {
+    it(`failed attempt ${attempt} goes to tier ${tier + 1}`, () => {
+      const outcome = outcomeOf(new Error('no'), attempt)
+      assert.equal(outcome.kind === 'retry' && outcome.tier, tier)
+    })
+  }
+
+  it('the attempt after the last tier goes to the dead letter as exhausted', () => {
+    const outcome = outcomeOf(new Error('no'), 4)
+    assert.equal(outcome.kind === 'dead' && outcome.reason, 'exhausted')
+  })
+
+  it('without tiers the first failure is the last', () => {
+    const outcome = decide(
+      { kind: 'failed', failure: failureOf(new Error('no')) },
+      { generation: 0, attempt: 1 },
+      [],
+    )
+    assert.equal(outcome.kind, 'dead')
+  })
+
+  it('Fatal goes to the dead letter at once', () => {
+    const outcome = outcomeOf(new Fatal('never'), 1)
+    assert.equal(outcome.kind === 'dead' && outcome.reason, 'fatal')
+  })
+
+  it('an emitted record that its topic does not take is fatal', () => {
+    assert.equal(outcomeOf(new SallyportError('SP_EMIT', 'no'), 1).kind, 'dead')
+  })
+
+  for (const [delay, tier] of [
+    ['1s', 0],
+    ['5s', 0],
+    ['6s', 1],
+    ['2m', 2],
+    ['1h', 2],
+  ] as const) {
+    it(`RetryLater(${delay}) picks tier ${tier + 1}`, () => {
+      const outcome = outcomeOf(new RetryLater(delay), 1)
+      assert.equal(outcome.kind === 'retry' && outcome.tier, tier)
+    })
+  }
+
+  it('RetryLater counts as an attempt: it cannot go round for ever', () => {
+    assert.equal(outcomeOf(new RetryLater('1s'), 4).kind, 'dead')
+  })
+})
+
+describe('what a thrown value means', () => {
+  const thrown: [string, unknown][] = [
+    ['a string', 'oh'],
+    ['undefined', undefined],
+    ['null', null],
+    ['an object without a message', {}],
+    ['an error whose message has line breaks', new Error('a\nb')],
+  ]
+  for (const [what, value] of thrown) {
+    it(`${what} is a retryable failure with a one-line message`, () => {
+      const failure: Failure = failureOf(value)
+      assert.equal(failure.kind, 'retryable')
+      assert.ok(!failure.message.includes('\n'))
+    })
+  }
+
+  it('a message is cut, so that headers keep within the headroom', () => {
+    assert.equal(failureOf(new Error('x'.repeat(1e6))).message.length, 1_000)
+  })
+})

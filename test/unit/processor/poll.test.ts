@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import type { InputSpec } from '@sallyport/processor/inputs'
+import { Input, Intake } from '@sallyport/processor/poll'
+
+const events: InputSpec = { topic: 'events', kind: 'events', delayMs: 0 }
+const tier: InputSpec = { topic: 'tier', kind: 'retry', delayMs: 1_000 }
+
+function record(topic: string, offset: number, timestamp = 0): FetchedRecord {
+  return {
+    topic,
+    partition: 0,
+    offset,
+    timestamp,
+    key: Buffer.from('k'),
+    value: Buffer.from('v'),
+    headers: {},
+  }
+}
+
+function intakeOf(specs: InputSpec[], queueRecordsMax = 10) {
+  const flow: string[] = []
+  const intake = new Intake(
+    specs.map(spec => new Input(spec, 0)),
+    { queueRecordsMax, queueBytesMax: 1e9 },
+    { pause: topic => flow.push(`pause ${topic}`), resume: topic => flow.push(`resume ${topic}`) },
+  )
+  const offer = (topic: string, offsets: number[], timestamp = 0) =>
+    intake.offer({
+      topic,
+      partition: 0,
+      records: offsets.map(offset => record(topic, offset, timestamp)),
+      nextOffset: (offsets.at(-1) as number) + 1,
+      highWatermark: 100,
+    })
+  return { intake, flow, offer }
+}
+
+describe('intake', () => {
+  it('gives the records of the inputs in turn, so that none starves', () => {
+    const { intake, offer } = intakeOf([events, { ...tier, delayMs: 0 }])
+    offer('events', [0, 1, 2])
+    offer('tier', [0, 1, 2])
+    const order = Array.from({ length: 6 }, () => intake.next(0)?.topic)
+    assert.deepEqual(order, ['events', 'tier', 'events', 'tier', 'events', 'tier'])
+  })
+
+  it('holds a tier’s record back until its append time plus the delay, and says when that is', () => {
+    const { intake, offer } = intakeOf([events, tier])
+    offer('tier', [0], 5_000)
+    assert.equal(intake.next(5_999), undefined)
+    assert.equal(intake.nextDueAt(5_999), 6_000)
+    assert.equal(intake.next(6_000)?.offset, 0)
+  })
+
+  it('a tier that waits does not hold up the others', () => {
+    const { intake, offer } = intakeOf([tier, events])
+    offer('tier', [0], 5_000)
+    offer('events', [0])
+    assert.equal(intake.next(5_000)?.topic, 'events')
+  })
+
+  it('pauses a partition whose queue is full and resumes it when half is gone', () => {
+    const { intake, flow, offer } = intakeOf([events], 4)
+    offer('events', [0, 1, 2, 3])
+    assert.deepEqual(flow, ['pause events'])
+    intake.next(0)
+    assert.deepEqual(flow, ['pause events'])
+    intake.next(0)
+    assert.deepEqual(flow, ['pause events', 'resume events'])
+  })
+
+  it('takes a record once although a batch that was under way repeats it', () => {
+    const { intake, offer } = intakeOf([events])
+    offer('events', [0, 1])
+    offer('events', [1, 2])
+    const offsets = Array.from({ length: 4 }, () => intake.next(0)?.offset)
+    assert.deepEqual(offsets, [0, 1, 2, undefined])
+  })
+
+  it('gives a blocked record again, first, once the input is unblocked', () => {
+    const { intake, offer } = intakeOf([events])
+    offer('events', [0, 1])
+    const taken = intake.next(0) as FetchedRecord
+    intake.block(taken)
+    assert.equal(intake.next(0), undefined)
+    intake.unblock('events')
+    assert.equal(intake.next(0)?.offset, 0)
+    assert.equal(intake.next(0)?.offset, 1)
+  })
+
+  it('a batch of another topic is not taken', () => {
+    const { offer } = intakeOf([events])
+    assert.equal(offer('elsewhere', [0]), false)
+  })
+})
