@@ -1,0 +1,153 @@
+/**
+ * What a publisher knows of the cluster: who leads each partition of one topic, and a connection to each leader.
+ *
+ * - C1. One connection per broker. A broker that hangs or dies fails its own connection and nobody else's.
+ * - C2. Asking for metadata goes round the brokers: one that hangs is not asked twice in a row.
+ * - C3. At most one request for metadata is under way; whoever asks meanwhile shares its answer.
+ */
+import {
+  type Broker,
+  ConnectionPool,
+  initProducerIdV4,
+  type Connection as KafkaConnection,
+  metadataV12,
+  type ResponseError,
+} from '@platformatic/kafka'
+import type { Connection } from '../connection.ts'
+import { errorMessage } from '../errors.ts'
+
+type MetadataResponse = metadataV12.MetadataResponse
+
+/** The broker did not answer a question about the cluster within this time; the next one is asked. */
+const QUESTION_TIMEOUT_MS = 1_500
+const CONNECT_TIMEOUT_MS = 1_500
+const NO_LEADER = -1
+
+export interface ProducerIdentity {
+  readonly producerId: bigint
+  readonly epoch: number
+}
+
+export class Cluster {
+  readonly #topic: string
+  readonly #bootstrap: readonly Broker[]
+  readonly #pool: ConnectionPool
+  #brokers: ReadonlyMap<number, Broker> = new Map()
+  #leaders: readonly number[] = []
+  #next = 0
+  #refreshing: Promise<void> | undefined
+
+  /** `requestTimeoutMs`: a connection on which an answer stays away longer is closed. */
+  constructor(connection: Connection, clientId: string, topic: string, requestTimeoutMs: number) {
+    this.#topic = topic
+    this.#bootstrap = connection.brokers.map(addressOf)
+    this.#pool = new ConnectionPool(clientId, {
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: requestTimeoutMs,
+      // The publisher bounds what is under way; here nothing may queue behind it.
+      maxInflights: Number.MAX_SAFE_INTEGER,
+    })
+    this.#pool.on('connect', ({ connection }) => connection.on('error', ignore))
+  }
+
+  /** Node id of a partition's leader, as far as is known. */
+  leaderOf(partition: number): number | undefined {
+    const leader = this.#leaders[partition]
+    return leader === undefined || leader === NO_LEADER ? undefined : leader
+  }
+
+  /** A connection to a broker; rejects where there is none to be had. */
+  async connectionTo(nodeId: number): Promise<KafkaConnection> {
+    const broker = this.#brokers.get(nodeId)
+    if (broker === undefined) throw new Error(`broker ${nodeId} is not in the cluster's metadata`)
+    return await this.#pool.get(broker)
+  }
+
+  /** Asks who leads; rejects when the broker that was asked does not answer. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#askForMetadata().finally(() => {
+      this.#refreshing = undefined
+    })
+    return this.#refreshing
+  }
+
+  /** A producer id of our own; any broker gives them out. */
+  async newIdentity(): Promise<ProducerIdentity> {
+    const connection = await this.#anyBroker()
+    const { producerId, producerEpoch } = await this.#question(
+      connection,
+      initProducerIdV4.api.async(connection, null, QUESTION_TIMEOUT_MS),
+    )
+    return { producerId, epoch: producerEpoch }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close()
+  }
+
+  async #askForMetadata(): Promise<void> {
+    const connection = await this.#anyBroker()
+    const asked = metadataV12.api.async(connection, [this.#topic], false, false).catch(partialAnswer)
+    const { brokers, topics } = await this.#question(connection, asked)
+    const [topic] = topics
+    if (topic === undefined || topic.partitions.length === 0) throw new Error(`${this.#topic} does not exist`)
+    this.#brokers = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
+    const leaders: number[] = []
+    for (const { partitionIndex, leaderId } of topic.partitions) leaders[partitionIndex] = leaderId
+    this.#leaders = leaders
+  }
+
+  /** A connection to one broker after the other (C2). */
+  async #anyBroker(): Promise<KafkaConnection> {
+    const brokers = [...this.#brokers.values(), ...this.#bootstrap]
+    let failure: unknown
+    for (let i = 0; i < brokers.length; i++) {
+      try {
+        return await this.#pool.get(brokers[this.#next % brokers.length] as Broker)
+      } catch (error) {
+        failure = error
+        this.#next++
+      }
+    }
+    throw failure
+  }
+
+  async #question<T>(connection: KafkaConnection, asked: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`${connection.host}:${connection.port} does not answer`)),
+        QUESTION_TIMEOUT_MS,
+      )
+    })
+    try {
+      return await Promise.race([asked, late])
+    } catch (error) {
+      this.#next++
+      throw new Error(reasonOf(error), { cause: error })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** Partitions without a leader make the library throw; what the answer says of the others still counts. */
+function partialAnswer(error: unknown): MetadataResponse {
+  const { response } = error as ResponseError & { response?: MetadataResponse }
+  if (response === undefined) throw error
+  return response
+}
+
+/** What a broker said, without the wrapping of the library's errors. */
+function reasonOf(error: unknown): string {
+  const inner = (error as { errors?: unknown[] }).errors?.[0]
+  return errorMessage(inner ?? error)
+}
+
+function addressOf(broker: string): Broker {
+  const colon = broker.lastIndexOf(':')
+  if (colon === -1) return { host: broker, port: 9092 }
+  return { host: broker.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(broker.slice(colon + 1)) }
+}
+
+function ignore(): void {}
