@@ -47,7 +47,8 @@ export class InstallError extends Error {}
  */
 export function whyInstall(root, needs) {
   const wanted = readPackages(join(root, 'package-lock.json'))
-  if (wanted === undefined) throw new InstallError(`package-lock.json is missing or broken in ${root}: restore it`)
+  if (wanted === undefined)
+    throw new InstallError(`package-lock.json is missing or broken in ${root}: restore it`)
   const present = readPackages(join(root, 'node_modules', '.package-lock.json'))
   if (present === undefined) return 'no packages are installed'
   for (const [path, entry] of Object.entries(wanted)) {
@@ -149,11 +150,15 @@ function showElapsed(text) {
   const seconds = () => `${((Date.now() - startedAt) / 1000).toFixed(0)} s`
   const live = process.stderr.isTTY === true
   process.stderr.write(live ? `- ${text} …` : `- ${text} …\n`)
-  const timer = live ? setInterval(() => process.stderr.write(`\r- ${text} … ${seconds()}`), 1_000) : undefined
+  const timer = live
+    ? setInterval(() => process.stderr.write(`\r- ${text} … ${seconds()}`), 1_000)
+    : undefined
   return {
     end(how) {
       clearInterval(timer)
-      process.stderr.write(live ? `\r- ${text}: ${how} in ${seconds()}\n` : `- packages: ${how} in ${seconds()}\n`)
+      process.stderr.write(
+        live ? `\r- ${text}: ${how} in ${seconds()}\n` : `- packages: ${how} in ${seconds()}\n`,
+      )
     },
   }
 }

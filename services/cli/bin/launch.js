@@ -81,7 +81,9 @@ function runInChild(file, args) {
   // Going away at once closes the channel, and the child with it.
   watchNpm(() => stopping || process.exit(129), commandOf)
   child.on('error', error => {
-    console.error(`${node} cannot be run (${error.message}): run npm ci, which brings Node.js 24 for this machine`)
+    console.error(
+      `${node} cannot be run (${error.message}): run npm ci, which brings Node.js 24 for this machine`,
+    )
     process.exit(1)
   })
   child.on('exit', (code, signal) => {
