@@ -1,0 +1,64 @@
+import { createSpinner, type Spinner } from 'nanospinner'
+import pc from 'picocolors'
+import type { Steps } from '../broker/way.ts'
+
+const FRAME_MS = 80
+const SHOW_CURSOR = '\u001b[?25h'
+
+/** Shows what takes long: a spinner on a terminal, plain lines elsewhere. */
+export class Progress implements Steps {
+  readonly #out: NodeJS.WriteStream
+  #spinner: Spinner | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(out: NodeJS.WriteStream = process.stdout) {
+    this.#out = out
+    if (out.isTTY) process.on('exit', () => this.#spinner && out.write(`\n${SHOW_CURSOR}`))
+  }
+
+  async step<T>(title: string, run: () => Promise<T>): Promise<T> {
+    const startedAt = performance.now()
+    this.#begin(title)
+    try {
+      const result = await run()
+      this.#end(pc.green('✔'), `${title}: ${seconds(startedAt)}`)
+      return result
+    } catch (error) {
+      this.#end(pc.red('✖'), `${title}: given up after ${seconds(startedAt)}`)
+      throw error
+    }
+  }
+
+  say(line: string): void {
+    this.print(`${pc.dim('•')} ${line}`)
+  }
+
+  /** Text as it is, above the spinner. */
+  print(text: string): void {
+    this.#spinner?.clear()
+    this.#out.write(`${text}\n`)
+  }
+
+  // nanospinner's own start() ends the process on SIGINT, and there is something to be put in order first: hence
+  // its single frames, by a timer of ours.
+  #begin(title: string): void {
+    if (!this.#out.isTTY) {
+      this.#out.write(`- ${title} …\n`)
+      return
+    }
+    const spinner = createSpinner(`${title} …`, { stream: this.#out }).spin()
+    this.#spinner = spinner
+    this.#timer = setInterval(() => spinner.spin(), FRAME_MS)
+  }
+
+  #end(mark: string, text: string): void {
+    clearInterval(this.#timer)
+    this.#spinner?.stop()
+    this.#spinner = undefined
+    this.#out.write(`${mark} ${text}\n`)
+  }
+}
+
+function seconds(startedAt: number): string {
+  return `${((performance.now() - startedAt) / 1000).toFixed(1)} s`
+}

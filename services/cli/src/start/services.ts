@@ -1,0 +1,79 @@
+import { join } from 'node:path'
+import type { Connection } from '@sallyport/core/connection'
+import type { RunningService } from '@sallyport/core/lifecycle'
+import { provision } from '@sallyport/core/provision'
+import type { Settings } from '@sallyport/core/settings'
+import { LogFile } from '../broker/log-file.ts'
+import type { Progress } from './progress.ts'
+import { serviceLog } from './service-log.ts'
+
+/** A service with what it takes to be used and to be ended. */
+export interface ReadyService extends RunningService {
+  /** Resolves when it does its work; rejects when it cannot. */
+  readonly ready: Promise<void>
+}
+
+/** The services of one `npm start`, in this process. */
+export class Services {
+  readonly #settings: Settings
+  readonly #progress: Progress
+  readonly #logFile: LogFile
+  readonly #ingressModule = import('@sallyport/ingress/main')
+  readonly #processorModule = import('@sallyport/processor/main')
+
+  /** Loads the services' code at once, while the broker comes up. */
+  constructor(settings: Settings, home: string, progress: Progress) {
+    this.#settings = settings
+    this.#progress = progress
+    this.#logFile = new LogFile(join(home, 'logs', 'services.log'))
+    this.#ingressModule.catch(() => {})
+    this.#processorModule.catch(() => {})
+  }
+
+  /** Where their logs are. */
+  get logPath(): string {
+    return this.#logFile.path
+  }
+
+  /** Throws what is wrong in the settings of sources and processors, before anything is started. */
+  async check(env: NodeJS.ProcessEnv): Promise<void> {
+    const [{ openDoors }, { loadProcessors }] = await Promise.all([
+      import('@sallyport/ingress/config'),
+      import('@sallyport/processor/config'),
+    ])
+    openDoors(this.#settings, env)
+    await loadProcessors(this.#settings)
+  }
+
+  /** Creates topics and registers schemas. */
+  async provision(connection: Connection): Promise<void> {
+    await provision(this.#settings, connection, this.#log('provision'))
+  }
+
+  async startProcessors(connection: Connection): Promise<ReadyService> {
+    const { startProcessors } = await this.#processorModule
+    return await startProcessors(this.#settings, connection, this.#log('processor'))
+  }
+
+  async startIngress(connection: Connection): Promise<ReadyService & { readonly url: string }> {
+    const { startIngress } = await this.#ingressModule
+    return await startIngress(this.#settings, connection, this.#log('ingress'))
+  }
+
+  #log(name: string) {
+    return serviceLog(name, this.#logFile, line => this.#progress.print(line))
+  }
+}
+
+/** Waits until a service does its work; rejects when it fails first or the user wants to stop. */
+export async function untilWorking(service: ReadyService, signal: AbortSignal): Promise<void> {
+  const stopped = Promise.withResolvers<never>()
+  const stop = () => stopped.reject(signal.reason)
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    await Promise.race([service.ready, service.failed, stopped.promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
