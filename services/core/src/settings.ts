@@ -17,8 +17,26 @@ export interface IngressSettings {
   readonly port: number
   /** Scheme and host that senders call, where they differ from what arrives here. */
   readonly publicUrl?: string
+  /** Port of the listener with `/metrics`; none where absent. */
+  readonly adminPort?: number
+  readonly adminHost: string
+  /** Absolute paths of the PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** What becomes of deliveries without TLS on a listener that is not loopback. */
+  readonly plainHttp: 'refuse' | 'allow'
+  /** Addresses and networks of the proxies whose forwarding headers are believed. */
+  readonly trustedProxies: readonly string[]
+  /** Longest body, before and after content decoding. */
   readonly bodyBytesMax: number
+  /** Most bytes of request line and headers. */
+  readonly headerBytesMax: number
+  readonly headerTimeoutMs: number
+  /** From the first byte of a request to the last of its body; not below `headerTimeoutMs`. */
   readonly bodyTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+  readonly connectionsMax: number
+  /** 0: any number. */
+  readonly requestsPerConnectionMax: number
   /** One deadline from the complete body to Kafka's acknowledgement. */
   readonly publishTimeoutMs: number
   readonly inFlightBytesMax: number
@@ -62,14 +80,11 @@ export interface Settings {
 interface Document {
   window: string
   topics: { partitions: number; deadLetterRetention: string }
-  ingress: {
-    host: string
-    port: number
-    publicUrl?: string
-    bodyBytesMax: number
+  ingress: Omit<IngressSettings, `${string}Ms`> & {
+    headerTimeout: string
     bodyTimeout: string
+    keepAliveTimeout: string
     publishTimeout: string
-    inFlightBytesMax: number
     retryAfter: string
     drainTimeout: string
   }
@@ -106,17 +121,7 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
     windowMs: durationMs(document.window, 'window'),
     partitions: topics.partitions,
     deadLetterRetentionMs: durationMs(topics.deadLetterRetention, 'topics.deadLetterRetention'),
-    ingress: {
-      host: env.SALLYPORT_INGRESS_HOST ?? ingress.host,
-      port: env.SALLYPORT_INGRESS_PORT === undefined ? ingress.port : port(env.SALLYPORT_INGRESS_PORT),
-      ...(ingress.publicUrl === undefined ? {} : { publicUrl: ingress.publicUrl }),
-      bodyBytesMax: ingress.bodyBytesMax,
-      bodyTimeoutMs: durationMs(ingress.bodyTimeout, 'ingress.bodyTimeout'),
-      publishTimeoutMs: durationMs(ingress.publishTimeout, 'ingress.publishTimeout'),
-      inFlightBytesMax: ingress.inFlightBytesMax,
-      retryAfterMs: durationMs(ingress.retryAfter, 'ingress.retryAfter'),
-      drainTimeoutMs: durationMs(ingress.drainTimeout, 'ingress.drainTimeout'),
-    },
+    ingress: ingressSettings(ingress, absolute, env),
     sources: document.sources,
     processors: document.processors.map(entry => processorEntry(entry, path.dirname(absolute))),
     processing: {
@@ -127,6 +132,44 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       drainTimeoutMs: durationMs(processing.drainTimeout, 'processing.drainTimeout'),
     },
   }
+}
+
+function ingressSettings(
+  ingress: Document['ingress'],
+  file: string,
+  env: NodeJS.ProcessEnv,
+): IngressSettings {
+  const { headerTimeout, bodyTimeout, keepAliveTimeout, publishTimeout, retryAfter, drainTimeout, ...rest } =
+    ingress
+  const { tls } = rest
+  const folder = path.dirname(file)
+  const settings: IngressSettings = {
+    ...rest,
+    host: env.SALLYPORT_INGRESS_HOST ?? ingress.host,
+    port: env.SALLYPORT_INGRESS_PORT === undefined ? ingress.port : port(env.SALLYPORT_INGRESS_PORT),
+    ...(tls === undefined
+      ? {}
+      : { tls: { cert: path.resolve(folder, tls.cert), key: path.resolve(folder, tls.key) } }),
+    headerTimeoutMs: durationMs(headerTimeout, 'ingress.headerTimeout'),
+    bodyTimeoutMs: durationMs(bodyTimeout, 'ingress.bodyTimeout'),
+    keepAliveTimeoutMs: durationMs(keepAliveTimeout, 'ingress.keepAliveTimeout'),
+    publishTimeoutMs: durationMs(publishTimeout, 'ingress.publishTimeout'),
+    retryAfterMs: durationMs(retryAfter, 'ingress.retryAfter'),
+    drainTimeoutMs: durationMs(drainTimeout, 'ingress.drainTimeout'),
+  }
+  if (settings.headerTimeoutMs > settings.bodyTimeoutMs) {
+    throw new SallyportError(
+      'SP_SETTINGS',
+      `${file}: ingress.headerTimeout is longer than ingress.bodyTimeout, which covers both: shorten it`,
+    )
+  }
+  if (settings.inFlightBytesMax < settings.bodyBytesMax) {
+    throw new SallyportError(
+      'SP_SETTINGS',
+      `${file}: ingress.inFlightBytesMax is below ingress.bodyBytesMax, so the longest body never fits: raise it`,
+    )
+  }
+  return settings
 }
 
 /** What the topics' settings follow from. */

@@ -1,0 +1,73 @@
+/**
+ * Who called, and how: the sender's address, whether its side of the connection is encrypted, and the URL it used.
+ *
+ * - A1. Forwarding headers count only where the connection's peer is a trusted proxy.
+ * - A2. X-Forwarded-For is walked from the right: each trusted address vouches for the one to its left, and the first
+ *   that is not trusted is the sender. What stands further left is the sender's own invention.
+ * - A3. An entry that is no address ends the walk with no sender address at all; an allow-list then refuses.
+ */
+import type { IncomingMessage } from 'node:http'
+import { TLSSocket } from 'node:tls'
+import { canonicalAddress, type Networks } from './networks.ts'
+
+export interface Caller {
+  /** The sender's IP address in canonical form, or null where it cannot be told. */
+  readonly address: string | null
+  /** TLS from the sender to the outermost trusted proxy or to here. */
+  readonly secure: boolean
+  /** Host as the sender called it. */
+  readonly host: string
+}
+
+/** The caller of a request. `trusted`: the proxies whose forwarding headers are believed. */
+export function callerOf(req: IncomingMessage, trusted: Networks): Caller {
+  const { socket, headers } = req
+  const peer = socket.remoteAddress ?? ''
+  const secure = socket instanceof TLSSocket
+  const host = headers.host ?? ''
+  if (trusted.empty || !trusted.includes(peer)) {
+    return { address: canonicalAddress(peer) ?? null, secure, host }
+  }
+  const forwardedFor = headerText(headers['x-forwarded-for'])
+  return {
+    address: forwardedFor === undefined ? (canonicalAddress(peer) ?? null) : senderOf(forwardedFor, trusted),
+    secure: forwardedSecure(headerText(headers['x-forwarded-proto'])) ?? secure,
+    host: forwardedHost(headerText(headers['x-forwarded-host'])) ?? host,
+  }
+}
+
+/** The rightmost address of an X-Forwarded-For list that is not a trusted proxy's (A2), or null (A3). */
+export function senderOf(forwardedFor: string, trusted: Networks): string | null {
+  const entries = forwardedFor.split(',')
+  let address: string | null = null
+  for (let i = entries.length - 1; i >= 0; i--) {
+    address = canonicalAddress(withoutPort((entries[i] as string).trim())) ?? null
+    if (address === null || !trusted.includes(address)) return address
+  }
+  return address
+}
+
+/** Some proxies add the port: `192.0.2.7:5000`, `[2001:db8::1]:5000`. */
+function withoutPort(entry: string): string {
+  const bracketed = /^\[([^\]]*)\](:\d{1,5})?$/.exec(entry)
+  if (bracketed !== null) return bracketed[1] as string
+  const ported = /^([\d.]+):\d{1,5}$/.exec(entry)
+  return ported === null ? entry : (ported[1] as string)
+}
+
+/** Every proxy on the way must have said https; undefined where none said anything. */
+function forwardedSecure(text: string | undefined): boolean | undefined {
+  if (text === undefined) return undefined
+  return text.split(',').every(value => value.trim().toLowerCase() === 'https')
+}
+
+const HOST = /^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$|^\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?$/
+
+/** Exactly one plausible host; anything else counts as not said. */
+function forwardedHost(text: string | undefined): string | undefined {
+  return text !== undefined && HOST.test(text) ? text : undefined
+}
+
+function headerText(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join(',') : value
+}
