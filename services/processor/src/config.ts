@@ -37,7 +37,9 @@ export async function loadProcessors(
   settings: Settings,
   names: readonly string[] = [],
 ): Promise<ProcessorConfig[]> {
-  const all = await Promise.all(settings.processors.map(loadProcessor))
+  const all = await Promise.all(
+    settings.processors.map(async entry => configure(await importProcessor(entry.module), entry)),
+  )
   const known = new Set<string>()
   for (const { name } of all) {
     if (known.has(name)) {
@@ -79,8 +81,8 @@ export function processorProvision(settings: Settings, processor: ProcessorConfi
   }
 }
 
-async function loadProcessor(entry: ProcessorEntry): Promise<ProcessorConfig> {
-  const processor = await importProcessor(entry.module)
+/** A definition with what its entry in `sallyport.yaml` says over it. */
+export function configure(processor: Processor, entry: Omit<ProcessorEntry, 'module'>): ProcessorConfig {
   const { name } = processor
   const delays = entry.retry ?? processor.retry
   return {

@@ -8,7 +8,6 @@ import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
 import { ensureProvision, valueSubject } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
-import { startTracing } from '@sallyport/core/trace'
 import {
   BARRIER_SCHEMA,
   CLAIM_SCHEMA,
@@ -21,6 +20,12 @@ import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
 
 const PROVISION_RETRY_MS = 1_000
 
+/** Processors that run in this process. */
+export interface RunningProcessors extends RunningService {
+  /** Resolves when each has joined its group; rejects with `failed`. */
+  readonly ready: Promise<void>
+}
+
 /**
  * Starts the processors of `sallyport.yaml`, or those that are named, each in its own consumer group. Resolves as
  * soon as they are loaded; while Kafka or the registry is away it keeps trying. Throws `SP_PROCESSOR`, `SP_SETTINGS`;
@@ -31,9 +36,17 @@ export async function startProcessors(
   connection: Connection,
   log: Log,
   names: readonly string[] = [],
-): Promise<RunningService & { readonly ready: Promise<void> }> {
-  const processors = await loadProcessors(settings, names)
-  const stopTracing = await startTracing('processor', process.env)
+): Promise<RunningProcessors> {
+  return runProcessors(await loadProcessors(settings, names), settings, connection, log)
+}
+
+/** Runs configured processors: what `startProcessors` does once they are loaded. */
+export function runProcessors(
+  processors: readonly ProcessorConfig[],
+  settings: Settings,
+  connection: Connection,
+  log: Log,
+): RunningProcessors {
   const stopping = new AbortController()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})
@@ -63,7 +76,6 @@ export async function startProcessors(
     stopping.abort()
     await Promise.all(runtimes.map(runtime => runtime.drain(deadlineMs)))
     await running
-    await stopTracing()
   }
   return {
     name: 'processor',

@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseHistory } from '@sallyport/core/attempt'
+import { type Event, Fatal, RetryLater } from '@sallyport/processor'
+import { eventOf, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
+import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+
+describe('processor on a real broker', function () {
+  this.timeout(60_000)
+  let connection: { brokers: readonly string[]; registryUrl: string }
+  let topics: Topics
+  let processor: TestProcessor | undefined
+
+  before(async () => {
+    connection = await sharedCluster()
+    topics = new Topics(connection, PARTITIONS)
+    await topics.connect()
+  })
+  after(() => topics.close())
+  afterEach(async () => {
+    await processor?.stop()
+    processor = undefined
+  })
+
+  function body(event: Event): Record<string, unknown> {
+    return JSON.parse(event.body.toString())
+  }
+
+  async function deadLetters(of: TestProcessor, enough: number): Promise<RawRecord[]> {
+    return await topics.read(of.config.topics.deadLetter, record => !record.key?.startsWith('#'), enough)
+  }
+
+  it('an event that arrives several times takes effect once', async () => {
+    processor = testProcessor(connection, (event, { attempt, emit }) =>
+      emit(processor?.output ?? '', agentEvent(event.id, attempt)),
+    )
+    await processor.start()
+    const events = Array.from({ length: 200 }, (_, i) => eventOf(processor?.source ?? '', { i }))
+    await topics.append(events)
+    await topics.append(events.slice(0, 100))
+    await topics.append(events.slice(50, 150))
+    await topics.read(processor.output, () => true, 200)
+    await sleep(500)
+    const outputs = await topics.readAll(processor.output)
+    assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+  })
+
+  it('a failing event goes through every tier, no sooner than its delay, and then to the dead letter with its history', async () => {
+    const attempts: number[] = []
+    processor = testProcessor(connection, (_event, { attempt }) => {
+      attempts.push(attempt)
+      throw new Error(`attempt ${attempt} failed`)
+    })
+    await processor.start()
+    const event = eventOf(processor.source, { will: 'fail' })
+    await topics.append([event])
+    const [dead] = await deadLetters(processor, 1)
+    assert.ok(dead)
+    assert.deepEqual(attempts, [1, 2, 3])
+    assert.equal(dead.key, event.id)
+    assert.equal(dead.headers['sallyport-reason'], 'exhausted')
+    assert.equal(dead.headers['sallyport-code'], 'SP_HANDLER_FAILED')
+    assert.equal(dead.headers['sallyport-message'], 'attempt 3 failed')
+    const history = parseHistory(dead.headers['sallyport-history'])
+    assert.deepEqual(
+      history.map(({ attempt, message }) => [attempt, message]),
+      [
+        [1, 'attempt 1 failed'],
+        [2, 'attempt 2 failed'],
+        [3, 'attempt 3 failed'],
+      ],
+    )
+    const [first, second, third] = history.map(({ startedAt }) => startedAt) as [number, number, number]
+    assert.ok(second - first >= 300, `second attempt after ${second - first} ms`)
+    assert.ok(third - second >= 600, `third attempt after ${third - second} ms`)
+  })
+
+  it('retries and dead letters carry the bytes, attributes and trace of the accepted event', async () => {
+    processor = testProcessor(connection, () => {
+      throw new Error('no')
+    })
+    await processor.start()
+    const event = eventOf(processor.source, { keep: 'me' })
+    await topics.append([event])
+    const [dead] = await deadLetters(processor, 1)
+    const isIt = ({ key }: RawRecord) => key === event.id
+    const [accepted] = await topics.read('sallyport.events', isIt, 1)
+    const [retried] = await topics.read(processor.config.topics.retry[0] as string, isIt, 1)
+    for (const record of [retried, dead]) {
+      assert.deepEqual(record?.value, accepted?.value)
+      assert.equal(record?.headers.ce_id, event.id)
+      assert.equal(record?.headers.traceparent?.slice(3, 35), TRACEPARENT.slice(3, 35))
+    }
+  })
+
+  it('an event that succeeds on a retry takes effect once, and its dead letter stays empty', async () => {
+    processor = testProcessor(connection, (event, { attempt, emit }) => {
+      if (attempt < 3) throw new Error('not yet')
+      emit(processor?.output ?? '', agentEvent(event.id, attempt))
+    })
+    await processor.start()
+    const events = Array.from({ length: 20 }, (_, i) => eventOf(processor?.source ?? '', { i }))
+    await topics.append(events)
+    await topics.read(processor.output, () => true, 20)
+    await sleep(500)
+    const outputs = await topics.readAll(processor.output)
+    assert.equal(outputs.length, 20)
+    const decoded = await topics.decode(outputs[0]?.value as Buffer)
+    assert.equal(decoded.attempt, 3)
+    assert.equal((await topics.readAll(processor.config.topics.deadLetter)).length, 0)
+  })
+
+  it('Fatal skips the retries', async () => {
+    processor = testProcessor(connection, () => {
+      throw new Fatal('never')
+    })
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    const [dead] = await deadLetters(processor, 1)
+    assert.equal(dead?.headers['sallyport-reason'], 'fatal')
+    assert.equal(parseHistory(dead?.headers['sallyport-history']).length, 1)
+  })
+
+  it('RetryLater picks the tier that is long enough', async () => {
+    processor = testProcessor(connection, (event, { attempt, emit }) => {
+      if (attempt === 1) throw new RetryLater('500ms')
+      emit(processor?.output ?? '', agentEvent(event.id, attempt))
+    })
+    await processor.start()
+    const event = eventOf(processor.source, {})
+    await topics.append([event])
+    await topics.read(processor.output, () => true, 1)
+    const isIt = ({ key }: RawRecord) => key === event.id
+    assert.equal((await topics.readAll(processor.config.topics.retry[1] as string, isIt)).length, 1)
+    assert.equal((await topics.readAll(processor.config.topics.retry[0] as string, isIt)).length, 0)
+  })
+
+  it('a handler past its timeout fails; what it does afterwards changes nothing', async () => {
+    let late: unknown
+    processor = testProcessor(
+      connection,
+      async (event, { attempt, emit }) => {
+        if (attempt === 1) {
+          await sleep(600)
+          try {
+            emit(processor?.output ?? '', agentEvent(event.id, attempt))
+          } catch (error) {
+            late = error
+          }
+          return
+        }
+        emit(processor?.output ?? '', agentEvent(event.id, attempt))
+      },
+      { timeout: '200ms' },
+    )
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    await topics.read(processor.output, () => true, 1)
+    await sleep(600)
+    const outputs = await topics.readAll(processor.output)
+    assert.equal(outputs.length, 1)
+    assert.equal((await topics.decode(outputs[0]?.value as Buffer)).attempt, 2)
+    assert.match(String(late), /SP_EMIT/)
+  })
+
+  it('a value that does not fit its output’s schema is a dead letter, and nothing of the attempt appears', async () => {
+    processor = testProcessor(connection, (event, { attempt, emit }) => {
+      emit(processor?.output ?? '', agentEvent(event.id, attempt))
+      emit(processor?.output ?? '', { nonsense: true })
+    })
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    const [dead] = await deadLetters(processor, 1)
+    assert.equal(dead?.headers['sallyport-code'], 'SP_EMIT')
+    assert.equal((await topics.readAll(processor.output)).length, 0)
+  })
+
+  it('handlers run concurrently: slow ones do not hold up the others', async () => {
+    processor = testProcessor(connection, async (event, { attempt, emit, signal }) => {
+      if (body(event).slow) await sleep(4_000, undefined, { signal })
+      emit(processor?.output ?? '', agentEvent(event.id, attempt))
+    })
+    await processor.start()
+    const slow = Array.from({ length: 20 }, () => eventOf(processor?.source ?? '', { slow: true }))
+    const fast = Array.from({ length: 20 }, () => eventOf(processor?.source ?? '', { slow: false }))
+    await topics.append([...slow, ...fast])
+    const first = await topics.read(processor.output, () => true, 20)
+    const fastIds = new Set(fast.map(({ id }) => id))
+    assert.ok(first.slice(0, 20).every(({ key }) => fastIds.has(key ?? '')))
+    assert.equal((await topics.read(processor.output, () => true, 40)).length, 40)
+  })
+
+  it('events of other sources are passed over', async () => {
+    let seen = 0
+    processor = testProcessor(connection, () => {
+      seen++
+    })
+    await processor.start()
+    await topics.append([eventOf('somebody-else', {}), eventOf(processor.source, {})])
+    await waitFor(() => seen === 1)
+    await sleep(300)
+    assert.equal(seen, 1)
+  })
+
+  it('a redriven event passes once more, and a second time only with a greater generation', async () => {
+    let fails = true
+    processor = testProcessor(connection, (event, { attempt, emit }) => {
+      if (fails) throw new Fatal('broken')
+      emit(processor?.output ?? '', agentEvent(event.id, attempt))
+    })
+    await processor.start()
+    const event = eventOf(processor.source, {})
+    await topics.append([event])
+    await deadLetters(processor, 1)
+    fails = false
+    const lane = processor.config.topics.redrive
+    await topics.append([event, event], lane, { 'sallyport-generation': '5' })
+    await topics.append([event], lane, { 'sallyport-generation': '5' })
+    await topics.append([event], lane, { 'sallyport-generation': '4' })
+    await topics.read(processor.output, () => true, 1)
+    await sleep(500)
+    assert.equal((await topics.readAll(processor.output)).length, 1)
+    await topics.append([event], lane, { 'sallyport-generation': '6' })
+    await topics.read(processor.output, ({ key }) => key === event.id, 2)
+    assert.equal((await topics.readAll(processor.output)).length, 2)
+  })
+
+  describe('a poison record goes to the dead letter with its original bytes, and what follows it is processed', () => {
+    const garbage = randomBytes(40)
+    const unknownSchema = Buffer.concat([Buffer.from([0, 0x7f, 0xff, 0xff, 0xff]), randomBytes(20)])
+    const cases: [string, Buffer | null, Buffer | null][] = [
+      ['garbage', Buffer.from('k'), garbage],
+      ['no key', null, garbage],
+      ['no value', Buffer.from('k'), null],
+      ['an empty value', Buffer.from('k'), Buffer.alloc(0)],
+      ['an unknown schema id', Buffer.from('k'), unknownSchema],
+    ]
+    for (const [what, key, value] of cases) {
+      it(what, async () => {
+        processor = testProcessor(connection, (event, { attempt, emit }) =>
+          emit(processor?.output ?? '', agentEvent(event.id, attempt)),
+        )
+        await processor.start()
+        const mark = randomBytes(8).toString('hex')
+        await topics.appendRaw('sallyport.events', [{ partition: 1, key, value, headers: { mark } }])
+        const after = eventOf(processor.source, {})
+        await topics.append([after])
+        const isIt = (record: RawRecord) => record.headers.mark === mark
+        const [dead] = await topics.read(processor.config.topics.deadLetter, isIt, 1)
+        assert.deepEqual(dead?.value ?? null, value)
+        assert.equal(dead?.key, key === null ? null : String(key))
+        assert.equal(dead?.headers['sallyport-reason'], 'poison')
+        await topics.read(processor.output, record => record.key === after.id, 1)
+        assert.equal((await topics.readAll(processor.config.topics.deadLetter, isIt)).length, 1)
+      })
+    }
+
+    it('a genuine value under another key, or on a partition its key does not belong to', async () => {
+      processor = testProcessor(connection, (event, { attempt, emit }) =>
+        emit(processor?.output ?? '', agentEvent(event.id, attempt)),
+      )
+      await processor.start()
+      const event = eventOf(processor.source, {})
+      await topics.append([event])
+      const [genuine] = await topics.read('sallyport.events', ({ key }) => key === event.id, 1)
+      const mark = randomBytes(8).toString('hex')
+      await topics.appendRaw('sallyport.events', [
+        {
+          partition: genuine?.partition as number,
+          key: 'another/key',
+          value: genuine?.value ?? null,
+          headers: { mark },
+        },
+        {
+          partition: ((genuine?.partition as number) + 1) % PARTITIONS,
+          key: event.id,
+          value: genuine?.value ?? null,
+          headers: { mark },
+        },
+      ])
+      const isIt = (record: RawRecord) => record.headers.mark === mark
+      const dead = await topics.read(processor.config.topics.deadLetter, isIt, 2)
+      assert.deepEqual(dead.map(({ headers }) => headers['sallyport-code']).sort(), [
+        'SP_MISPLACED',
+        'SP_POISON',
+      ])
+      assert.equal((await topics.readAll(processor.output)).length, 1)
+    })
+  })
+
+  it('a processor that stops and starts again goes on where it was, and repeats nothing', async () => {
+    const first = testProcessor(connection, (event, { attempt, emit }) =>
+      emit(first.output, agentEvent(event.id, attempt)),
+    )
+    processor = first
+    const running = await first.start()
+    const before = Array.from({ length: 100 }, () => eventOf(first.source, {}))
+    await topics.append(before)
+    await topics.read(first.output, () => true, 100)
+    await running.drain(2_000)
+    const while_away = Array.from({ length: 100 }, () => eventOf(first.source, {}))
+    await topics.append([...while_away, ...before.slice(0, 50)])
+    await first.start()
+    await topics.read(first.output, () => true, 200)
+    await sleep(500)
+    const outputs = await topics.readAll(first.output)
+    assert.deepEqual(
+      outputs.map(({ key }) => key).sort(),
+      [...before, ...while_away].map(({ id }) => id).sort(),
+    )
+  })
+
+  it('members that join and leave hand partitions over without a duplicate or a loss', async () => {
+    const shared = testProcessor(connection, async (event, { attempt, emit, signal }) => {
+      await sleep(20, undefined, { signal })
+      emit(shared.output, agentEvent(event.id, attempt))
+    })
+    processor = shared
+    const first = await shared.start()
+    const events = Array.from({ length: 600 }, () => eventOf(shared.source, {}))
+    await topics.append(events.slice(0, 300))
+    await shared.start()
+    await topics.append(events.slice(300))
+    await first.drain(2_000)
+    await topics.read(shared.output, () => true, 600)
+    await sleep(500)
+    const outputs = await topics.readAll(shared.output)
+    assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+  })
+})
+
+async function waitFor(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error('the condition did not come true within 20 s')
+    await sleep(20)
+  }
+}

@@ -1,0 +1,186 @@
+/** Puts events on the topic as an ingress would, and reads topics with a consumer outside the product's code. */
+import { randomUUID } from 'node:crypto'
+import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
+import type { Event } from '@sallyport/core/event'
+import { eventHeaders } from '@sallyport/core/headers'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import { partitionOf } from '@sallyport/core/partition'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import avro from 'avsc'
+import kafkajs from 'kafkajs'
+
+export const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+
+/** An event of a source, its body JSON. */
+export function eventOf(source: string, body: unknown, id: string = randomUUID()): Event {
+  return {
+    id: `${source}/${id}`,
+    source,
+    type: 'test',
+    identity: 'SENDER_ID',
+    senderId: id,
+    scheme: 'custom',
+    secretIndex: 0,
+    receivedAt: Date.now(),
+    sentAt: null,
+    contentType: 'application/json',
+    headers: {},
+    body: Buffer.from(JSON.stringify(body)),
+  }
+}
+
+/** A record as a raw consumer sees it. */
+export interface RawRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly timestamp: number
+  readonly key: string | null
+  readonly value: Buffer | null
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export class Topics {
+  readonly #kafka: kafkajs.Kafka
+  readonly #registryUrl: string
+  readonly #producer: kafkajs.Producer
+  readonly #types = new Map<number, Promise<avro.Type>>()
+  readonly #partitions: number
+  #schemaId: Promise<number> | undefined
+
+  constructor(connection: { brokers: readonly string[]; registryUrl: string }, partitions: number) {
+    this.#kafka = new kafkajs.Kafka({ brokers: [...connection.brokers], logLevel: kafkajs.logLevel.NOTHING })
+    this.#registryUrl = connection.registryUrl
+    this.#producer = this.#kafka.producer({
+      createPartitioner:
+        () =>
+        ({ message }) =>
+          message.partition as number,
+    })
+    this.#partitions = partitions
+  }
+
+  async connect(): Promise<void> {
+    await this.#producer.connect()
+  }
+
+  async close(): Promise<void> {
+    await this.#producer.disconnect()
+  }
+
+  /** Appends events to the main topic, or to another one with headers of its own. */
+  async append(
+    events: readonly Event[],
+    topic = EVENTS_TOPIC,
+    headers: Record<string, string> = {},
+  ): Promise<void> {
+    this.#schemaId ??= createRegistry(this.#registryUrl).register(`${EVENTS_TOPIC}-value`, EVENT_SCHEMA)
+    const schemaId = await this.#schemaId
+    await this.appendRaw(
+      topic,
+      events.map(event => {
+        const key = Buffer.from(event.id)
+        const value = encodeEvent(schemaId, event)
+        return {
+          partition: partitionOf(key, this.#partitions),
+          key,
+          value,
+          headers: { ...eventHeaders(event, TRACEPARENT), ...headers },
+        }
+      }),
+    )
+  }
+
+  /** Appends whatever a foreign producer might. */
+  async appendRaw(topic: string, messages: (kafkajs.Message & { partition: number })[]): Promise<void> {
+    const partitions = Map.groupBy(messages, message => message.partition)
+    for (const batch of partitions.values()) await this.#producer.send({ topic, messages: batch, acks: -1 })
+  }
+
+  /** Reads a topic's committed records from its start until `enough` of what `wanted` picks are there. */
+  async read(
+    topic: string,
+    wanted: (record: RawRecord) => boolean,
+    enough: number,
+    timeoutMs = 30_000,
+  ): Promise<RawRecord[]> {
+    const found: RawRecord[] = []
+    await this.#readUntil(topic, timeoutMs, record => {
+      if (wanted(record)) found.push(record)
+      return found.length >= enough
+    })
+    return found
+  }
+
+  /**
+   * All committed records of an output, dead-letter or claims topic that `wanted` picks. It appends a fence to every
+   * partition and reads up to it, because an end offset may lie behind markers that are no records.
+   */
+  async readAll(topic: string, wanted: (record: RawRecord) => boolean = () => true): Promise<RawRecord[]> {
+    const fence = `#fence-${randomUUID()}`
+    const messages = Array.from({ length: this.#partitions }, (_, partition) => ({
+      partition,
+      key: fence,
+      value: null,
+    }))
+    await this.appendRaw(topic, messages)
+    const found: RawRecord[] = []
+    const fenced = new Set<number>()
+    await this.#readUntil(topic, 30_000, record => {
+      if (record.key === fence) fenced.add(record.partition)
+      else if (!record.key?.startsWith('#fence') && wanted(record)) found.push(record)
+      return fenced.size === this.#partitions
+    })
+    if (fenced.size < this.#partitions) throw new Error(`${topic} was not read to its end`)
+    return found
+  }
+
+  async #readUntil(topic: string, timeoutMs: number, isLast: (record: RawRecord) => boolean): Promise<void> {
+    const consumer = this.#kafka.consumer({ groupId: `test-${randomUUID()}`, maxWaitTimeInMs: 50 })
+    const done = Promise.withResolvers<void>()
+    const timer = setTimeout(() => done.resolve(), timeoutMs)
+    let ended = false
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async ({ batch }) => {
+        for (const message of batch.messages) {
+          if (ended || !isLast(rawRecord(batch.topic, batch.partition, message))) continue
+          ended = true
+          done.resolve()
+        }
+      },
+    })
+    await done.promise
+    clearTimeout(timer)
+    await consumer.disconnect()
+  }
+
+  /** A value in wire format, decoded with the schema that the registry's HTTP API gives. */
+  async decode(value: Buffer): Promise<Record<string, unknown>> {
+    if (value[0] !== 0) throw new Error('no magic byte')
+    const id = value.readInt32BE(1)
+    let type = this.#types.get(id)
+    if (type === undefined) {
+      type = fetch(`${this.#registryUrl}/schemas/ids/${id}`)
+        .then(response => response.json() as Promise<{ schema: string }>)
+        .then(({ schema }) => avro.Type.forSchema(JSON.parse(schema)))
+      this.#types.set(id, type)
+    }
+    return (await type).fromBuffer(value.subarray(5)) as Record<string, unknown>
+  }
+}
+
+function rawRecord(topic: string, partition: number, message: kafkajs.KafkaMessage): RawRecord {
+  const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)] as const)
+  return {
+    topic,
+    partition,
+    offset: Number(message.offset),
+    timestamp: Number(message.timestamp),
+    key: message.key === null ? null : String(message.key),
+    value: message.value,
+    headers: Object.fromEntries(headers),
+  }
+}
