@@ -10,29 +10,34 @@ import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import { canonicalAddress, type Networks } from './networks.ts'
 
-export interface Caller {
-  /** The sender's IP address in canonical form, or null where it cannot be told. */
-  readonly address: string | null
-  /** TLS from the sender to the outermost trusted proxy or to here. */
+/** The caller of one request, as far as `trusted` proxies can be believed. */
+export class Caller {
+  /** TLS from the sender to the outermost trusted proxy, or to here. */
   readonly secure: boolean
   /** Host as the sender called it. */
   readonly host: string
-}
+  readonly #req: IncomingMessage
+  readonly #trusted: Networks | null
 
-/** The caller of a request. `trusted`: the proxies whose forwarding headers are believed. */
-export function callerOf(req: IncomingMessage, trusted: Networks): Caller {
-  const { socket, headers } = req
-  const peer = socket.remoteAddress ?? ''
-  const secure = socket instanceof TLSSocket
-  const host = headers.host ?? ''
-  if (trusted.empty || !trusted.includes(peer)) {
-    return { address: canonicalAddress(peer) ?? null, secure, host }
+  constructor(req: IncomingMessage, trusted: Networks) {
+    const { socket, headers } = req
+    const believed = !trusted.empty && trusted.includes(socket.remoteAddress ?? '')
+    this.#req = req
+    this.#trusted = believed ? trusted : null
+    const secure = socket instanceof TLSSocket
+    const host = headers.host ?? ''
+    this.secure = (believed ? forwardedSecure(headerText(headers['x-forwarded-proto'])) : undefined) ?? secure
+    this.host = (believed ? forwardedHost(headerText(headers['x-forwarded-host'])) : undefined) ?? host
   }
-  const forwardedFor = headerText(headers['x-forwarded-for'])
-  return {
-    address: forwardedFor === undefined ? (canonicalAddress(peer) ?? null) : senderOf(forwardedFor, trusted),
-    secure: forwardedSecure(headerText(headers['x-forwarded-proto'])) ?? secure,
-    host: forwardedHost(headerText(headers['x-forwarded-host'])) ?? host,
+
+  /** The sender's IP address in canonical form, or null where it cannot be told (A3). */
+  address(): string | null {
+    const { socket, headers } = this.#req
+    const forwardedFor = this.#trusted === null ? undefined : headerText(headers['x-forwarded-for'])
+    if (this.#trusted === null || forwardedFor === undefined) {
+      return canonicalAddress(socket.remoteAddress ?? '') ?? null
+    }
+    return senderOf(forwardedFor, this.#trusted)
   }
 }
 

@@ -1,38 +1,50 @@
 /**
- * The ingress as a service: listens at once, provisions in the background, drains.
+ * The ingress as a service: listens at once, provisions in the background, reloads, drains.
  *
  * It starts without a broker and without a registry: it is live, not ready, and answers 503 until both have answered
  * once. After that the registry is not needed any more.
  */
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '@sallyport/core/clock'
 import type { Connection } from '@sallyport/core/connection'
-import { SallyportError } from '@sallyport/core/errors'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { Publisher } from '@sallyport/core/kafka/publisher'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
 import { ensureProvision, sharedProvision, valueSubject } from '@sallyport/core/provision'
-import { type Settings, topicPlan } from '@sallyport/core/settings'
+import type { Settings } from '@sallyport/core/settings'
 import { EVENTS_TOPIC, eventRecordBytesMax } from '@sallyport/core/topics'
-import { openDoors } from './config.ts'
+import { createAdminServer } from './admin.ts'
+import { watchFiles } from './file-watch.ts'
+import { closeListener, createListener, listen, reloadCertificate } from './listener.ts'
+import { Networks } from './networks.ts'
 import type { PublishTarget } from './publish.ts'
 import { Readiness } from './readiness.ts'
-import { createIngressServer } from './server.ts'
+import { createHandler } from './server.ts'
+import { SourcesInUse } from './sources-in-use.ts'
 
 export interface RunningIngress extends RunningService {
   /** Base URL of the listener, e.g. `http://127.0.0.1:8480`. */
   readonly url: string
+  /** Base URL of the operators' listener, where there is one. */
+  readonly adminUrl: string | undefined
   /** Resolves when Kafka and the registry have answered and deliveries are taken. */
   readonly ready: Promise<void>
+  /** Takes sources, secrets and the certificate from their files again, as SIGHUP does. */
+  reload(): void
+}
+
+export interface IngressOptions {
+  /** Several processes listen on the port, and the kernel spreads connections over them. Default false. */
+  readonly reusePort?: boolean
 }
 
 const PROVISION_PAUSE_MS_FIRST = 200
 const PROVISION_PAUSE_MS_MAX = 5_000
 const PROBE_MS = 2_000
 const BATCH_RECORDS_MAX = 1_000
-const LINGER_MS = 1
+const LINGER_MS = 3
 
 /**
  * Starts an ingress. Rejects with `SP_SETTINGS` or `SP_SECRET_MISSING` where a source is wrong and with
@@ -43,55 +55,76 @@ export async function startIngress(
   settings: Settings,
   connection: Connection,
   log: Log,
+  options: IngressOptions = {},
 ): Promise<RunningIngress> {
-  const doors = openDoors(settings, process.env)
-  const publisher = openPublisher(settings, connection, log)
+  const { ingress } = settings
+  const sources = new SourcesInUse(settings, process.env, systemClock, log)
   const readiness = new Readiness(state => log.info({ state }, 'readiness'))
   const stopping = new AbortController()
   let target: PublishTarget | undefined
 
-  const server = createIngressServer({
-    settings: settings.ingress,
-    doors: () => doors,
+  const handle = createHandler({
+    settings: ingress,
+    loopback: isLoopback(ingress.host),
+    doors: () => sources.doors,
+    reload: () => sources.reload(),
     target: () => target,
     readiness,
     clock: systemClock,
     log,
   })
-  const url = await listen(server, settings.ingress.host, settings.ingress.port)
-  log.info({ url, sources: [...doors.keys()] }, 'the ingress listens')
+  const server = createListener(ingress, handle)
+  const url = await listen(server, ingress.host, ingress.port, options.reusePort)
+  const admin = ingress.adminPort === undefined ? undefined : createAdminServer(readiness)
+  const adminUrl = await openAdmin(admin, settings, server)
+  log.info({ url, adminUrl, sources: [...sources.doors.keys()] }, 'the ingress listens')
 
+  const publisher = openPublisher(settings, connection, log)
   const ready = provisionUntilDone(settings, connection, log, stopping.signal).then(schemaId => {
     target = { publisher, schemaId, partitions: settings.partitions }
     readiness.provisioned()
     void watchKafka(publisher, readiness, stopping.signal)
   })
   ready.catch(() => {})
+  const reload = (): void => {
+    sources.reload()
+    reloadTls(server, settings, log)
+  }
+  process.on('SIGHUP', reload)
+  void watchFiles(() => [...sources.files, ...tlsFiles(settings)], reload, stopping.signal)
+
   let drained: Promise<void> | undefined
   return {
     name: 'ingress',
     url,
+    adminUrl,
     ready,
-    failed: neverResolves(ready, stopping.signal),
+    reload,
+    failed: failureOf(ready, stopping.signal),
     drain(deadlineMs) {
       drained ??= (async () => {
+        process.off('SIGHUP', reload)
         readiness.draining()
         stopping.abort()
-        await closeServer(server, deadlineMs)
+        await closeListener(server, deadlineMs)
         await publisher.close()
+        if (admin !== undefined) await closeListener(admin, 0)
       })()
       return drained
     },
   }
 }
 
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || new Networks(['127.0.0.0/8', '::1'], 'ingress.host').includes(host)
+}
+
 function openPublisher(settings: Settings, connection: Connection, log: Log): Publisher {
-  const { bodyBytesMax } = topicPlan(settings)
   return new Publisher(
     connection,
     {
       topic: EVENTS_TOPIC,
-      batchBytesMax: eventRecordBytesMax(bodyBytesMax),
+      batchBytesMax: eventRecordBytesMax(settings.ingress.bodyBytesMax),
       batchRecordsMax: BATCH_RECORDS_MAX,
       lingerMs: LINGER_MS,
       deadlineMs: settings.ingress.publishTimeoutMs,
@@ -100,18 +133,19 @@ function openPublisher(settings: Settings, connection: Connection, log: Log): Pu
   )
 }
 
-function listen(server: Server, host: string, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EADDRINUSE') return reject(error)
-      const message = `${host}:${port} is taken by another program: free it, or set ingress.port (SALLYPORT_INGRESS_PORT) to another one`
-      reject(new SallyportError('SP_PORT_TAKEN', message, { cause: error }))
-    })
-    server.listen(port, host, () => {
-      const { address, family, port } = server.address() as AddressInfo
-      resolve(`http://${family === 'IPv6' ? `[${address}]` : address}:${port}`)
-    })
-  })
+/** Listens for operators where the settings ask for it; where that fails, the other listener is closed as well. */
+async function openAdmin(
+  admin: Server | undefined,
+  { ingress }: Settings,
+  server: Server,
+): Promise<string | undefined> {
+  if (admin === undefined || ingress.adminPort === undefined) return undefined
+  try {
+    return await listen(admin, ingress.adminHost, ingress.adminPort)
+  } catch (error) {
+    await closeListener(server, 0)
+    throw error
+  }
 }
 
 /** The event schema's id, as soon as the topics and the schema exist; rejects with what trying again cannot mend. */
@@ -141,8 +175,22 @@ async function watchKafka(publisher: Publisher, readiness: Readiness, stopping: 
   }
 }
 
+function tlsFiles({ ingress }: Settings): readonly string[] {
+  return ingress.tls === undefined ? [] : [ingress.tls.cert, ingress.tls.key]
+}
+
+function reloadTls(server: Server, { ingress }: Settings, log: Log): void {
+  if (ingress.tls === undefined) return
+  try {
+    reloadCertificate(server, ingress.tls)
+    log.info({ file: ingress.tls.cert }, 'the certificate is reloaded')
+  } catch (error) {
+    log.error({ error: errorMessage(error) }, 'the certificate stays as it was')
+  }
+}
+
 /** `work`'s failure, except where it is only that the service stops. */
-function neverResolves(work: Promise<unknown>, stopping: AbortSignal): Promise<never> {
+function failureOf(work: Promise<unknown>, stopping: AbortSignal): Promise<never> {
   const failed = new Promise<never>((_, reject) => {
     work.catch(error => {
       if (!stopping.aborted) reject(error)
@@ -151,13 +199,4 @@ function neverResolves(work: Promise<unknown>, stopping: AbortSignal): Promise<n
   // Whoever started the service listens; until then the failure must not end the process.
   failed.catch(() => {})
   return failed
-}
-
-/** Stops listening, lets requests in flight finish until the deadline, then cuts what is left. */
-async function closeServer(server: Server, deadlineMs: number): Promise<void> {
-  const closed = new Promise<void>(resolve => server.close(() => resolve()))
-  server.closeIdleConnections()
-  const cut = setTimeout(() => server.closeAllConnections(), deadlineMs)
-  await closed
-  clearTimeout(cut)
 }

@@ -6,9 +6,14 @@
 /** The ingress's own reasons; verification adds its own codes (`schemes/rejections.ts`). */
 const PROBLEMS = {
   'unknown-source': [404, 'No such source'],
+  'unknown-path': [404, 'Nothing here'],
   'method-not-allowed': [405, 'Method not allowed'],
   'request-timeout': [408, 'The request took too long'],
   'body-too-large': [413, 'The body is too large'],
+  'malformed-encoding': [400, 'The body is not in its content encoding'],
+  'https-required': [403, 'HTTPS is required'],
+  'address-refused': [403, 'Not from this address'],
+  'too-many-requests': [429, 'Too many deliveries'],
   'content-encoding': [415, 'The content encoding is not supported'],
   'headers-too-large': [431, 'The headers are too large'],
   'malformed-request': [400, 'Not an HTTP request'],
@@ -16,6 +21,7 @@ const PROBLEMS = {
   'not-ready': [503, 'Not ready'],
   overloaded: [503, 'Too much in flight'],
   'not-published': [503, 'Not stored'],
+  'handshake-failed': [503, 'The handshake could not be completed'],
   'key-unavailable': [503, 'The sender’s key cannot be fetched'],
 } as const
 
@@ -46,7 +52,13 @@ export function rejection(status: number, code: string, detail: string): Problem
 
 /** A refusal that asks the sender to try again; `retryAfterMs` becomes Retry-After, whole seconds, at least 1. */
 export function tryAgain(
-  code: 'not-ready' | 'overloaded' | 'not-published' | 'key-unavailable',
+  code:
+    | 'not-ready'
+    | 'overloaded'
+    | 'not-published'
+    | 'key-unavailable'
+    | 'too-many-requests'
+    | 'handshake-failed',
   detail: string,
   retryAfterMs: number,
 ): Problem {

@@ -5,13 +5,21 @@
  *   encoding, and with `Expect: 100-continue` before the sender starts to write it.
  * - R2. Bytes count against the budget from the moment they arrive, verified or not; declared bytes do not, or a
  *   stranger could take the whole budget with headers alone.
- * - R3. A body over its limit is refused, never cut.
+ * - R3. A body over its limit is refused, never cut; the limit holds before and after content decoding.
  * The deadline for headers and body is the HTTP server's own (`requestTimeout`), which costs nothing per request.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ByteBudget } from './byte-budget.ts'
+import { DECODABLE, decodable, decode } from './decode.ts'
 import { HeaderList, type RawRequest } from './delivery.ts'
 import { type Problem, problem, tryAgain } from './problem.ts'
+
+/**
+ * What a source does with a body that has a content encoding. `refuse`: 415. `decode`: the signature covers what
+ * comes out, so it is decoded first, under the body's limit. `keep`: the signature covers the bytes as sent, and the
+ * event keeps them so.
+ */
+export type EncodingPolicy = 'refuse' | 'decode' | 'keep'
 
 export interface ReceiveLimits {
   readonly bodyBytesMax: number
@@ -25,50 +33,63 @@ export type Receipt =
   /** The sender went away; nobody is there to answer. */
   | { readonly kind: 'gone' }
 
-/** Reads the body of a request to `url`. Never throws. */
-export function receive(
-  req: IncomingMessage,
-  res: ServerResponse,
-  url: string,
-  limits: ReceiveLimits,
-  budget: ByteBudget,
-): Promise<Receipt> | Receipt {
-  const refusal = refuseEarly(req, limits)
-  if (refusal !== undefined) return { kind: 'refused', problem: refusal }
-  if (req.headers.expect !== undefined) res.writeContinue()
-  return readBody(req, url, limits, budget)
-}
+type ReadBody = Exclude<Receipt, { kind: 'received' }> | { readonly kind: 'read'; readonly body: Buffer }
 
-function refuseEarly(req: IncomingMessage, limits: ReceiveLimits): Problem | undefined {
-  const { headers } = req
-  const encoding = headers['content-encoding']
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+/** What the headers alone tell against a request (R1). */
+export function refuseEarly(
+  req: IncomingMessage,
+  policy: EncodingPolicy,
+  limits: ReceiveLimits,
+): Problem | undefined {
+  const encoding = encodingOf(req)
+  if (encoding !== undefined && policy === 'refuse') {
     return problem('content-encoding', 'Send the body without content encoding.', {
       'accept-encoding': 'identity',
     })
   }
-  if (headers['content-length'] !== undefined && Number(headers['content-length']) > limits.bodyBytesMax) {
-    return tooLarge(limits)
+  if (encoding !== undefined && policy === 'decode' && !decodable(encoding)) {
+    return problem('content-encoding', `Use one of ${DECODABLE}.`, { 'accept-encoding': DECODABLE })
   }
-  return undefined
+  const length = req.headers['content-length']
+  return length !== undefined && Number(length) > limits.bodyBytesMax ? tooLarge(limits) : undefined
 }
 
-function readBody(
+/** Reads the body of a request to `url`; `refuseEarly` must have had nothing against it. Never rejects. */
+export async function receive(
   req: IncomingMessage,
+  res: ServerResponse,
   url: string,
+  policy: EncodingPolicy,
   limits: ReceiveLimits,
   budget: ByteBudget,
 ): Promise<Receipt> {
+  if (req.headers.expect !== undefined) res.writeContinue()
+  let read = await readBody(req, limits, budget)
+  const encoding = encodingOf(req)
+  if (read.kind === 'read' && encoding !== undefined && policy === 'decode') {
+    read = await decodeBody(read.body, encoding, limits, budget)
+  }
+  if (read.kind !== 'read') return read
+  const headers = new HeaderList(req.rawHeaders)
+  return { kind: 'received', request: { method: req.method ?? '', url, headers, body: read.body } }
+}
+
+function encodingOf(req: IncomingMessage): string | undefined {
+  const encoding = req.headers['content-encoding']
+  return encoding === undefined || encoding.trim().toLowerCase() === 'identity' ? undefined : encoding
+}
+
+function readBody(req: IncomingMessage, limits: ReceiveLimits, budget: ByteBudget): Promise<ReadBody> {
   return new Promise(resolve => {
     const chunks: Buffer[] = []
     let bytes = 0
 
-    function settle(receipt: Receipt): void {
+    function settle(read: ReadBody): void {
       req.off('data', onData)
       req.off('end', onEnd)
       req.off('close', onGone)
-      if (receipt.kind !== 'received') budget.give(bytes)
-      resolve(receipt)
+      if (read.kind !== 'read') budget.give(bytes)
+      resolve(read)
     }
     function onData(chunk: Buffer): void {
       if (bytes + chunk.length > limits.bodyBytesMax) {
@@ -81,9 +102,10 @@ function readBody(
       }
     }
     function onEnd(): void {
-      const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)
-      const request = { method: req.method ?? '', url, headers: new HeaderList(req.rawHeaders), body }
-      settle({ kind: 'received', request })
+      settle({
+        kind: 'read',
+        body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes),
+      })
     }
     function onGone(): void {
       settle({ kind: 'gone' })
@@ -95,6 +117,28 @@ function readBody(
     // An aborted request emits 'error' before 'close'; unheard it would end the process.
     req.on('error', ignore)
   })
+}
+
+/** Decodes a body that was read. What comes out is unknown, so the longest body is held for it meanwhile. */
+async function decodeBody(
+  encoded: Buffer,
+  encoding: string,
+  limits: ReceiveLimits,
+  budget: ByteBudget,
+): Promise<ReadBody> {
+  if (!budget.take(limits.bodyBytesMax)) {
+    budget.give(encoded.length)
+    return { kind: 'refused', problem: overloaded(limits) }
+  }
+  const decoded = await decode(encoding, encoded, limits.bodyBytesMax)
+  budget.give(encoded.length + limits.bodyBytesMax)
+  if (decoded.kind === 'decoded') {
+    // Just given back, so there is room.
+    budget.take(decoded.body.length)
+    return { kind: 'read', body: decoded.body }
+  }
+  if (decoded.kind === 'too-large') return { kind: 'refused', problem: tooLarge(limits) }
+  return { kind: 'refused', problem: problem('malformed-encoding', `The body is not ${encoding.trim()}.`) }
 }
 
 function ignore(): void {}

@@ -29,11 +29,6 @@ export class RefusalLog {
     this.#timer ??= setTimeout(() => this.#summarize(), SUMMARY_MS).unref()
   }
 
-  close(): void {
-    clearTimeout(this.#timer)
-    this.#summarize()
-  }
-
   #summarize(): void {
     this.#timer = undefined
     const kinds = [...this.#counts.values()]

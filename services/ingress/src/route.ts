@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Caller } from './caller.ts'
 
 const WEBHOOKS = '/webhooks/'
 
@@ -15,8 +16,8 @@ export function sourceOf(path: string): string | undefined {
 }
 
 /** The absolute URL as the sender called it; `publicUrl` replaces scheme and host where they differ from what arrives. */
-export function urlOf(req: IncomingMessage, publicUrl: string | undefined): string {
+export function urlOf(req: IncomingMessage, caller: Caller, publicUrl: string | undefined): string {
   const target = req.url ?? '/'
-  if (publicUrl !== undefined) return publicUrl + target
-  return target.startsWith('/') ? `http://${req.headers.host ?? ''}${target}` : target
+  const path = target.startsWith('/') ? target : target.replace(/^[^:]*:\/\/[^/]*/, '')
+  return (publicUrl ?? `${caller.secure ? 'https' : 'http'}://${caller.host}`) + path
 }

@@ -1,16 +1,18 @@
 /**
- * The HTTP server, and the order of the stages for one delivery:
+ * The order of the stages for one delivery:
  *
- *     route → receive (1) → verify (2) → accept (3) → publish (4) → answer
+ *     HTTPS → route → method, length, encoding → address → receive (1) → verify (2) → rate → accept (3)
+ *           → publish (4) → answer
  *
  * - S1. A 2xx for a delivery is written only after `publish` resolved for this request's own record. Nothing is
  *   answered from memory.
- * - S2. Nothing is remembered about a request that failed verification, except in counters by source and code.
+ * - S2. Nothing is remembered about a request that failed verification, except in counters by source and code; the
+ *   rate counts verified deliveries only.
  * - S3. Bytes taken from the budget are given back when the request is answered, whatever the answer.
  * - S4. No exception of a stage leaves `#deliver`: it becomes a 500 without its message.
- * - S5. An unknown source gets the same 404 whatever the method, before anything else is looked at.
+ * - S5. An unknown source gets the same 404 whatever the method, before anything else of the request is looked at.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Clock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
@@ -20,24 +22,31 @@ import { type Span, SpanKind, startRoot, traceparentOf } from '@sallyport/core/t
 import Koa from 'koa'
 import { accept } from './accept.ts'
 import { ByteBudget } from './byte-budget.ts'
+import { Caller } from './caller.ts'
 import type { Door } from './config.ts'
-import type { SenderResponse } from './delivery.ts'
+import type { RawRequest, SenderResponse } from './delivery.ts'
+import { completeHandshake } from './handshake.ts'
 import { answerHealth } from './health.ts'
+import { Networks } from './networks.ts'
 import { type Problem, problem, rejection, tryAgain } from './problem.ts'
 import { type PublishTarget, publish } from './publish.ts'
 import type { Readiness } from './readiness.ts'
-import { receive } from './receive.ts'
+import { receive, refuseEarly } from './receive.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { answer, answerProblem, answerSender, type Linger } from './respond.ts'
 import { pathOf, sourceOf, urlOf } from './route.ts'
+import type { Challenge } from './schemes/handshakes.ts'
 import { spanned } from './spanned.ts'
-import { answerTransportError } from './transport-errors.ts'
 import { type VerifiedDelivery, verify } from './verify.ts'
 
 export interface ServerParts {
   readonly settings: IngressSettings
+  /** The listener is reachable from this machine only. */
+  readonly loopback: boolean
   /** The sources by name, as they are now. */
   readonly doors: () => ReadonlyMap<string, Door>
+  /** Takes the sources from their files again. */
+  readonly reload: () => void
   /** Undefined until topics and schema are known to exist. */
   readonly target: () => PublishTarget | undefined
   readonly readiness: Readiness
@@ -46,7 +55,7 @@ export interface ServerParts {
 }
 
 /** How one delivery ended. */
-type Answer =
+type Ending =
   | { readonly kind: 'accepted'; readonly eventId: string }
   | { readonly kind: 'challenged'; readonly code: string; readonly response: SenderResponse }
   | { readonly kind: 'refused'; readonly problem: Problem }
@@ -56,21 +65,18 @@ type Answer =
 interface Passage {
   readonly req: IncomingMessage
   readonly res: ServerResponse
+  readonly caller: Caller
   readonly source: string
   readonly door: Door
-  readonly target: PublishTarget
   readonly span: Span
 }
 
-/** How often Node looks for requests that are past their deadline. */
-const TIMEOUT_CHECK_MS_MAX = 1_000
 /** Up to how many bytes of a refused body are read for its sender's sake. */
 const LINGER_BYTES_MAX = 64 * 1_048_576
 const NO_SOURCE = '-'
 
-/** An HTTP server that is not listening yet. */
-export function createIngressServer(parts: ServerParts): Server {
-  const { settings } = parts
+/** The stages as what an HTTP server calls. */
+export function createHandler(parts: ServerParts): RequestListener {
   const ingress = new Ingress(parts)
   const app = new Koa()
   app.use(async ctx => {
@@ -79,80 +85,80 @@ export function createIngressServer(parts: ServerParts): Server {
   })
   // What reaches Koa are connections that broke while an answer was written.
   app.on('error', error => parts.log.debug({ error: errorMessage(error) }, 'a connection broke'))
-  const handle = app.callback()
-  const server = createServer(
-    {
-      requestTimeout: settings.bodyTimeoutMs,
-      headersTimeout: settings.bodyTimeoutMs,
-      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS_MAX, Math.ceil(settings.bodyTimeoutMs / 4)),
-    },
-    handle,
-  )
-  // Unheard, Node would answer "100 Continue" before anything is known about the request.
-  server.on('checkContinue', handle)
-  server.on('clientError', answerTransportError)
-  server.on('close', () => ingress.close())
-  return server
+  return app.callback()
 }
 
 class Ingress {
   readonly #parts: ServerParts
+  readonly #settings: IngressSettings
   readonly #budget: ByteBudget
   readonly #refusals: RefusalLog
   readonly #linger: Linger
+  readonly #trusted: Networks
+  readonly #plainHttp: boolean
 
   constructor(parts: ServerParts) {
     const { settings, log } = parts
     this.#parts = parts
+    this.#settings = settings
     this.#budget = new ByteBudget(settings.inFlightBytesMax)
     this.#refusals = new RefusalLog(log)
     this.#linger = { bytesMax: LINGER_BYTES_MAX, timeoutMs: settings.bodyTimeoutMs }
-  }
-
-  close(): void {
-    this.#refusals.close()
+    this.#trusted = new Networks(settings.trustedProxies, 'ingress.trustedProxies')
+    this.#plainHttp = parts.loopback || settings.plainHttp === 'allow'
   }
 
   /** Answers one request; never rejects. */
   async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     if (this.#parts.readiness.state === 'draining') res.setHeader('Connection', 'close')
     const path = pathOf(req.url ?? '')
+    if (answerHealth(path, res, this.#parts.readiness)) return
+    const caller = new Caller(req, this.#trusted)
+    if (!this.#plainHttp && !caller.secure) {
+      this.#refuse(res, NO_SOURCE, httpsRequired())
+      return
+    }
     const source = sourceOf(path)
     const door = source === undefined ? undefined : this.#parts.doors().get(source)
     if (source === undefined || door === undefined) {
-      if (!answerHealth(path, res, this.#parts.readiness)) this.#refuse(res, NO_SOURCE, unknownSource())
+      this.#refuse(res, NO_SOURCE, unknownSource())
       return
     }
-    const target = this.#parts.target()
-    if (!door.source.methods.has(req.method ?? '')) {
-      this.#refuse(res, source, wrongMethod(door))
-    } else if (target === undefined) {
-      this.#refuse(res, source, this.#notReady())
-    } else {
-      await this.#pass({ req, res, source, door, target, span: this.#startSpan(req, source) })
-    }
+    const refusal = this.#refuseEarly(req, caller, door)
+    if (refusal === undefined)
+      await this.#pass({ req, res, caller, source, door, span: startSpan(req, source) })
+    else this.#refuse(res, source, refusal)
+  }
+
+  /** What speaks against a delivery before its body is read. */
+  #refuseEarly(req: IncomingMessage, caller: Caller, door: Door): Problem | undefined {
+    if (!door.source.methods.has(req.method ?? '')) return wrongMethod(door)
+    const early = refuseEarly(req, door.encoding, this.#settings)
+    if (early !== undefined) return early
+    if (door.allowFrom !== null && !door.allowFrom.includes(caller.address() ?? '')) return addressRefused()
+    return this.#parts.target() === undefined ? this.#tryAgain('not-ready', NOT_READY) : undefined
   }
 
   async #pass(passage: Passage): Promise<void> {
     const { res, span } = passage
     res.setHeader('traceresponse', traceparentOf(span))
-    const given = await this.#deliver(passage)
-    this.#answer(passage, given)
+    const ending = await this.#deliver(passage)
+    this.#answer(passage, ending)
     if (span.isRecording()) {
       span.setAttribute('http.response.status_code', res.statusCode)
-      if (given.kind === 'refused') span.setAttribute('error.type', given.problem.code)
+      if (ending.kind === 'refused') span.setAttribute('error.type', ending.problem.code)
     }
     span.end()
   }
 
-  async #deliver(passage: Passage): Promise<Answer> {
-    const { settings } = this.#parts
-    const { req, res } = passage
-    const receipt = await receive(req, res, urlOf(req, settings.publicUrl), settings, this.#budget)
+  async #deliver(passage: Passage): Promise<Ending> {
+    const { req, res, caller, door } = passage
+    const url = urlOf(req, caller, this.#settings.publicUrl)
+    const receipt = await receive(req, res, url, door.encoding, this.#settings, this.#budget)
     if (receipt.kind !== 'received') return receipt
     inFlightBytes.set(this.#budget.held)
     try {
-      return await this.#verifyAndPublish(passage, receipt.request)
+      return await this.#verify(passage, receipt.request)
     } catch (error) {
       this.#parts.log.error({ source: passage.source, error }, 'a delivery failed unexpectedly')
       return { kind: 'refused', problem: problem('internal-error', 'Send the same delivery again.') }
@@ -162,59 +168,65 @@ class Ingress {
     }
   }
 
-  async #verifyAndPublish(passage: Passage, request: Parameters<typeof verify>[1]): Promise<Answer> {
+  async #verify(passage: Passage, request: RawRequest): Promise<Ending> {
     const { door, span } = passage
     const receivedAt = this.#parts.clock()
     const verification = await spanned(span, 'verify', SpanKind.INTERNAL, () =>
       verify(door.source, request, receivedAt),
     )
     switch (verification.kind) {
-      case 'verified':
+      case 'verified': {
+        const waitMs = door.bucket?.take() ?? 0
+        if (waitMs > 0) return { kind: 'refused', problem: tryAgain('too-many-requests', TOO_MANY, waitMs) }
         return await this.#publish(passage, verification.delivery, receivedAt)
+      }
       case 'challenge':
-        return { kind: 'challenged', code: verification.code, response: verification.response }
+        return await this.#shakeHands(passage, verification)
       case 'unavailable':
-        return {
-          kind: 'refused',
-          problem: tryAgain(verification.code, verification.detail, this.#parts.settings.retryAfterMs),
-        }
-      case 'rejected':
-        return {
-          kind: 'refused',
-          problem: rejection(verification.status, verification.code, verification.detail),
-        }
+        return { kind: 'refused', problem: this.#tryAgain(verification.code, verification.detail) }
+      case 'rejected': {
+        const { status, code, detail } = verification
+        return { kind: 'refused', problem: rejection(status, code, detail) }
+      }
     }
   }
 
-  async #publish(passage: Passage, delivery: VerifiedDelivery, receivedAt: number): Promise<Answer> {
-    const { source, door, target, span } = passage
+  async #shakeHands({ door }: Passage, challenge: Challenge): Promise<Ending> {
+    const { reload, log } = this.#parts
+    const refusal = await completeHandshake(challenge, door, reload, this.#settings.retryAfterMs, log)
+    if (refusal !== undefined) return { kind: 'refused', problem: refusal }
+    return { kind: 'challenged', code: challenge.code, response: challenge.response }
+  }
+
+  async #publish(passage: Passage, delivery: VerifiedDelivery, receivedAt: number): Promise<Ending> {
+    const { source, door, span } = passage
+    const target = this.#parts.target() as PublishTarget
     const event = accept(source, delivery, door.keep, receivedAt)
     if (event.secretIndex > 0) previousSecretTotal.inc({ source })
     try {
       await spanned(span, 'publish', SpanKind.PRODUCER, () => publish(target, event, traceparentOf(span)))
     } catch (error) {
       this.#parts.log.debug({ source, id: event.id, error: errorMessage(error) }, 'not published')
-      return { kind: 'refused', problem: this.#notPublished() }
+      return { kind: 'refused', problem: this.#tryAgain('not-published', NOT_PUBLISHED) }
     }
     acceptSeconds.observe((this.#parts.clock() - receivedAt) / 1_000)
     return { kind: 'accepted', eventId: event.id }
   }
 
-  #answer(passage: Passage, given: Answer): void {
-    const { res, source, door, span } = passage
-    switch (given.kind) {
+  #answer({ res, source, door, span }: Passage, ending: Ending): void {
+    switch (ending.kind) {
       case 'accepted':
-        this.#parts.log.debug({ source, id: given.eventId, trace: span.spanContext().traceId }, 'accepted')
+        this.#parts.log.debug({ source, id: ending.eventId, trace: span.spanContext().traceId }, 'accepted')
         if (door.source.success !== null) answerSender(res, door.source.success)
-        else answer(res, 200, 'application/json', JSON.stringify({ status: 'accepted', id: given.eventId }))
+        else answer(res, 200, 'application/json', JSON.stringify({ status: 'accepted', id: ending.eventId }))
         deliveriesTotal.inc({ source, status: res.statusCode, code: 'accepted' })
         return
       case 'challenged':
-        answerSender(res, given.response)
-        deliveriesTotal.inc({ source, status: res.statusCode, code: given.code })
+        answerSender(res, ending.response)
+        deliveriesTotal.inc({ source, status: res.statusCode, code: ending.code })
         return
       case 'refused':
-        this.#refuse(res, source, given.problem)
+        this.#refuse(res, source, ending.problem)
         return
       case 'gone':
         deliveriesTotal.inc({ source, status: 0, code: 'gone' })
@@ -227,29 +239,35 @@ class Ingress {
     this.#refusals.refused(source, refusal)
   }
 
-  #startSpan(req: IncomingMessage, source: string): Span {
-    const attributes = {
-      'http.request.method': req.method ?? '',
-      'http.route': '/webhooks/:source',
-      'sallyport.source': source,
-    }
-    return startRoot('POST /webhooks/:source', attributes, req.headers.traceparent as string | undefined)
-  }
-
-  #notReady(): Problem {
-    const detail = 'The ingress is starting and cannot store deliveries yet. Send the same delivery again.'
-    return tryAgain('not-ready', detail, this.#parts.settings.retryAfterMs)
-  }
-
-  #notPublished(): Problem {
-    const detail =
-      'Kafka did not acknowledge the event in time. Send the same delivery again; it counts once even if it arrives twice.'
-    return tryAgain('not-published', detail, this.#parts.settings.retryAfterMs)
+  #tryAgain(code: Parameters<typeof tryAgain>[0], detail: string): Problem {
+    return tryAgain(code, detail, this.#settings.retryAfterMs)
   }
 }
 
+function startSpan(req: IncomingMessage, source: string): Span {
+  const attributes = {
+    'http.request.method': req.method ?? '',
+    'http.route': '/webhooks/:source',
+    'sallyport.source': source,
+  }
+  return startRoot('POST /webhooks/:source', attributes, req.headers.traceparent as string | undefined)
+}
+
+const NOT_READY = 'The ingress is starting and cannot store deliveries yet. Send the same delivery again.'
+const NOT_PUBLISHED =
+  'Kafka did not acknowledge the event in time. Send the same delivery again; it counts once even if it arrives twice.'
+const TOO_MANY = 'This source sends more than its rate allows. Send the same delivery again later.'
+
 function unknownSource(): Problem {
   return problem('unknown-source', 'Deliveries go to POST /webhooks/:source, with a source that is set up.')
+}
+
+function httpsRequired(): Problem {
+  return problem('https-required', 'Use https. Behind a proxy of your own, set ingress.trustedProxies.')
+}
+
+function addressRefused(): Problem {
+  return problem('address-refused', "This address is not on the source's allow-list.")
 }
 
 function wrongMethod(door: Door): Problem {

@@ -1,0 +1,86 @@
+/** The HTTP or HTTPS server in front of the stages, with every limit that Node keeps for us. */
+import { readFileSync } from 'node:fs'
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import type { IngressSettings } from '@sallyport/core/settings'
+import { answerTransportError } from './transport-errors.ts'
+
+/** How often Node looks for requests that are past their deadline. */
+const TIMEOUT_CHECK_MS_MAX = 1_000
+
+/** A server that is not listening yet. Throws `SP_SETTINGS` where the certificate or key cannot be used. */
+export function createListener(settings: IngressSettings, handle: RequestListener): Server {
+  const options = {
+    maxHeaderSize: settings.headerBytesMax,
+    headersTimeout: settings.headerTimeoutMs,
+    requestTimeout: settings.bodyTimeoutMs,
+    connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS_MAX, Math.ceil(settings.headerTimeoutMs / 4)),
+    keepAliveTimeout: settings.keepAliveTimeoutMs,
+  }
+  const { tls } = settings
+  const server =
+    tls === undefined
+      ? createServer(options, handle)
+      : createTlsServer(
+          { ...options, ...readCertificate(tls), handshakeTimeout: settings.headerTimeoutMs },
+          handle,
+        )
+  server.maxConnections = settings.connectionsMax
+  server.maxRequestsPerSocket = settings.requestsPerConnectionMax
+  // Unheard, Node would answer "100 Continue" before anything is known about the request.
+  server.on('checkContinue', handle)
+  server.on('clientError', answerTransportError)
+  return server as Server
+}
+
+/** Takes the certificate and key from their files again; throws `SP_SETTINGS` and keeps the old where they are wrong. */
+export function reloadCertificate(server: Server, tls: { cert: string; key: string }): void {
+  ;(server as unknown as TlsServer).setSecureContext(readCertificate(tls))
+}
+
+function readCertificate(tls: { cert: string; key: string }): SecureContextOptions {
+  try {
+    const context: SecureContextOptions = {
+      cert: readFileSync(tls.cert),
+      key: readFileSync(tls.key),
+      minVersion: 'TLSv1.2',
+    }
+    // Says now what is wrong with the pair; the server would only say it at the first handshake.
+    createSecureContext(context)
+    return context
+  } catch (error) {
+    throw new SallyportError(
+      'SP_SETTINGS',
+      `ingress.tls cannot be used (${errorMessage(error)}): check ${tls.cert} and ${tls.key}`,
+      { cause: error },
+    )
+  }
+}
+
+/** Listens, and gives the base URL; rejects with `SP_PORT_TAKEN` where another program has the port. */
+export function listen(server: Server, host: string, port: number, reusePort = false): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE') return reject(error)
+      const message = `${host}:${port} is taken by another program: free it, or set ingress.port (SALLYPORT_INGRESS_PORT) to another one`
+      reject(new SallyportError('SP_PORT_TAKEN', message, { cause: error }))
+    })
+    server.listen({ port, host, reusePort, exclusive: true }, () => {
+      const { address, family, port } = server.address() as AddressInfo
+      const scheme = 'setSecureContext' in server ? 'https' : 'http'
+      resolve(`${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`)
+    })
+  })
+}
+
+/** Stops listening, lets requests in flight finish until the deadline, then cuts what is left. */
+export async function closeListener(server: Server, deadlineMs: number): Promise<void> {
+  const closed = new Promise<void>(resolve => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const cut = setTimeout(() => server.closeAllConnections(), deadlineMs)
+  await closed
+  clearTimeout(cut)
+}
