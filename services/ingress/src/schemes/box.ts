@@ -1,0 +1,79 @@
+/**
+ * Box V2: base64 HMAC-SHA256 of the body and the delivery's time, in two headers, each with its own key: the first
+ * secret of the source belongs to PRIMARY, the second to SECONDARY.
+ * Facts: box-node-sdk 10.12.0; developer.box.com guides/webhooks/v2.
+ */
+import { createHmac } from 'node:crypto'
+import { SallyportError } from '@sallyport/core/errors'
+import { equalAscii } from './compare.ts'
+import type { SchemeContext } from './context.ts'
+import { checkFreshness } from './freshness.ts'
+import type { Reading } from './reading.ts'
+import { type Rejection, reject } from './rejections.ts'
+import { readTime } from './timestamp.ts'
+import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+
+const HEADERS = ['box-signature-primary', 'box-signature-secondary']
+
+export function box(context: SchemeContext): Verifier {
+  const keys = context.keys()
+  if (keys.length > 2) {
+    throw new SallyportError(
+      'SP_SETTINGS',
+      `sources.${context.source}.secrets must be Box's primary key and, if there is one, its secondary key: remove the others`,
+    )
+  }
+  // Box's own libraries take nothing from the future.
+  const tolerance = context.tolerance({ tolerance: '10m', future: '0s' })
+  return {
+    authenticate(reading): Outcome {
+      const { headers } = reading
+      const signatures = HEADERS.map(name => headers.only(name))
+      if (signatures.includes(null)) return reject('duplicate-signature')
+      if (signatures.every(value => value === undefined || value === '')) return reject('missing-signature')
+      const unknown = checkVersion(reading)
+      if (unknown !== null) return unknown
+      const time = headers.only('box-delivery-timestamp')
+      if (time === null) return reject('duplicate-header')
+      if (time === undefined || time === '') return reject('missing-timestamp')
+      const sentAt = readTime(time, 'rfc3339')
+      if (sentAt === null) return reject('malformed-timestamp')
+      for (const [position, { key, secretIndex }] of keys.entries()) {
+        const given = signatures[position]
+        if (typeof given !== 'string') continue
+        for (const body of signedForms(reading.request.body)) {
+          if (!equalAscii(given, createHmac('sha256', key).update(body).update(time).digest('base64')))
+            continue
+          const late = checkFreshness(sentAt, reading.nowMs, tolerance)
+          const signedParts = bodyParts(reading.request.body, time)
+          return late ?? { kind: 'authentic', secretIndex, sentAt, signedParts }
+        }
+      }
+      const wellFormed = signatures.some(
+        value => typeof value === 'string' && /^[A-Za-z0-9+/]{43}=$/.test(value),
+      )
+      return reject(wellFormed ? 'wrong-signature' : 'malformed-signature')
+    },
+  }
+}
+
+function checkVersion({ headers }: Reading): Rejection | null {
+  const version = headers.only('box-signature-version')
+  const algorithm = headers.only('box-signature-algorithm')
+  if (version === null || algorithm === null) return reject('duplicate-header')
+  if (version !== undefined && version !== '1') return reject('unknown-signature-version')
+  if (algorithm !== undefined && algorithm !== 'HmacSHA256') return reject('wrong-algorithm')
+  return null
+}
+
+/**
+ * The bytes as they came and, where they are not ASCII, with every such character escaped: Box signs that form of
+ * some deliveries. Both stand for the same JSON, character by character; nothing is parsed (V1).
+ */
+function signedForms(body: Buffer): readonly (Buffer | string)[] {
+  if (!body.some(byte => byte > 0x7f)) return [body]
+  const escaped = body
+    .toString('utf8')
+    .replaceAll(/[\u0080-\uffff]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return [body, escaped]
+}

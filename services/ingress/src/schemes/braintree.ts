@@ -1,0 +1,86 @@
+/**
+ * Braintree: a form with `bt_payload` (base64 XML) and `bt_signature` (`public key|hex HMAC-SHA1` pairs, joined
+ * with &). The key is the SHA-1 of the private key. Facts: braintree 3.40.0 lib/braintree/webhook_notification_gateway.js.
+ */
+import { createHash, createHmac, createSecretKey, type KeyObject } from 'node:crypto'
+import { equalAscii } from './compare.ts'
+import type { SchemeContext } from './context.ts'
+import { onlyField } from './form.ts'
+import { type Challenge, textAnswer } from './handshakes.ts'
+import type { Reading } from './reading.ts'
+import { type Rejection, reject } from './rejections.ts'
+import { readTime } from './timestamp.ts'
+import type { Outcome, Verifier } from './verifier.ts'
+
+interface BraintreeKey {
+  readonly key: KeyObject
+  readonly secretIndex: number
+}
+
+export function braintree(context: SchemeContext): Verifier {
+  const publicKey = context.required('publicKey')
+  const keys = context.keys().map(({ text, secretIndex }) => ({
+    key: createSecretKey(createHash('sha1').update(text, 'utf8').digest()),
+    secretIndex,
+  }))
+  return {
+    greet: reading => greet(reading, publicKey, keys),
+    authenticate: reading => authenticate(reading, publicKey, keys),
+  }
+}
+
+/** H1: the challenge is 20 to 32 hex digits, which no payload of a delivery is. */
+function greet(
+  reading: Reading,
+  publicKey: string,
+  keys: readonly BraintreeKey[],
+): Challenge | Rejection | null {
+  if (reading.request.method !== 'GET') return null
+  const challenge = reading.queryField('bt_challenge')
+  const [current] = keys
+  if (challenge === null || current === undefined || !/^[a-f0-9]{20,32}$/.test(challenge)) {
+    return reject('challenge-refused')
+  }
+  return textAnswer('braintree-challenge', `${publicKey}|${mac(current.key, challenge)}`)
+}
+
+function authenticate(reading: Reading, publicKey: string, keys: readonly BraintreeKey[]): Outcome {
+  const form = reading.form()
+  const pairs = form === null ? null : onlyField(form, 'bt_signature')
+  const payload = form === null ? null : onlyField(form, 'bt_payload')
+  if (pairs === null || pairs === '') return reject('missing-signature')
+  if (payload === null || !/^[A-Za-z0-9+=/\n]+$/.test(payload)) return reject('malformed-body')
+  // The answer to a challenge must never pass as a delivery (H1).
+  if (/^[a-f0-9]{20,32}\n?$/.test(payload)) return reject('malformed-body')
+  const ours = pairs
+    .split('&', 100)
+    .map(pair => pair.split('|'))
+    .filter(([key, , ...rest]) => key === publicKey && rest.length === 0)
+  if (ours.length === 0) return reject('unknown-key', 'No signature is for our public key.')
+  if (ours.length > 1) return reject('duplicate-signature')
+  const signature = ours[0]?.[1] ?? ''
+  for (const { key, secretIndex } of keys) {
+    // The libraries take a payload whose last newline the form lost.
+    if (equalAscii(signature, mac(key, payload)) || equalAscii(signature, mac(key, `${payload}\n`))) {
+      return { kind: 'authentic', secretIndex, ...readPayload(payload) }
+    }
+  }
+  return reject(/^[0-9a-f]{40}$/.test(signature) ? 'wrong-signature' : 'malformed-signature')
+}
+
+/** The kind and time of the notification: two elements at the top of an XML of Braintree's own making. */
+function readPayload(payload: string) {
+  const xml = Buffer.from(payload, 'base64').toString('utf8').slice(0, 1_000_000)
+  const type = /<kind>([^<]{1,200})<\/kind>/.exec(xml)?.[1] ?? null
+  const time = /<timestamp(?: type="datetime")?>([^<]{1,40})<\/timestamp>/.exec(xml)?.[1]
+  return {
+    type,
+    id: null,
+    sentAt: time === undefined ? null : readTime(time, 'rfc3339'),
+    signedParts: [payload.trimEnd()],
+  }
+}
+
+function mac(key: KeyObject, text: string): string {
+  return createHmac('sha1', key).update(text, 'latin1').digest('hex')
+}

@@ -1,0 +1,87 @@
+/**
+ * Contentful: hex HMAC-SHA256 of method, path, the headers that the request lists, and body, joined with line ends.
+ * Facts: @contentful/node-apps-toolkit 3.16.1 requests.
+ */
+import { createHmac } from 'node:crypto'
+import querystring from 'node:querystring'
+import { equalAscii } from './compare.ts'
+import type { SchemeContext } from './context.ts'
+import { splitUrl } from './form-signing.ts'
+import { checkFreshness } from './freshness.ts'
+import type { Reading } from './reading.ts'
+import { type Rejection, reject } from './rejections.ts'
+import { readTime } from './timestamp.ts'
+import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+
+const LISTED_MAX = 64
+const TIMESTAMP = 'x-contentful-timestamp'
+const SIGNED_HEADERS = 'x-contentful-signed-headers'
+const IDEMPOTENCY_KEY = 'x-contentful-idempotency-key'
+
+export function contentful(context: SchemeContext): Verifier {
+  const keys = context.keys()
+  // The sender's library refuses what is 30 s old to the millisecond.
+  const tolerance = context.tolerance({ tolerance: '29999ms' })
+  return {
+    authenticate(reading): Outcome {
+      const { headers } = reading
+      const signature = headers.only('x-contentful-signature')
+      if (signature === null) return reject('duplicate-signature')
+      if (signature === undefined || signature === '') return reject('missing-signature')
+      const time = headers.only(TIMESTAMP)
+      if (time === null) return reject('duplicate-header')
+      if (time === undefined || time === '') return reject('missing-timestamp')
+      const sentAt = readTime(time, 'ms')
+      if (sentAt === null) return reject('malformed-timestamp')
+      const canonical = canonicalHeaders(reading)
+      if ('kind' in canonical) return canonical
+      const path = canonicalPath(reading.url)
+      if (path === null) return reject('malformed-body', 'The URL cannot be read.')
+      const before = `${reading.request.method}\n${path}\n${canonical.text}\n`
+      for (const { key, secretIndex } of keys) {
+        const mac = createHmac('sha256', key).update(before).update(reading.request.body).digest('hex')
+        if (!equalAscii(signature, mac)) continue
+        const late = checkFreshness(sentAt, reading.nowMs, tolerance)
+        if (late !== null) return late
+        const signedParts = canonical.id === null ? bodyParts(reading.request.body, before) : [canonical.id]
+        return { kind: 'authentic', secretIndex, sentAt, signedParts }
+      }
+      return reject(/^[0-9a-f]{64}$/.test(signature) ? 'wrong-signature' : 'malformed-signature')
+    },
+  }
+}
+
+/**
+ * The listed headers as `name:value`, sorted and joined with `;`, and the idempotency key where it is listed. The
+ * list stands in the text as the sorted names that are there, as the sender's library writes it.
+ */
+function canonicalHeaders(reading: Reading): { text: string; id: string | null } | Rejection {
+  const list = reading.headers.only(SIGNED_HEADERS)
+  if (list === null) return reject('duplicate-header')
+  const names = [...new Set((list ?? '').split(',', LISTED_MAX + 1))].map(name => name.trim().toLowerCase())
+  if (names.length > LISTED_MAX || !names.includes(TIMESTAMP) || !names.includes(SIGNED_HEADERS)) {
+    return reject('malformed-signature', 'The list of signed headers does not name the time and itself.')
+  }
+  const values = new Map<string, string>()
+  for (const name of names.sort()) {
+    const value = reading.headers.only(name)
+    if (value === null) return reject('duplicate-header', `The header ${name} came more than once.`)
+    if (value !== undefined) values.set(name, value.trim())
+  }
+  values.set(SIGNED_HEADERS, [...values.keys()].join(','))
+  const pairs = [...values].map(([name, value]) => `${name}:${value}`)
+  const id = names.includes(IDEMPOTENCY_KEY) ? (reading.headers.only(IDEMPOTENCY_KEY) ?? null) : null
+  return { text: pairs.join(';'), id }
+}
+
+/** The path, and the query escaped as a whole, as the sender's library writes them. */
+function canonicalPath(url: string): string | null {
+  const rest = splitUrl(url)?.rest ?? url
+  const [path, search] = rest.split('?') as [string, string | undefined]
+  const escaped = search === undefined || search === '' ? path : `${path}?${querystring.escape(search)}`
+  try {
+    return encodeURI(escaped === '' ? '/' : escaped)
+  } catch {
+    return null
+  }
+}

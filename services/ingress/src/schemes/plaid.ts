@@ -1,0 +1,84 @@
+/**
+ * Plaid: an ES256 token with the time and the SHA-256 of the body. Its key is fetched from Plaid by key id, with the
+ * client's own credentials. Facts: plaid.com/docs/api/webhooks/webhook-verification.
+ */
+import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { SallyportError } from '@sallyport/core/errors'
+import { keyUnavailable } from './certificate.ts'
+import { equalAscii } from './compare.ts'
+import type { SchemeContext } from './context.ts'
+import { checkFreshness, type Tolerance } from './freshness.ts'
+import { type Jwt, provesJwt, readJwt, timeClaim } from './jwt.ts'
+import { KeyCache } from './key-cache.ts'
+import type { Reading } from './reading.ts'
+import { reject } from './rejections.ts'
+import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+
+const KEEP_MS = 3_600_000
+const KEY_ID = /^[A-Za-z0-9_-]{1,100}$/
+
+interface PlaidKey {
+  readonly key: KeyObject
+  /** When Plaid retired the key, ms; Infinity while it has not. */
+  readonly expiredMs: number
+}
+
+export function plaid(context: SchemeContext): Verifier {
+  const clientId = context.required('clientId')
+  const host = `${context.option('environment') ?? 'production'}.plaid.com`
+  const secret = context.keys()[0]?.text
+  if (secret === undefined)
+    throw new SallyportError('SP_SECRET_MISSING', `sources.${context.source}.secrets is empty: set it`)
+  const tolerance = context.tolerance({})
+  const cache = new KeyCache(async keyId => {
+    const body = JSON.stringify({ client_id: clientId, secret, key_id: keyId })
+    const headers = { 'content-type': 'application/json' }
+    const url = `https://${host}/webhook_verification_key/get`
+    return readKey(await context.fetchText(url, { method: 'POST', headers, body }))
+  }, KEEP_MS)
+  return {
+    authenticate(reading): Outcome | Promise<Outcome> {
+      const token = reading.headers.only('plaid-verification')
+      if (token === null) return reject('duplicate-signature')
+      if (token === undefined || token === '') return reject('missing-signature')
+      const jwt = readJwt(token, ['ES256'])
+      if ('kind' in jwt) return jwt
+      if (jwt.keyId === null || !KEY_ID.test(jwt.keyId)) return reject('unknown-key')
+      const known = cache.peek(jwt.keyId, reading.nowMs)
+      if (known !== undefined) return prove(jwt, known, tolerance, reading)
+      return cache
+        .get(jwt.keyId, reading.nowMs)
+        .then(found =>
+          found === null ? keyUnavailable('Plaid’s key') : prove(jwt, found, tolerance, reading),
+        )
+    },
+  }
+}
+
+function readKey(text: string): PlaidKey {
+  const { key } = JSON.parse(text) as { key: JsonWebKey & { expired_at?: number | null } }
+  const object = createPublicKey({ key, format: 'jwk' })
+  if (object.asymmetricKeyType !== 'ec') throw new Error('not an EC key')
+  return {
+    key: object,
+    expiredMs: typeof key.expired_at === 'number' ? key.expired_at * 1000 : Number.POSITIVE_INFINITY,
+  }
+}
+
+function prove(jwt: Jwt, { key, expiredMs }: PlaidKey, tolerance: Tolerance, reading: Reading): Outcome {
+  if (reading.nowMs >= expiredMs) return reject('expired-key')
+  if (!provesJwt(jwt, key)) return reject('wrong-signature')
+  const issued = timeClaim(jwt, 'iat')
+  if (issued === null) return reject('missing-timestamp')
+  const late = checkFreshness(issued, reading.nowMs, tolerance)
+  if (late !== null) return late
+  const hash = createHash('sha256').update(reading.request.body).digest('hex')
+  const claimed = jwt.claims.request_body_sha256
+  if (typeof claimed !== 'string' || !equalAscii(claimed, hash)) return reject('body-not-bound')
+  return {
+    kind: 'authentic',
+    secretIndex: 0,
+    sentAt: issued,
+    signedParts: bodyParts(reading.request.body, jwt.signed),
+  }
+}
