@@ -37,8 +37,7 @@ export function adyenPayments(context: SchemeContext): Verifier {
         const item = readItem(atPath(entry, ['NotificationRequestItem']))
         if ('kind' in item) return item
         const matched = matchItem(item, keys)
-        if (matched === -1)
-          return reject('wrong-signature', `The item ${item.pspReference} is not signed with our key.`)
+        if (matched === -1) return reject('wrong-signature', 'An item is not signed with our key.')
         secretIndex = Math.max(secretIndex, matched)
         texts.push(item.text)
         first ??= item
