@@ -9,6 +9,7 @@ import { SallyportError } from '@sallyport/core/errors'
 import type { Identity } from '@sallyport/core/event'
 import type { SenderResponse } from './delivery.ts'
 import { checkOptions, SchemeContext } from './schemes/context.ts'
+import { checkRow } from './schemes/custom-row.ts'
 import type { SecretEncoding } from './schemes/encoding.ts'
 import { type FetchText, fetchText } from './schemes/fetch.ts'
 import { compileTolerance } from './schemes/freshness.ts'
@@ -200,12 +201,10 @@ function rowOf(
     const chooses = preset.scheme.algorithm === 'token' && typeof options.header === 'string'
     return chooses ? { ...preset.scheme, header: options.header as string } : preset.scheme
   }
-  const scheme = settings.scheme as Partial<Scheme>
-  if (typeof scheme.header !== 'string')
-    throw bad(name, 'scheme.header', 'is required: the header with the signature')
-  if (typeof scheme.algorithm !== 'string')
-    throw bad(name, 'scheme.algorithm', 'is required: hmac-sha256, token, …')
-  return { ...scheme, header: scheme.header, algorithm: scheme.algorithm }
+  const scheme = checkRow(name, settings.scheme as Partial<Scheme>)
+  if (scheme.list?.timestamp === undefined) return scheme
+  const unit = typeof settings.timestamp === 'object' ? settings.timestamp.unit : undefined
+  return { ...scheme, timestamp: { at: 'list', unit: unit ?? 's' } }
 }
 
 function credentialOptions(row: Scheme | null): Record<string, OptionRule> {
@@ -243,7 +242,12 @@ function timestampOf(name: string, settings: SourceSettings, row: Scheme | null)
   if (own === undefined) return { rule: row?.timestamp ?? null, override: null }
   const { path, header, ...bounds } = own
   const at = path ?? header
-  if (at === undefined) return { rule: row?.timestamp ?? null, override: bounds }
+  if (at === undefined) {
+    if (row !== null && row.timestamp === undefined) {
+      throw bad(name, 'timestamp', 'needs path or header: the scheme has no signed time of its own')
+    }
+    return { rule: row?.timestamp ?? null, override: bounds }
+  }
   if (row === null || row.algorithm === 'token' || row.algorithm === 'basic') {
     throw bad(
       name,
@@ -294,10 +298,18 @@ function rowVerifier(
     if (username.includes(':')) throw bad(name, 'username', 'must not hold ":"')
     keys = keys.map(key => ({ ...key, text: `${username}:${key.text}` }))
   }
+  const template = compileTemplate(row.signed ?? '{body}', `${setting}.signed`)
+  const inBody = rule?.at.startsWith('$') === true
+  if (template.timestamp && (rule === null || inBody)) {
+    throw bad(
+      name,
+      'timestamp',
+      'is required: scheme.signed holds {timestamp}, so name the header that it stands in',
+    )
+  }
   if (rule === null) return compileRow(row, keys, null, setting)
   const at: RowTime['at'] =
     rule.at === 'list' ? 'list' : compileLocation(rule.at, `sources.${name}.timestamp`)
-  const template = compileTemplate(row.signed ?? '{body}', `${setting}.signed`)
   const signed = at === 'list' || at.from === 'header' ? template.timestamp : template.body
   if (!signed && settings.timestamp !== undefined) {
     throw bad(
