@@ -70,7 +70,11 @@ function openDoor(
   const store = secretStore === undefined ? null : path.resolve(folder, secretStore)
   return {
     source: compileSource(name, withStoredSecret(scheme as SourceSettings, store, place)),
-    keep: keptHeaders(headers ?? [], `${place}.headers`),
+    // Kept bytes cannot be read without the name of their encoding.
+    keep: [
+      ...(contentEncoding === 'keep' ? ['content-encoding'] : []),
+      ...keptHeaders(headers ?? [], `${place}.headers`),
+    ],
     allowFrom: allowFrom === undefined ? null : new Networks(allowFrom, `${place}.allowFrom`),
     encoding: contentEncoding ?? 'refuse',
     secretStore: store,

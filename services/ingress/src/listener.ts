@@ -29,7 +29,6 @@ export function createListener(settings: IngressSettings, handle: RequestListene
           handle,
         )
   server.maxConnections = settings.connectionsMax
-  server.maxRequestsPerSocket = settings.requestsPerConnectionMax
   // Unheard, Node would answer "100 Continue" before anything is known about the request.
   server.on('checkContinue', handle)
   server.on('clientError', answerTransportError)

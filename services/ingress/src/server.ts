@@ -24,6 +24,7 @@ import { accept } from './accept.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Caller } from './caller.ts'
 import type { Door } from './config.ts'
+import { ConnectionUse } from './connection-use.ts'
 import type { RawRequest, SenderResponse } from './delivery.ts'
 import { completeHandshake } from './handshake.ts'
 import { answerHealth } from './health.ts'
@@ -94,6 +95,7 @@ class Ingress {
   readonly #budget: ByteBudget
   readonly #refusals: RefusalLog
   readonly #linger: Linger
+  readonly #use: ConnectionUse
   readonly #trusted: Networks
   readonly #plainHttp: boolean
 
@@ -104,13 +106,15 @@ class Ingress {
     this.#budget = new ByteBudget(settings.inFlightBytesMax)
     this.#refusals = new RefusalLog(log)
     this.#linger = { bytesMax: LINGER_BYTES_MAX, timeoutMs: settings.bodyTimeoutMs }
+    this.#use = new ConnectionUse(settings.requestsPerConnectionMax)
     this.#trusted = new Networks(settings.trustedProxies, 'ingress.trustedProxies')
     this.#plainHttp = parts.loopback || settings.plainHttp === 'allow'
   }
 
   /** Answers one request; never rejects. */
   async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    if (this.#parts.readiness.state === 'draining') res.setHeader('Connection', 'close')
+    const last = this.#use.isLast(req.socket) || this.#parts.readiness.state === 'draining'
+    if (last) res.setHeader('Connection', 'close')
     const path = pathOf(req.url ?? '')
     if (answerHealth(path, res, this.#parts.readiness)) return
     const caller = new Caller(req, this.#trusted)
