@@ -2,6 +2,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
+import { request as requestTls } from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -51,7 +52,7 @@ export async function testIngress(
   const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-ingress-'))
   const file = path.join(folder, 'sallyport.yaml')
   const configure = (text: string): void => {
-    const common = `topics: { partitions: ${PARTITIONS} }\nwindow: 3d\ningress: { port: 0, ${ingress} }\n`
+    const common = `topics: { partitions: ${PARTITIONS} }\nwindow: 3d\ningress: { ${ingress.includes('port:') ? '' : 'port: 0, '}${ingress} }\n`
     writeFileSync(file, (common + text).replaceAll('SOURCE', source).replaceAll('FOLDER', folder))
   }
   writeFileSync(path.join(folder, 'secret'), `${secret}\n`)
@@ -114,7 +115,8 @@ export interface Sending {
 export function send(url: string, sending: Sending = {}): Promise<Answer> {
   const { method = 'POST', headers = {}, body } = sending
   return new Promise((resolve, reject) => {
-    const req = request(url, { method, headers, agent: false, rejectUnauthorized: false } as object, res => {
+    const call = url.startsWith('https:') ? requestTls : request
+    const req = call(url, { method, headers, agent: false, rejectUnauthorized: false }, res => {
       const chunks: Buffer[] = []
       res.on('data', chunk => chunks.push(chunk))
       res.on('error', reject)

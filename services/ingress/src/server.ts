@@ -113,8 +113,7 @@ class Ingress {
 
   /** Answers one request; never rejects. */
   async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const last = this.#use.isLast(req.socket) || this.#parts.readiness.state === 'draining'
-    if (last) res.setHeader('Connection', 'close')
+    if (this.#use.isLast(req.socket)) res.setHeader('Connection', 'close')
     const path = pathOf(req.url ?? '')
     if (answerHealth(path, res, this.#parts.readiness)) return
     const caller = new Caller(req, this.#trusted)
@@ -218,6 +217,8 @@ class Ingress {
   }
 
   #answer({ res, source, door, span }: Passage, ending: Ending): void {
+    // Draining may have begun while the delivery was under way.
+    if (this.#parts.readiness.state === 'draining' && !res.headersSent) res.setHeader('Connection', 'close')
     switch (ending.kind) {
       case 'accepted':
         this.#parts.log.debug({ source, id: ending.eventId, trace: span.spanContext().traceId }, 'accepted')

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { crc32c, Reader, readRecordsBatch } from '@platformatic/kafka'
+import {
+  type BatchRecord,
+  batchBytes,
+  encodeBatch,
+  recordBytesMax,
+  sequenceAfter,
+} from '@sallyport/core/kafka/record-batch'
+import fc from 'fast-check'
+
+const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map(array => Buffer.from(array))
+const record: fc.Arbitrary<BatchRecord> = fc.record({
+  key: bytes(200),
+  value: fc.oneof(
+    bytes(300),
+    fc.integer({ min: 60, max: 20_000 }).map(length => Buffer.alloc(length, 7)),
+  ),
+  headers: fc.dictionary(fc.string({ maxLength: 20 }), fc.string({ unit: 'binary', maxLength: 90 }), {
+    maxKeys: 8,
+  }),
+})
+
+describe('record batch', () => {
+  it('what is written is what a reader of the format reads, with its checksum and within its bound', () => {
+    fc.assert(
+      fc.property(
+        fc.array(record, { minLength: 1, maxLength: 150 }),
+        fc.bigInt({ min: 0n, max: 2n ** 62n }),
+        fc.integer({ min: 0, max: 32_767 }),
+        fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+        (records, producerId, epoch, sequence) => {
+          const encoded = encodeBatch(records, { producerId, epoch, sequence }, 1_700_000_000_123)
+          assert.ok(encoded.length <= batchBytes(records))
+          assert.ok(encoded.length <= records.reduce((sum, each) => sum + recordBytesMax(each), 61))
+          const read = readRecordsBatch(Reader.from(encoded))
+          assert.equal(read.length, encoded.length - 12)
+          assert.equal(read.magic, 2)
+          assert.equal(read.crc, crc32c(encoded.subarray(21)) >>> 0)
+          assert.equal(read.producerId, producerId)
+          assert.equal(read.producerEpoch, epoch)
+          assert.equal(read.firstSequence, sequence)
+          assert.equal(read.lastOffsetDelta, records.length - 1)
+          assert.equal(read.maxTimestamp, 1_700_000_000_123n)
+          read.records.forEach((each, i) => {
+            const written = records[i] as BatchRecord
+            assert.equal(each.offsetDelta, i)
+            assert.deepEqual(each.key as Buffer, written.key)
+            assert.deepEqual(each.value as Buffer, written.value)
+            const headers = each.headers as unknown as [Buffer, Buffer][]
+            assert.deepEqual(
+              headers.map(([name, value]) => [String(name), String(value)]),
+              Object.entries(written.headers).map(([name, value]) => [
+                Buffer.from(name).toString(),
+                Buffer.from(value).toString(),
+              ]),
+            )
+          })
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  it('sequence numbers wrap to 0 after 2^31 - 1, as the broker counts them', () => {
+    assert.equal(sequenceAfter(0, 5), 5)
+    assert.equal(sequenceAfter(2 ** 31 - 1, 1), 0)
+    assert.equal(sequenceAfter(2 ** 31 - 3, 5), 2)
+  })
+})
