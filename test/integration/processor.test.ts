@@ -29,7 +29,11 @@ describe('processor on a real broker', function () {
   }
 
   async function deadLetters(of: TestProcessor, enough: number): Promise<RawRecord[]> {
-    return await topics.read(of.config.topics.deadLetter, record => !record.key?.startsWith('#'), enough)
+    return await topics.read(
+      of.config.topics.deadLetter,
+      record => record.key?.startsWith(`${of.source}/`) === true,
+      enough,
+    )
   }
 
   it('an event that arrives several times takes effect once', async () => {
@@ -109,7 +113,8 @@ describe('processor on a real broker', function () {
     assert.equal(outputs.length, 20)
     const decoded = await topics.decode(outputs[0]?.value as Buffer)
     assert.equal(decoded.attempt, 3)
-    assert.equal((await topics.readAll(processor.config.topics.deadLetter)).length, 0)
+    const mine = ({ key }: RawRecord) => key?.startsWith(`${processor?.source}/`) === true
+    assert.equal((await topics.readAll(processor.config.topics.deadLetter, mine)).length, 0)
   })
 
   it('Fatal skips the retries', async () => {

@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   start: () => import('./commands/start.ts'),
   ingress: () => import('./commands/ingress.ts'),
   processor: () => import('./commands/processor.ts'),
+  send: () => import('./commands/send.ts'),
   topics: () => import('./commands/topics.ts'),
 }
 

@@ -64,6 +64,14 @@ function eventRetentionMs(plan: TopicPlan): number {
   return Math.max(2 * plan.windowMs, 7 * DAY_MS)
 }
 
+/**
+ * At least 7 days more than the delay, in whole days: a processor that stands still for a week loses nothing, and
+ * another delay seldom asks for another retention.
+ */
+function retryRetentionMs(delayMs: number): number {
+  return (7 + Math.ceil(delayMs / DAY_MS)) * DAY_MS
+}
+
 /** The topics that belong to no processor. */
 export function sharedTopicSpecs(plan: TopicPlan): TopicSpec[] {
   return [
@@ -97,7 +105,11 @@ export function processorTopicSpecs(
   const segmentMs = Math.max(Math.round(plan.windowMs / 12), 60_000)
   const copy = { partitions: plan.partitions, cleanup: 'delete', recordBytesMax: hopBytesMax } as const
   return [
-    ...topics.retry.map((name, i) => ({ ...copy, name, retentionMs: (delaysMs[i] as number) + 7 * DAY_MS })),
+    ...topics.retry.map((name, i) => ({
+      ...copy,
+      name,
+      retentionMs: retryRetentionMs(delaysMs[i] as number),
+    })),
     { ...copy, name: topics.redrive, retentionMs: eventRetentionMs(plan) },
     {
       name: topics.claims,

@@ -23,7 +23,7 @@ import {
 import { parseTraceParent } from '@opentelemetry/core'
 import { errorMessage } from './errors.ts'
 
-export { context, type Span, SpanKind, trace }
+export { context, isSpanContextValid, type Span, SpanKind, trace }
 
 const tracer = trace.getTracer('sallyport')
 

@@ -127,6 +127,7 @@ export class Membership implements GroupListener {
     const { processing, windowMs } = this.#settings
     return {
       processor: this.#processor,
+      claimsTopic: this.#processor.topics.claims,
       limits: processing,
       schemas: this.#kafka.schemas,
       registry: this.#kafka.registry,

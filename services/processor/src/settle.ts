@@ -17,6 +17,7 @@ import type {
   ProduceRecord,
   TaskProducer,
 } from '@sallyport/core/kafka/task-producer'
+import { isSpanContextValid, type Span, traceparentOf } from '@sallyport/core/trace'
 import type { Claim } from './claim.ts'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA, type ProcessorConfig } from './config.ts'
 import type { Outcome } from './decide.ts'
@@ -35,8 +36,8 @@ export interface Settlement {
   readonly attempt: AttemptRecord | null
   /** What the event id's claim becomes; null leaves it. */
   readonly claim: Claim | null
-  /** The trace context that the next hop continues; undefined keeps the record's own. */
-  readonly traceparent: string | undefined
+  /** The span of the record's processing, whose trace the next hop continues; null keeps the record's own. */
+  readonly span: Span | null
 }
 
 /** Schema ids in the registry. */
@@ -123,11 +124,7 @@ export class Settler {
   }
 
   /** An output's CloudEvents id follows from the event's: a consumer can tell a repetition beyond the window. */
-  #outputHeaders(
-    { eventRecord, traceparent }: Settlement,
-    type: string,
-    index: number,
-  ): Record<string, string> {
+  #outputHeaders({ eventRecord, span }: Settlement, type: string, index: number): Record<string, string> {
     const id = eventRecord?.event.id ?? ''
     return {
       [HEADER.specVersion]: '1.0',
@@ -135,7 +132,7 @@ export class Settler {
       [HEADER.source]: this.#processor.groupId,
       [HEADER.type]: type,
       [HEADER.time]: new Date().toISOString(),
-      ...(traceparent === undefined ? {} : { [HEADER.traceparent]: traceparent }),
+      ...traceHeader(span),
     }
   }
 
@@ -182,7 +179,7 @@ function retryHeaders(settlement: Settlement): Record<string, string> {
   return { ...hopHeaders(settlement), [HEADER.attempt]: String(attempt) }
 }
 
-function hopHeaders({ record, eventRecord, attempt, traceparent }: Settlement): Record<string, string> {
+function hopHeaders({ record, eventRecord, attempt, span }: Settlement): Record<string, string> {
   const history = eventRecord?.history ?? []
   const { topic, partition, offset } = record
   return {
@@ -190,6 +187,13 @@ function hopHeaders({ record, eventRecord, attempt, traceparent }: Settlement): 
       ? { [HEADER.origin]: `${topic}/${partition}/${offset}` }
       : {}),
     [HEADER.history]: JSON.stringify(attempt === null ? history : extendHistory(history, attempt)),
-    ...(traceparent === undefined ? {} : { [HEADER.traceparent]: traceparent }),
+    ...traceHeader(span),
   }
+}
+
+/** The next hop's parent; none where the record belonged to no trace. */
+function traceHeader(span: Span | null): Record<string, string> {
+  return span !== null && isSpanContextValid(span.spanContext())
+    ? { [HEADER.traceparent]: traceparentOf(span) }
+    : {}
 }

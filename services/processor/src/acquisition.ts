@@ -1,0 +1,108 @@
+/**
+ * How a task becomes the owner of its partition: acquire the epoch, then read the state.
+ *
+ * The barrier is written in the new producer's first transaction. That transaction initialises the producer, which
+ * makes the broker resolve the predecessor's transaction and refuse its later ones; so whatever the predecessor
+ * committed lies before the barrier, and nothing of it can come behind.
+ */
+import { randomUUID } from 'node:crypto'
+import { encodeWire } from '@sallyport/core/codec'
+import { SallyportError } from '@sallyport/core/errors'
+import type { FetchedBatch } from '@sallyport/core/kafka/group-consumer'
+import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
+import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { ClaimStore } from './claim-store.ts'
+import { BARRIER_SCHEMA } from './config.ts'
+import { BARRIER_KEY, Restore, type RestoreSchemas } from './restore.ts'
+
+export interface AcquisitionDependencies {
+  readonly claimsTopic: string
+  readonly schemas: RestoreSchemas
+  readonly registry: SchemaRegistry
+  /** Offset of the first claim that is kept. */
+  claimsStart(partition: number): Promise<number>
+  readFrom(partition: number, positions: ReadonlyMap<string, number>): void
+  pause(partition: number, topics: readonly string[]): void
+}
+
+/** The state that the last owner left. */
+export interface AcquiredState {
+  readonly claims: ClaimStore
+  /** Input topic → position; undefined where no owner ever wrote one. */
+  readonly positions: ReadonlyMap<string, number> | undefined
+  /** Records of the claims topic that were read. */
+  readonly recordsRead: number
+}
+
+/** A restore that brings nothing for this long has failed, ms. */
+const RESTORE_STALL_MS = 60_000
+
+export class Acquisition {
+  readonly #partition: number
+  readonly #deps: AcquisitionDependencies
+  readonly #signal: AbortSignal
+  #restore: Restore | undefined
+
+  /** `signal` aborts when the partition is lost meanwhile. */
+  constructor(partition: number, deps: AcquisitionDependencies, signal: AbortSignal) {
+    this.#partition = partition
+    this.#deps = deps
+    this.#signal = signal
+  }
+
+  /** Makes `producer` the owner's and reads the state. Throws `SP_FENCED`, `SP_TRANSACTION` or `SP_RESTORE`. */
+  async run(producer: TaskProducer): Promise<AcquiredState> {
+    const nonce = randomUUID()
+    await this.#writeBarrier(producer, nonce)
+    this.#signal.throwIfAborted()
+    const claims = new ClaimStore()
+    const restore = new Restore(claims, nonce, this.#deps.schemas, this.#deps.registry)
+    const start = await this.#deps.claimsStart(this.#partition)
+    this.#restore = restore
+    this.#deps.readFrom(this.#partition, new Map([[this.#deps.claimsTopic, start]]))
+    const positions = await withStallCheck(restore, this.#signal)
+    this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
+    this.#restore = undefined
+    return { claims, positions, recordsRead: restore.records }
+  }
+
+  /** Takes a batch of the claims topic. False: it is not wanted now. */
+  offer(batch: FetchedBatch): boolean {
+    if (this.#restore === undefined) return false
+    this.#restore.offer(batch)
+    return true
+  }
+
+  async #writeBarrier(producer: TaskProducer, nonce: string): Promise<void> {
+    const value = encodeWire(this.#deps.schemas.barrier, BARRIER_SCHEMA.type, { nonce })
+    const records = [{ key: Buffer.from(BARRIER_KEY), value }]
+    await producer.transact({ topic: this.#deps.claimsTopic, partition: this.#partition, records }, [], [])
+  }
+}
+
+async function withStallCheck(
+  restore: Restore,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, number> | undefined> {
+  let seen = -1
+  let timer: NodeJS.Timeout | undefined
+  const stalled = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      if (restore.records === seen) reject(stallError())
+      seen = restore.records
+    }, RESTORE_STALL_MS)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+  try {
+    return await Promise.race([restore.done, stalled])
+  } finally {
+    clearInterval(timer)
+  }
+}
+
+function stallError(): SallyportError {
+  return new SallyportError(
+    'SP_RESTORE',
+    `the claims topic brought nothing for ${RESTORE_STALL_MS / 1_000} s; the processor starts again`,
+  )
+}
