@@ -1,6 +1,5 @@
 // Runs on Node 20 with nothing installed: Node's own modules only, no TypeScript.
-import { execFileSync, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ensureInstalled, InstallError, nodeName } from './install.js'
@@ -47,7 +46,7 @@ async function runHere(file, args) {
       if (process.listenerCount(signal) === 1) dieOf(signal)
     })
   }
-  watchNpm(() => stopping || process.exit(129), commandOf)
+  watchNpm(() => stopping || process.exit(129))
   process.argv = [process.execPath, file, ...args]
   await import(pathToFileURL(file).href)
 }
@@ -79,7 +78,7 @@ function runInChild(file, args) {
     })
   }
   // Going away at once closes the channel, and the child with it.
-  watchNpm(() => stopping || process.exit(129), commandOf)
+  watchNpm(() => stopping || process.exit(129))
   child.on('error', error => {
     console.error(
       `${node} cannot be run (${error.message}): run npm ci, which brings Node.js 24 for this machine`,
@@ -99,17 +98,4 @@ function dieOf(signal) {
   process.kill(process.pid, signal)
   // SIGKILL and the like end us before this; a signal that is ignored would leave us hanging.
   setTimeout(() => process.exit(1), 1_000)
-}
-
-/** The command line of a process, or an empty text. */
-function commandOf(pid) {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
-  } catch {
-    try {
-      return execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' })
-    } catch {
-      return ''
-    }
-  }
 }
