@@ -3,13 +3,18 @@ import { createLog } from '@sallyport/core/log'
 import { loadSettings, type Settings } from '@sallyport/core/settings'
 import { startTracing } from '@sallyport/core/trace'
 import { startIngress } from '@sallyport/ingress/main'
+import { isWorker, runWorkers, workerStop } from '@sallyport/ingress/workers'
 import { type Command, InvalidArgumentError } from 'commander'
+import { stopSignal } from '../stop-signal.ts'
 
 interface IngressOptions {
   readonly config: string
   readonly port?: number
   readonly host?: string
+  readonly workers: number
 }
+
+const WORKERS_MAX = 256
 
 /** `sallyport ingress`: one ingress, any number of them side by side. */
 export function register(program: Command): void {
@@ -17,20 +22,30 @@ export function register(program: Command): void {
     .command('ingress')
     .description('receive webhooks: verify them and store them in Kafka (KAFKA_BROKERS, SCHEMA_REGISTRY_URL)')
     .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
-    .option('-p, --port <port>', 'port to listen on, 0 for a free one (ingress.port)', portOf)
+    .option('-p, --port <port>', 'port to listen on, 0 for a free one (ingress.port)', integer(0, 65_535))
     .option('--host <address>', 'address to listen on (ingress.host)')
+    .option('-w, --workers <count>', 'processes that share the port', integer(1, WORKERS_MAX), 1)
     .action(run)
 }
 
 async function run(options: IngressOptions): Promise<void> {
   const settings = withOptions(loadSettings(options.config, process.env), options)
+  if (options.workers > 1 && !isWorker) {
+    await runWorkers(options.workers, settings.ingress, createLog('ingress'), stopSignal())
+  } else {
+    await runOne(isWorker ? withoutAdmin(settings) : settings)
+  }
+  process.exit(0)
+}
+
+async function runOne(settings: Settings): Promise<void> {
   const connection = connectionFromEnvironment(process.env)
   const stopTracing = await startTracing('ingress', process.env)
-  const service = await startIngress(settings, connection, createLog('ingress'))
-  await Promise.race([stopSignal(), service.failed])
+  const stop = isWorker ? workerStop() : stopSignal()
+  const service = await startIngress(settings, connection, createLog('ingress'), { reusePort: isWorker })
+  await Promise.race([stop, service.failed])
   await service.drain(settings.ingress.drainTimeoutMs)
   await stopTracing()
-  process.exit(0)
 }
 
 function withOptions(settings: Settings, { port, host }: IngressOptions): Settings {
@@ -38,22 +53,18 @@ function withOptions(settings: Settings, { port, host }: IngressOptions): Settin
   return { ...settings, ingress: { ...ingress, port: port ?? ingress.port, host: host ?? ingress.host } }
 }
 
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process as it always would. */
-function stopSignal(): Promise<void> {
-  return new Promise(resolve => {
-    const stop = (): void => {
-      process.off('SIGTERM', stop)
-      process.off('SIGINT', stop)
-      resolve()
-    }
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
-  })
+/** The first process serves the metrics of all workers. */
+function withoutAdmin(settings: Settings): Settings {
+  const { adminPort, ...ingress } = settings.ingress
+  return { ...settings, ingress }
 }
 
-function portOf(text: string): number {
-  const port = Number(text)
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new InvalidArgumentError('a port is 0 to 65535.')
-  return port
+function integer(min: number, max: number): (text: string) => number {
+  return text => {
+    const value = Number(text)
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`it must be ${min} to ${max}.`)
+    }
+    return value
+  }
 }
