@@ -153,7 +153,7 @@ export function rememberedClusterId(
 export async function startReadyKafka(
   node: KafkaNode,
   runtime: KafkaRuntime,
-  options: { log: LogFile; timeoutMs: number; signal?: AbortSignal; heapMib?: number },
+  options: { log: LogFile; timeoutMs: number; signal?: AbortSignal; heapMib?: number; onOrphan?: string },
 ): Promise<Daemon> {
   const used = hasMetadata(node.dataFolder)
   for (let attempt = 1; ; attempt++) {

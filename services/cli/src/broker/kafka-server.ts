@@ -185,7 +185,7 @@ export async function formatKafka(
 export async function startKafka(
   node: KafkaNode,
   runtime: KafkaRuntime,
-  options: { log: LogFile; heapMib?: number },
+  options: { log: LogFile; heapMib?: number; onOrphan?: string },
 ): Promise<Daemon> {
   const propertiesFile = `${node.dataFolder}.properties`
   writeFileSync(propertiesFile, serverProperties(node))
@@ -209,5 +209,6 @@ export async function startKafka(
       propertiesFile,
     ],
     log: options.log,
+    ...(options.onOrphan === undefined ? {} : { onOrphan: options.onOrphan }),
   })
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { systemClock } from '@sallyport/core/clock'
 import type { Connection } from '@sallyport/core/connection'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import { provision } from '@sallyport/core/provision'
@@ -41,7 +42,7 @@ export class Services {
       import('@sallyport/ingress/config'),
       import('@sallyport/processor/config'),
     ])
-    openDoors(this.#settings, env)
+    openDoors(this.#settings, env, systemClock)
     await loadProcessors(this.#settings)
   }
 

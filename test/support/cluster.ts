@@ -1,0 +1,158 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Daemon } from 'sallyport/broker/daemon'
+import { REGISTRY_STOP_MS, startReadyKafka, startReadyRegistry } from 'sallyport/broker/jvm'
+import { fetchJvmRuntime, findJava, type JvmRuntime } from 'sallyport/broker/jvm-runtime'
+import {
+  formatKafka,
+  type KafkaNode,
+  LONE_BROKER_PROPERTIES,
+  newClusterId,
+} from 'sallyport/broker/kafka-server'
+import { LogFile } from 'sallyport/broker/log-file'
+import { freePort } from 'sallyport/broker/ports'
+import { CCOMPAT_PATH } from 'sallyport/broker/registry-server'
+import { CACHE_FOLDER } from 'sallyport/start/home'
+
+/**
+ * Real brokers and a real registry for tests: the same local JVMs that `npm start` runs, on free ports, with data
+ * in a folder that goes with them. Nothing outlives the process that started them, even when it is killed.
+ */
+
+/** Three brokers side by side fit into this heap each, MiB. */
+const CLUSTER_HEAP_MIB = 384
+/** How long a broker may take to come up on a busy machine; one that was killed reads its log again. */
+const READY_TIMEOUT_MS = 120_000
+
+export interface ClusterRequest {
+  readonly brokers: 1 | 3
+  /** Kafka's own keys, over those that `npm start` uses. */
+  readonly properties?: Readonly<Record<string, string>>
+}
+
+/** A running cluster. Brokers are counted from 0. */
+export interface Cluster {
+  /** `host:port` of each broker, whether it runs or not. */
+  readonly brokers: readonly string[]
+  readonly registryUrl: string
+  /** Ends a broker at once (SIGKILL) and waits until it is gone. */
+  kill(broker: number): Promise<void>
+  /** Starts a broker that was killed or stopped, on the same port with the same data, and waits until it answers. */
+  restart(broker: number): Promise<void>
+  /** Freezes a broker (SIGSTOP): its connections stay open, and nothing answers. */
+  pause(broker: number): void
+  resume(broker: number): void
+  stopRegistry(): Promise<void>
+  /** Starts the registry again on the same port; its schemas are in Kafka. */
+  startRegistry(): Promise<void>
+  /** Ends everything and removes the data. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** Starts brokers and a registry, and waits until they answer. */
+export async function startCluster(request: ClusterRequest): Promise<Cluster> {
+  const found = await findJava(process.env)
+  if ('missing' in found) throw new Error(`tests need brokers of their own: ${found.missing}`)
+  const runtime = await fetchJvmRuntime(CACHE_FOLDER, found.java, process.env)
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'))
+  const cluster = new JvmCluster(folder, runtime, await planNodes(folder, request), await freePort())
+  try {
+    await cluster.start()
+  } catch (error) {
+    await cluster.stop()
+    throw error
+  }
+  return cluster
+}
+
+async function planNodes(folder: string, request: ClusterRequest): Promise<KafkaNode[]> {
+  const nodeIds = Array.from({ length: request.brokers }, (_, i) => i + 1)
+  const voters = await Promise.all(nodeIds.map(async nodeId => ({ nodeId, port: await freePort() })))
+  return await Promise.all(
+    nodeIds.map(async nodeId => ({
+      nodeId,
+      dataFolder: join(folder, `broker-${nodeId}`),
+      port: await freePort(),
+      voters,
+      properties: { ...(request.brokers === 1 ? LONE_BROKER_PROPERTIES : {}), ...request.properties },
+    })),
+  )
+}
+
+class JvmCluster implements Cluster {
+  readonly brokers: readonly string[]
+  readonly registryUrl: string
+  readonly #folder: string
+  readonly #runtime: JvmRuntime
+  readonly #nodes: readonly KafkaNode[]
+  readonly #registryPort: number
+  readonly #logs: readonly LogFile[]
+  readonly #registryLog: LogFile
+  readonly #daemons: (Daemon | undefined)[]
+  #registry: Daemon | undefined
+
+  constructor(folder: string, runtime: JvmRuntime, nodes: readonly KafkaNode[], registryPort: number) {
+    this.#folder = folder
+    this.#runtime = runtime
+    this.#nodes = nodes
+    this.#registryPort = registryPort
+    this.#logs = nodes.map(node => new LogFile(join(folder, `broker-${node.nodeId}.log`)))
+    this.#registryLog = new LogFile(join(folder, 'registry.log'))
+    this.#daemons = nodes.map(() => undefined)
+    this.brokers = nodes.map(node => `127.0.0.1:${node.port}`)
+    this.registryUrl = `http://127.0.0.1:${registryPort}${CCOMPAT_PATH}`
+  }
+
+  async start(): Promise<void> {
+    const clusterId = newClusterId()
+    await Promise.all(this.#nodes.map(node => formatKafka(node, clusterId, this.#runtime)))
+    await Promise.all(this.#nodes.map((_, broker) => this.restart(broker)))
+    await this.startRegistry()
+  }
+
+  async kill(broker: number): Promise<void> {
+    await this.#daemons[broker]?.stop(0)
+    this.#daemons[broker] = undefined
+  }
+
+  async restart(broker: number): Promise<void> {
+    await this.kill(broker)
+    this.#daemons[broker] = await startReadyKafka(this.#nodes[broker] as KafkaNode, this.#runtime, {
+      log: this.#logs[broker] as LogFile,
+      timeoutMs: READY_TIMEOUT_MS,
+      heapMib: CLUSTER_HEAP_MIB,
+      onOrphan: `rm -rf '${this.#folder}'`,
+    })
+  }
+
+  pause(broker: number): void {
+    this.#daemons[broker]?.signal('SIGSTOP')
+  }
+
+  resume(broker: number): void {
+    this.#daemons[broker]?.signal('SIGCONT')
+  }
+
+  async stopRegistry(): Promise<void> {
+    await this.#registry?.stop(REGISTRY_STOP_MS)
+    this.#registry = undefined
+  }
+
+  async startRegistry(): Promise<void> {
+    await this.stopRegistry()
+    this.#registry = await startReadyRegistry(
+      { port: this.#registryPort, bootstrap: this.brokers.join(',') },
+      this.#runtime,
+      { log: this.#registryLog },
+    )
+  }
+
+  async stop(): Promise<void> {
+    await this.stopRegistry()
+    // The data goes as well, so nobody has to wait for an orderly end.
+    await Promise.all(this.#daemons.map((_, broker) => this.kill(broker)))
+    for (const log of [...this.#logs, this.#registryLog]) log.close()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
