@@ -54,10 +54,10 @@ export class Acquisition {
   async run(producer: TaskProducer): Promise<AcquiredState> {
     const nonce = randomUUID()
     await this.#writeBarrier(producer, nonce)
-    this.#signal.throwIfAborted()
     const claims = new ClaimStore()
     const restore = new Restore(claims, nonce, this.#deps.schemas, this.#deps.registry)
     const start = await this.#deps.claimsStart(this.#partition)
+    this.#signal.throwIfAborted()
     this.#restore = restore
     this.#deps.readFrom(this.#partition, new Map([[this.#deps.claimsTopic, start]]))
     const positions = await withStallCheck(restore, this.#signal)
@@ -84,6 +84,7 @@ async function withStallCheck(
   restore: Restore,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, number> | undefined> {
+  signal.throwIfAborted()
   let seen = -1
   let timer: NodeJS.Timeout | undefined
   const stalled = new Promise<never>((_, reject) => {
