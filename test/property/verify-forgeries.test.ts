@@ -1,5 +1,6 @@
 /** Forgeries of every preset, 10,000 requests each family: never a throw, never an accepted mutation (V7). */
 import assert from 'node:assert/strict'
+import { generateKeyPairSync, sign as signWith } from 'node:crypto'
 import { listPresets } from '@sallyport/ingress/schemes/presets'
 import { sign } from '@sallyport/ingress/schemes/sign'
 import type { SourceSettings } from '@sallyport/ingress/sources'
@@ -142,8 +143,33 @@ describe('forgeries', () => {
   })
 })
 
-/** Senders with code of their own: a genuine request each, and where its proof stands. */
+const ED25519 = generateKeyPairSync('ed25519')
+const ECDSA = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+
+/** Senders with code or keys of their own: a genuine request each, and where its proof stands. */
 const CODED = [
+  {
+    settings: {
+      preset: 'discord',
+      publicKeys: [
+        Buffer.from(ED25519.publicKey.export({ format: 'jwk' }).x ?? '', 'base64url').toString('hex'),
+      ],
+    },
+    header: 'X-Signature-Ed25519',
+    proof: signWith(null, Buffer.from(`${NOW}{}`), ED25519.privateKey).toString('hex'),
+    others: { 'X-Signature-Timestamp': String(NOW) },
+    body: '{}',
+  },
+  {
+    settings: {
+      preset: 'sendgrid',
+      publicKeys: [ECDSA.publicKey.export({ format: 'der', type: 'spki' }).toString('base64')],
+    },
+    header: 'X-Twilio-Email-Event-Webhook-Signature',
+    proof: signWith('sha256', Buffer.from(`${NOW}[{}]`), ECDSA.privateKey).toString('base64'),
+    others: { 'X-Twilio-Email-Event-Webhook-Timestamp': String(NOW) },
+    body: '[{}]',
+  },
   {
     settings: { preset: 'twilio', secrets: ['s'] },
     header: 'X-Twilio-Signature',
