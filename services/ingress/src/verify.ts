@@ -8,7 +8,7 @@
  */
 import type { RawRequest, Verdict } from './delivery.ts'
 import type { Challenge } from './schemes/handshakes.ts'
-import { asLabel, type CompiledLocations } from './schemes/location.ts'
+import { asLabel, type CompiledLocation, type CompiledLocations } from './schemes/location.ts'
 import { type ParsedJson, Reading } from './schemes/reading.ts'
 import { type Rejection, reject, type Unavailable } from './schemes/rejections.ts'
 import type { Authentic, Outcome } from './schemes/verifier.ts'
@@ -117,8 +117,15 @@ function verdictOf(source: Source, reading: Reading, outcome: Authentic): Verdic
 
 function label(locations: CompiledLocations, reading: Reading): string | null {
   for (const places of locations) {
-    const texts = places.map(place => asLabel(reading.at(place)))
-    if (!texts.includes(null)) return texts.join('.')
+    const found = labelAt(places, reading)
+    if (found !== null) return found
   }
   return null
+}
+
+function labelAt(places: readonly CompiledLocation[], reading: Reading): string | null {
+  const [only] = places
+  if (places.length === 1 && only !== undefined) return asLabel(reading.at(only))
+  const texts = places.map(place => asLabel(reading.at(place)))
+  return texts.includes(null) ? null : texts.join('.')
 }

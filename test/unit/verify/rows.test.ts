@@ -226,4 +226,25 @@ describe('lists of signatures', () => {
     }
     for (const [header, code] of Object.entries(cases)) assert.equal(codeOf(await send(header)), code, header)
   })
+
+  it('WorkOS and Sanity write the time first and one signature, and nothing else is taken', async () => {
+    for (const [preset, header, encoding, comma] of [
+      ['workos', 'WorkOS-Signature', 'hex', ', '],
+      ['sanity', 'sanity-webhook-signature', 'base64url', ','],
+    ] as const) {
+      const fixed = sourceOf({ preset, secrets: ['s'] })
+      const signature = hmac('sha256', 's', `${NOW_MS}.{}`, encoding)
+      const judged = async (value: string) =>
+        codeOf(await judge(fixed, { headers: { [header]: value }, body: '{}' }))
+      assert.equal(await judged(`t=${NOW_MS}${comma}v1=${signature}`), 'verified')
+      for (const value of [
+        `v1=${signature}${comma}t=${NOW_MS}`,
+        `t=${NOW_MS}${comma}v0=x${comma}v1=${signature}`,
+        `t=${NOW_MS}${comma}v1=${signature}${comma}v1=${signature}`,
+        `t=${NOW_MS}${comma}v1=${signature}${comma}`,
+      ]) {
+        assert.equal(await judged(value), 'malformed-signature', value)
+      }
+    }
+  })
 })

@@ -25,7 +25,7 @@ export const BODY_HEX_PRESETS: readonly Preset[] = [
     source: 'docs.github.com validating-webhook-deliveries, best-practices-for-using-webhooks',
     identity: 'DIGEST',
     identityReason: HEADER_ID,
-    retryHorizon: '3d',
+    retryHorizon: '24h',
     scheme: { algorithm: 'hmac-sha256', header: 'X-Hub-Signature-256', prefix: 'sha256=' },
     id: 'X-GitHub-Delivery',
     type: 'X-GitHub-Event',

@@ -155,6 +155,13 @@ export function readList(value: string, list: ListSyntax, header: string): Claim
     if (at < 1 || /\s/.test(element) || (list.assign === ',' && text.includes(','))) {
       return reject('malformed-signature', `The header ${header} is not a list of label${list.assign}value.`)
     }
+    const position = signatures.length + (listedTime === undefined ? 0 : 1)
+    if (list.fixed === true && label !== [list.timestamp, list.label][position]) {
+      return reject(
+        'malformed-signature',
+        `The header ${header} is not ${list.timestamp}, then ${list.label}.`,
+      )
+    }
     if (label === list.label) signatures.push(text)
     else if (label === list.timestamp) {
       if (listedTime !== undefined)

@@ -47,6 +47,8 @@ export interface ListSyntax {
   readonly timestamp?: string
   /** Whether blanks around elements are part of the syntax. Default false: an element with blanks is malformed. */
   readonly blanks?: boolean
+  /** Whether the list is exactly the time and then one signature. Default false: any order, other labels ignored. */
+  readonly fixed?: boolean
 }
 
 /** A time that the sender gives. */

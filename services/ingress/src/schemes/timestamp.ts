@@ -7,7 +7,7 @@
  */
 export type TimeUnit = 's' | 'ms' | 'rfc3339' | 'auto'
 
-const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))$/
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,9}))?(?:Z|([+-])\d\d:\d\d)$/
 const SECONDS_BELOW = 1e11
 const DIGITS_MAX = 15
 
@@ -22,28 +22,29 @@ function digits(text: string): number | null {
   return value
 }
 
+/** The two digits at a place of a text that is known to have them. */
+function pair(text: string, at: number): number {
+  return (text.charCodeAt(at) - 48) * 10 + text.charCodeAt(at + 1) - 48
+}
+
 function rfc3339(text: string): number | null {
   if (text.length > 40) return null
   const match = RFC3339.exec(text)
   if (match === null) return null
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
-  if (hour > 23 || minute > 59 || second > 59) return null
-  const ms = Number((match[7] ?? '').padEnd(3, '0').slice(0, 3))
+  const [year, month, day] = [pair(text, 0) * 100 + pair(text, 2), pair(text, 5), pair(text, 8)]
+  const [hour, minute, second] = [pair(text, 11), pair(text, 14), pair(text, 17)]
+  if (year < 1970 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59)
+    return null
+  const [, fraction, sign] = match
+  const ms = fraction === undefined ? 0 : Number(fraction.slice(0, 3).padEnd(3, '0'))
   const utc = Date.UTC(year, month - 1, day, hour, minute, second, ms)
   // Date.UTC carries the 31st of a short month over into the next one.
-  if (new Date(utc).getUTCMonth() !== month - 1 || day < 1) return null
-  if (match[8] === undefined) return utc
-  const [offsetHours, offsetMinutes] = [Number(match[9]), Number(match[10])]
+  if (day > 28 && new Date(utc).getUTCMonth() !== month - 1) return null
+  if (sign === undefined) return utc
+  const [offsetHours, offsetMinutes] = [pair(text, text.length - 5), pair(text, text.length - 2)]
   if (offsetHours > 23 || offsetMinutes > 59) return null
   const offsetMs = (offsetHours * 60 + offsetMinutes) * 60_000
-  return match[8] === '+' ? utc - offsetMs : utc + offsetMs
+  return sign === '+' ? utc - offsetMs : utc + offsetMs
 }
 
 function numeric(value: number, unit: TimeUnit): number | null {
