@@ -70,10 +70,11 @@ describe('races between owners of a partition', function () {
     const missed = Array.from({ length: 20 }, () => eventOf(processor.source, {}))
     await topics.append(missed)
     await rawAdmin(kafka, async admin => {
-      await admin.resetOffsets({
+      const ends = await admin.fetchTopicOffsets('sallyport.events')
+      await admin.setOffsets({
         groupId: processor.config.groupId,
         topic: 'sallyport.events',
-        earliest: false,
+        partitions: ends.map(({ partition, high }) => ({ partition, offset: high })),
       })
     })
     await processor.start()

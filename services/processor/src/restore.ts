@@ -97,7 +97,8 @@ export class Restore {
       this.#finished = true
       this.#done.resolve(this.#inputs)
     } else if (name === POSITIONS_KEY) {
-      if (value !== null) this.#inputs = new Map(Object.entries((await this.#positions.read(value)).inputs))
+      this.#inputs =
+        value === null ? undefined : new Map(Object.entries((await this.#positions.read(value)).inputs))
     } else if (value === null) {
       this.#store.delete(name)
     } else {
