@@ -42,7 +42,7 @@ export async function startReadyBrokerContainer(
   const environment = {
     ...kafkaEnvironment(plan.brokerPort),
     CLUSTER_ID: plan.clusterId,
-    KAFKA_HEAP_OPTS: `-Xmx${KAFKA_HEAP_MIB}m`,
+    KAFKA_HEAP_OPTS: `-Xmx${KAFKA_HEAP_MIB}m -XX:TieredStopAtLevel=1`,
     // Kafka's own start script writes logs of its own here; its default belongs to the image's user.
     LOG_DIR: '/tmp/kafka-logs',
   }
@@ -82,7 +82,11 @@ export async function startReadyRegistryContainer(
   plan: ContainerPlan,
   options: { log: LogFile },
 ): Promise<Daemon> {
-  const environment = registryEnvironment(`localhost:${INSIDE.broker}`, '0.0.0.0', INSIDE.registry)
+  const environment = {
+    ...registryEnvironment(`localhost:${INSIDE.broker}`, '0.0.0.0', INSIDE.registry),
+    // Every Java reads this one, however an image starts it.
+    JAVA_TOOL_OPTIONS: '-XX:+UseSerialGC -XX:TieredStopAtLevel=1',
+  }
   const daemon = await startContainer(plan, plan.names.registry, options.log, [
     '--network',
     `container:${plan.names.broker}`,

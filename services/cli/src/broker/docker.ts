@@ -107,7 +107,7 @@ async function startDockerBroker(
           { ...shared, image: images.kafka, dataFolder, clusterId: clusterId.id, used: used() },
           { log: brokerLog, timeoutMs: request.readyTimeoutMs },
         ),
-      steps.say,
+      line => steps.say(line),
       // The registry lives in the network of the broker's container, which is another one now.
       () => registry?.daemon.kill(),
     ),
@@ -116,7 +116,7 @@ async function startDockerBroker(
     registry = await steps.step(`starting the schema registry (${images.registry})`, () =>
       KeptAlive.start(
         () => startReadyRegistryContainer({ ...shared, image: images.registry }, { log: registryLog }),
-        steps.say,
+        line => steps.say(line),
       ),
     )
   } catch (error) {

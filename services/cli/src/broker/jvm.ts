@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SallyportError } from '@sallyport/core/errors'
@@ -58,42 +58,70 @@ async function startJvmBroker(request: BrokerRequest, java: string): Promise<Run
     ? await fetch()
     : await steps.step('fetching Apache Kafka and Apicurio Registry with Maven (150 MB, once)', fetch)
   const node = await planNode(request)
-  const log = new LogFile(join(request.home, 'logs', 'broker.log'))
-  const broker = await steps.step('starting the Kafka broker', async () => {
-    await prepareData(node, request.home, runtime, signal)
-    return await KeptAlive.start(
-      () => startReadyKafka(node, runtime, { log, timeoutMs: request.readyTimeoutMs, signal }),
-      steps.say,
-    )
+  const port = await settlePort({
+    ...request.registryPort,
+    name: 'schema registry',
+    remedy: '--registry-port or SALLYPORT_REGISTRY_PORT',
   })
-  try {
-    const port = await settlePort({
-      ...request.registryPort,
-      name: 'schema registry',
-      remedy: '--registry-port or SALLYPORT_REGISTRY_PORT',
-    })
-    const bootstrap = `127.0.0.1:${node.port}`
-    const registryLog = new LogFile(join(request.home, 'logs', 'registry.log'))
-    const registry = await steps.step('starting the schema registry', () =>
-      KeptAlive.start(
-        () => startReadyRegistry({ port, bootstrap }, runtime, { log: registryLog, signal }),
-        steps.say,
-      ),
-    )
-    return {
-      way: 'jvm',
-      description: `Apache Kafka ${KAFKA_VERSION} and Apicurio Registry ${APICURIO_VERSION} on the local Java`,
-      connection: { brokers: [bootstrap], registryUrl: `http://127.0.0.1:${port}${CCOMPAT_PATH}` },
-      failed: Promise.race([broker.failed, registry.failed]),
-      async stop() {
-        await registry.stop(REGISTRY_STOP_MS)
-        await broker.stop(BROKER_STOP_MS)
-      },
-    }
-  } catch (error) {
-    await broker.stop(BROKER_STOP_MS)
-    throw error
+  await prepareData(node, request, runtime)
+  const { broker, registry } = await steps.step('starting the Kafka broker and the schema registry', () =>
+    startBoth(request, node, port, runtime),
+  )
+  return {
+    way: 'jvm',
+    description: `Apache Kafka ${KAFKA_VERSION} and Apicurio Registry ${APICURIO_VERSION} on the local Java`,
+    connection: {
+      brokers: [`127.0.0.1:${node.port}`],
+      registryUrl: `http://127.0.0.1:${port}${CCOMPAT_PATH}`,
+    },
+    failed: Promise.race([broker.failed, registry.failed]),
+    async stop() {
+      await registry.stop(REGISTRY_STOP_MS)
+      await broker.stop(BROKER_STOP_MS)
+    },
   }
+}
+
+/**
+ * Starts broker and registry, both or none. The registry waits for its broker by itself for a minute, so that it
+ * can boot beside it; only after a crash, when the broker may have much to read again, it has to come second.
+ */
+async function startBoth(
+  request: BrokerRequest,
+  node: KafkaNode,
+  registryPort: number,
+  runtime: JvmRuntime,
+): Promise<{ broker: KeptAlive; registry: KeptAlive }> {
+  const giveUp = new AbortController()
+  const signal = AbortSignal.any([request.signal, giveUp.signal])
+  const say = (line: string) => request.steps.say(line)
+  const log = new LogFile(join(request.home, 'logs', 'broker.log'))
+  const registryLog = new LogFile(join(request.home, 'logs', 'registry.log'))
+  const quick = wasEndedInOrder(node.dataFolder)
+  const starting = KeptAlive.start(
+    () => startReadyKafka(node, runtime, { log, timeoutMs: request.readyTimeoutMs, signal }),
+    say,
+  )
+  const registryStarting = (quick ? Promise.resolve() : starting).then(() =>
+    KeptAlive.start(
+      () =>
+        startReadyRegistry({ port: registryPort, bootstrap: `127.0.0.1:${node.port}` }, runtime, {
+          log: registryLog,
+          signal,
+        }),
+      say,
+    ),
+  )
+  const parts = [starting, registryStarting] as const
+  for (const part of parts) part.catch(() => giveUp.abort())
+  const [broker, registry] = await Promise.allSettled(parts)
+  if (broker.status === 'fulfilled' && registry.status === 'fulfilled') {
+    return { broker: broker.value, registry: registry.value }
+  }
+  if (registry.status === 'fulfilled') await registry.value.stop(0)
+  if (broker.status === 'fulfilled') await broker.value.stop(BROKER_STOP_MS)
+  // The broker's reason comes first: a registry without a broker fails as well.
+  throw broker.status === 'rejected' ? broker.reason : (registry as PromiseRejectedResult).reason
 }
 
 async function planNode(request: BrokerRequest): Promise<KafkaNode> {
@@ -112,16 +140,20 @@ async function planNode(request: BrokerRequest): Promise<KafkaNode> {
 }
 
 /** Makes a new data folder, or sees that the one that is here is whole. */
-async function prepareData(
-  node: KafkaNode,
-  home: string,
-  runtime: KafkaRuntime,
-  signal: AbortSignal,
-): Promise<void> {
+async function prepareData(node: KafkaNode, request: BrokerRequest, runtime: KafkaRuntime): Promise<void> {
+  const { home, signal, steps } = request
   mkdirSync(home, { recursive: true })
   const clusterId = rememberedClusterId(node, home)
-  if (clusterId.isNew) await formatKafka(node, clusterId.id, runtime, signal)
-  else hasMetadata(node.dataFolder)
+  if (clusterId.isNew) {
+    await steps.step('making a data folder for Kafka', () => formatKafka(node, clusterId.id, runtime, signal))
+  } else {
+    hasMetadata(node.dataFolder)
+  }
+}
+
+/** Whether a data folder is new, or its broker was stopped rather than killed. */
+function wasEndedInOrder(dataFolder: string): boolean {
+  return existsSync(join(dataFolder, '.kafka_cleanshutdown')) || !hasMetadata(dataFolder)
 }
 
 /** The cluster id of a data folder, which must be the one that it was made with; a new one for a new folder. */

@@ -63,32 +63,18 @@ async function runUntilStopped(
   if (!env.KAFKA_BROKERS) await checkDisk(home, options.diskFreeMibMin)
   await checkIngressPort(settings.ingress.host, settings.ingress.port)
   const services = new Services(settings, home, progress)
-  await services.check(env)
-
-  const broker = await startBroker(
-    {
-      home,
-      cacheFolder: CACHE_FOLDER,
-      brokerPort: options.brokerPort,
-      registryPort: options.registryPort,
-      readyTimeoutMs: options.brokerReadyTimeoutMs,
-      env,
-      steps: progress,
-      signal: stop.signal,
-    },
-    options.way,
-  )
-  started.defer(() => endBroker(broker, progress))
+  const broker = await startCheckedBroker(services, options, { home, env, progress, started, stop })
   const { connection } = broker
-  await progress.step('creating topics and registering schemas', () => services.provision(connection))
-  stop.signal.throwIfAborted()
+  await progress.step('creating topics and registering schemas', () =>
+    stop.cut(services.provision(connection)),
+  )
 
   const { processors, ingress } = await progress.step('starting processors and ingress', async () => {
     const processors = await services.startProcessors(connection)
     started.defer(() => drain(processors, settings.processing.drainTimeoutMs, progress))
     const ingress = await services.startIngress(connection)
     started.defer(() => drain(ingress, settings.ingress.drainTimeoutMs, progress))
-    await Promise.all([untilWorking(processors, stop.signal), untilWorking(ingress, stop.signal)])
+    await stop.cut(Promise.all([untilWorking(processors), untilWorking(ingress)]))
     return { processors, ingress }
   })
 
@@ -112,6 +98,45 @@ async function runUntilStopped(
     started.defer(() => demo.stop())
   }
   await Promise.race([stop.asked, broker.failed, processors.failed, ingress.failed])
+}
+
+/**
+ * Brings the broker up while the services' settings are checked, which takes a second of its own; a mistake there
+ * ends it again.
+ */
+async function startCheckedBroker(
+  services: Services,
+  options: StartOptions,
+  context: {
+    home: string
+    env: NodeJS.ProcessEnv
+    progress: Progress
+    started: AsyncDisposableStack
+    stop: StopRequest
+  },
+): Promise<RunningBroker> {
+  const { home, env, progress, started } = context
+  const mistaken = new AbortController()
+  const checking = services.check(env)
+  checking.catch(error => mistaken.abort(error))
+  const starting = startBroker(
+    {
+      home,
+      cacheFolder: CACHE_FOLDER,
+      brokerPort: options.brokerPort,
+      registryPort: options.registryPort,
+      readyTimeoutMs: options.brokerReadyTimeoutMs,
+      env,
+      steps: progress,
+      signal: AbortSignal.any([context.stop.signal, mistaken.signal]),
+    },
+    options.way,
+  )
+  const [checked, broker] = await Promise.allSettled([checking, starting])
+  if (broker.status === 'fulfilled') started.defer(() => endBroker(broker.value, progress))
+  if (checked.status === 'rejected') throw checked.reason
+  if (broker.status === 'rejected') throw broker.reason
+  return broker.value
 }
 
 /** Makes this start the only one of its folder. */

@@ -11,7 +11,12 @@ const NOT_SHOWN = 'pid,hostname,component,trace_id,span_id,trace_flags'
  * the terminal too, as one line each, through `print` so that a spinner does not cut them.
  */
 export function serviceLog(name: string, file: LogFile, print: (line: string) => void): Log {
-  const line = prettyFactory({ ignore: NOT_SHOWN, translateTime: 'SYS:HH:MM:ss', singleLine: true })
+  const line = prettyFactory({
+    ignore: NOT_SHOWN,
+    translateTime: 'SYS:HH:MM:ss',
+    singleLine: true,
+    errorLikeObjectKeys: ['err'],
+  })
   return createLog(
     name,
     pino.multistream([

@@ -66,15 +66,7 @@ export class Services {
   }
 }
 
-/** Waits until a service does its work; rejects when it fails first or the user wants to stop. */
-export async function untilWorking(service: ReadyService, signal: AbortSignal): Promise<void> {
-  const stopped = Promise.withResolvers<never>()
-  const stop = () => stopped.reject(signal.reason)
-  if (signal.aborted) stop()
-  signal.addEventListener('abort', stop, { once: true })
-  try {
-    await Promise.race([service.ready, service.failed, stopped.promise])
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
+/** Waits until a service does its work; rejects when it fails first. */
+export async function untilWorking(service: ReadyService): Promise<void> {
+  await Promise.race([service.ready, service.failed])
 }

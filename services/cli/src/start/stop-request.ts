@@ -30,6 +30,12 @@ export class StopRequest {
     })
   }
 
+  /** The outcome of something that takes long, or a rejection as soon as the user has asked. */
+  async cut<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => {})
+    return await Promise.race([work, this.asked.then(() => Promise.reject(this.signal.reason))])
+  }
+
   #receive(): void {
     const now = performance.now()
     if (!this.signal.aborted) {
