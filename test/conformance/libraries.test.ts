@@ -27,6 +27,29 @@ describe('deliveries signed by the senders’ own libraries', () => {
     })
   }
 
+  it('svix: either family of names is taken, its own decide, and the id is the proven family’s', async () => {
+    const source = sourceOf({ preset: 'svix', secrets: [SECRET] })
+    const signature = new Webhook(SECRET).sign('msg_1', new Date(NOW_MS), BODY)
+    const family = (name: string, id: string, value = signature) => ({
+      [`${name}-id`]: id,
+      [`${name}-timestamp`]: String(NOW),
+      [`${name}-signature`]: value,
+    })
+    const judged = (headers: Record<string, string>) => judge(source, { headers, body: BODY })
+    for (const headers of [
+      family('svix', 'msg_1'),
+      family('webhook', 'msg_1'),
+      { ...family('webhook', 'msg_1'), 'svix-id': 'fresh' },
+      { ...family('webhook', 'fresh'), ...family('svix', 'msg_1') },
+    ]) {
+      const verification = await judged(headers)
+      assert(verification.kind === 'verified')
+      assert.equal(verification.delivery.verdict.senderId, 'msg_1')
+    }
+    const foreign = { ...family('webhook', 'msg_1'), ...family('svix', 'msg_1', `v1,${'A'.repeat(43)}=`) }
+    assert.equal(codeOf(await judged(foreign)), 'wrong-signature')
+  })
+
   it('bigcommerce and polar: the secret’s text is the key', async () => {
     for (const preset of ['bigcommerce', 'polar']) {
       const key = Buffer.from('client-secret').toString('base64')

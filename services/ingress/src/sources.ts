@@ -5,12 +5,10 @@
  */
 
 import { durationMs } from '@sallyport/core/duration'
-import { SallyportError } from '@sallyport/core/errors'
 import type { Identity } from '@sallyport/core/event'
 import type { SenderResponse } from './delivery.ts'
 import { checkOptions, SchemeContext } from './schemes/context.ts'
 import { checkRow } from './schemes/custom-row.ts'
-import type { SecretEncoding } from './schemes/encoding.ts'
 import { type FetchText, fetchText } from './schemes/fetch.ts'
 import { compileTolerance } from './schemes/freshness.ts'
 import { compileHandshakes } from './schemes/handshakes.ts'
@@ -22,51 +20,12 @@ import {
 } from './schemes/location.ts'
 import { findPreset, listPresets } from './schemes/presets.ts'
 import { compileRow, type RowTime } from './schemes/row.ts'
-import type { Locations, OptionRule, Preset, Scheme, TimestampRule } from './schemes/scheme.ts'
+import type { OptionRule, Preset, Scheme, TimestampRule } from './schemes/scheme.ts'
 import { compileTemplate } from './schemes/template.ts'
-import type { TimeUnit } from './schemes/timestamp.ts'
 import type { Verifier } from './schemes/verifier.ts'
+import { bad, type SourceSettings, timestampOf } from './source-settings.ts'
 
-/** A time that a source names itself: where it stands, and how far from now it may be. */
-export interface TimestampSettings {
-  /** Path into the JSON body, `$.timestamp`. */
-  readonly path?: string
-  /** A header; the scheme's `signed` text must hold `{timestamp}`. */
-  readonly header?: string
-  /** Default `auto`: ISO 8601, unix seconds or unix milliseconds. */
-  readonly unit?: TimeUnit
-  /** How old, default `5m`. */
-  readonly tolerance?: string
-  /** How far ahead, default the tolerance but at most `5m`. */
-  readonly future?: string
-}
-
-/** One source of `sallyport.yaml`, its references resolved. Options of presets stand beside these. */
-export interface SourceSettings {
-  /** A name of `listPresets()`. Either this or `scheme`. */
-  readonly preset?: string
-  /** A custom row. */
-  readonly scheme?: Partial<Scheme>
-  /** The first is current, the others are previous ones that are still accepted. */
-  readonly secrets?: readonly string[]
-  /** Public keys of the sender, for schemes that sign with a private one. */
-  readonly publicKeys?: readonly string[]
-  /** How the secrets are written, where the sender leaves it open. */
-  readonly secretEncoding?: SecretEncoding
-  /** Start without a secret and take the one that the sender's handshake offers (Asana, Notion). */
-  readonly awaitSecret?: boolean
-  /** A text is the path or header; for a preset with its own time, only `tolerance` and `future`. */
-  readonly timestamp?: string | TimestampSettings
-  /** Fields that must be there and not be empty, or the answer is 400. */
-  readonly required?: readonly string[]
-  readonly id?: Locations
-  readonly type?: Locations
-  /** The URL as registered at the sender, for schemes that sign it. Default: the request's own URL. */
-  readonly url?: string
-  /** Answer to an accepted delivery instead of the preset's or the usual one. */
-  readonly success?: { readonly status?: number; readonly body?: string; readonly contentType?: string }
-  readonly [option: string]: unknown
-}
+export type { SourceSettings, TimestampSettings } from './source-settings.ts'
 
 /** A source ready to verify. */
 export interface Source {
@@ -170,10 +129,6 @@ export function compileSource(name: string, settings: SourceSettings, context: S
   }
 }
 
-function bad(name: string, setting: string, words: string): SallyportError {
-  return new SallyportError('SP_SETTINGS', `sources.${name}${setting === '' ? '' : `.${setting}`} ${words}`)
-}
-
 function presetOf(name: string, settings: SourceSettings): Preset | null {
   if ((settings.preset === undefined) === (settings.scheme === undefined)) {
     throw bad(
@@ -229,40 +184,6 @@ function schemeSettings(name: string, settings: SourceSettings) {
     ...(settings.secretEncoding === undefined ? {} : { secretEncoding: settings.secretEncoding }),
     ...(settings.awaitSecret === undefined ? {} : { awaitSecret: settings.awaitSecret }),
   }
-}
-
-interface SourceTime {
-  readonly rule: TimestampRule | null
-  /** The source's own tolerance for the preset's time. */
-  readonly override: Pick<TimestampRule, 'tolerance' | 'future'> | null
-}
-
-function timestampOf(name: string, settings: SourceSettings, row: Scheme | null): SourceTime {
-  const own = typeof settings.timestamp === 'string' ? placeOf(settings.timestamp) : settings.timestamp
-  if (own === undefined) return { rule: row?.timestamp ?? null, override: null }
-  const { path, header, ...bounds } = own
-  const at = path ?? header
-  if (at === undefined) {
-    if (row !== null && row.timestamp === undefined) {
-      throw bad(name, 'timestamp', 'needs path or header: the scheme has no signed time of its own')
-    }
-    return { rule: row?.timestamp ?? null, override: bounds }
-  }
-  if (row === null || row.algorithm === 'token' || row.algorithm === 'basic') {
-    throw bad(
-      name,
-      'timestamp',
-      'names a time that this scheme does not sign, so it would prove nothing: remove it',
-    )
-  }
-  if (row.timestamp !== undefined) {
-    throw bad(name, 'timestamp', 'can only set tolerance and future: the scheme has a signed time of its own')
-  }
-  return { rule: { at, unit: bounds.unit ?? 'auto', ...bounds }, override: null }
-}
-
-function placeOf(text: string): TimestampSettings {
-  return text.startsWith('$') ? { path: text } : { header: text }
 }
 
 function verifierOf(

@@ -77,8 +77,8 @@ describe('sources', () => {
   }
 
   it('V6: a row claims SENDER_ID only where its signature covers every place of the id', () => {
-    for (const { name, scheme, identity, id } of listPresets()) {
-      if (scheme === undefined || identity !== 'SENDER_ID') continue
+    for (const { name, scheme, code, identity, id } of listPresets()) {
+      if (scheme === undefined || code !== undefined || identity !== 'SENDER_ID') continue
       assert(scheme.algorithm !== 'token' && scheme.algorithm !== 'basic', name)
       const template = compileTemplate(scheme.signed ?? '{body}', name)
       const places = typeof id === 'string' ? [id] : (id ?? []).flat()

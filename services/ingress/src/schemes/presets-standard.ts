@@ -1,5 +1,6 @@
 import { SIGNED_ID } from './identity-reasons.ts'
 import type { Preset, Scheme } from './scheme.ts'
+import { svix } from './svix.ts'
 
 /**
  * Standard Webhooks and the senders that use it, some under Svix's header names. The id and the time are signed,
@@ -44,18 +45,19 @@ export const STANDARD_PRESETS: readonly Preset[] = [
       'standard-webhooks/standard-webhooks spec/standard-webhooks.md 1.0.0; standardwebhooks 1.1.1 (npm)',
     retryHorizon: '3d',
   }),
-  standard(
-    {
-      name: 'svix',
-      title: 'Svix',
-      rank: 5,
-      source: 'svix 2.5.0 dist/webhook.js; svix-docs content/retries.mdx',
-      retryHorizon: '30h',
-      caution:
-        'White-labelled senders use the names webhook-*: choose the preset standard-webhooks for them.',
-    },
-    'svix',
-  ),
+  {
+    name: 'svix',
+    title: 'Svix',
+    rank: 5,
+    source: 'svix 2.5.0 dist/webhook.js; svix-docs content/retries.mdx',
+    identity: 'SENDER_ID',
+    identityReason: SIGNED_ID,
+    retryHorizon: '30h',
+    scheme: standardScheme('svix'),
+    code: context => svix(context, standardScheme('svix'), standardScheme('webhook')),
+    type: '$.type',
+    caution: 'The names svix-* and webhook-* are both taken; where both are there, svix-* decide.',
+  },
   standard({
     name: 'openai',
     title: 'OpenAI',

@@ -142,7 +142,7 @@ export interface Preset {
   readonly digestWindow?: string
   /** The row; absent where a file of its own verifies. */
   readonly scheme?: Scheme
-  /** The sender's own code, where no row can say how it signs. */
+  /** The sender's own code, where no row can say how it signs. A row beside it says how to sign a request. */
   readonly code?: (context: SchemeContext) => Verifier
   /** The sender's own id of the event or delivery. */
   readonly id?: Locations
