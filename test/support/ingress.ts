@@ -52,8 +52,11 @@ export async function testIngress(
   const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-ingress-'))
   const file = path.join(folder, 'sallyport.yaml')
   const configure = (text: string): void => {
-    const common = `topics: { partitions: ${PARTITIONS} }\nwindow: 3d\ningress: { ${ingress.includes('port:') ? '' : 'port: 0, '}${ingress} }\n`
-    writeFileSync(file, (common + text).replaceAll('SOURCE', source).replaceAll('FOLDER', folder))
+    const topics = text.includes('topics:') ? '' : `topics: { partitions: ${PARTITIONS} }\n`
+    const window = text.includes('window:') ? '' : 'window: 3d\n'
+    const port = ingress.includes('port:') ? '' : 'port: 0, '
+    const whole = `${topics}${window}ingress: { ${port}${ingress} }\n${text}`
+    writeFileSync(file, whole.replaceAll('SOURCE', source).replaceAll('FOLDER', folder))
   }
   writeFileSync(path.join(folder, 'secret'), `${secret}\n`)
   configure(yaml)
