@@ -1,21 +1,15 @@
-import type { Connection } from '@sallyport/core/connection'
 import { type Cluster, startCluster } from './cluster.ts'
 
-let starting: Promise<Cluster> | undefined
+let cluster: Promise<Cluster> | undefined
 
-/**
- * One broker and one registry for every suite of this mocha run: started for the first that asks, ended after the
- * last. A suite that breaks brokers starts a cluster of its own instead.
- */
-export async function sharedCluster(): Promise<Connection> {
-  starting ??= startCluster({ brokers: 1 })
-  const { brokers, registryUrl } = await starting
-  return { brokers, registryUrl }
+/** One broker and a registry for all test files of this mocha process; stopped behind the last test. */
+export function sharedCluster(): Promise<Cluster> {
+  cluster ??= startCluster({ brokers: 1 })
+  return cluster
 }
 
-// Registered while mocha loads the test files, outside any suite, hence after all of them.
-after(async function endSharedCluster() {
-  this.timeout(60_000)
-  const cluster = await starting?.catch(() => undefined)
-  await cluster?.stop()
+// Imported while mocha loads the files, so this is a hook of the root suite.
+after(async function () {
+  this.timeout(30_000)
+  await (await cluster)?.stop()
 })
