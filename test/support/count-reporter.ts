@@ -1,0 +1,34 @@
+import { writeFileSync } from 'node:fs'
+import Mocha from 'mocha'
+
+/** What one mocha run came to so far; `ended` is missing when mocha died on the way. */
+export interface Counts {
+  passed: number
+  failed: number
+  pending: number
+  ended: boolean
+}
+
+const { EVENT_RUN_END, EVENT_TEST_FAIL, EVENT_TEST_PASS, EVENT_TEST_PENDING } = Mocha.Runner.constants
+
+/**
+ * mocha's own reporter, and beside it the counts in the file that `SALLYPORT_TEST_COUNTS` names, written after
+ * every test so that a crash loses none. A failing hook counts as a failure, as in mocha itself.
+ */
+export default class CountReporter extends Mocha.reporters.Spec {
+  constructor(runner: Mocha.Runner, options?: Mocha.MochaOptions) {
+    super(runner, options)
+    const file = process.env.SALLYPORT_TEST_COUNTS
+    if (file === undefined) return
+    const counts: Counts = { passed: 0, failed: 0, pending: 0, ended: false }
+    const count = (change: Partial<Counts>) => {
+      Object.assign(counts, change)
+      writeFileSync(file, JSON.stringify(counts))
+    }
+    count({})
+    runner.on(EVENT_TEST_PASS, () => count({ passed: counts.passed + 1 }))
+    runner.on(EVENT_TEST_FAIL, () => count({ failed: counts.failed + 1 }))
+    runner.on(EVENT_TEST_PENDING, () => count({ pending: counts.pending + 1 }))
+    runner.on(EVENT_RUN_END, () => count({ ended: true }))
+  }
+}
