@@ -6,12 +6,29 @@ export const metrics = new Registry()
 const registers = [metrics]
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** Answers of the ingress. `source` is only ever a configured name, so that strangers cannot grow it. */
+/** Deliveries since the last collection: finding the labels for each would cost more than routing it does. */
+const deliveries = new Map<string, { source: string; status: number; code: string; count: number }>()
+
+/**
+ * Counts one answer of the ingress. `source` is only ever a configured name or `-`, so that strangers cannot grow
+ * the metric; `status` is 0 where the sender went away.
+ */
+export function countDelivery(source: string, status: number, code: string): void {
+  const key = `${source} ${status} ${code}`
+  const entry = deliveries.get(key)
+  if (entry === undefined) deliveries.set(key, { source, status, code, count: 1 })
+  else entry.count++
+}
+
 export const deliveriesTotal = new Counter({
   name: 'sallyport_ingress_deliveries_total',
   help: 'Deliveries by source, HTTP status and reason code',
   labelNames: ['source', 'status', 'code'] as const,
   registers,
+  collect() {
+    for (const { count, ...labels } of deliveries.values()) this.inc(labels, count)
+    deliveries.clear()
+  },
 })
 
 export const acceptSeconds = new Histogram({
@@ -28,10 +45,16 @@ export const previousSecretTotal = new Counter({
   registers,
 })
 
+/** Bytes of bodies that ingresses of this process hold; kept by `ByteBudget`. */
+export const heldBodies = { bytes: 0 }
+
 export const inFlightBytes = new Gauge({
   name: 'sallyport_ingress_in_flight_bytes',
-  help: 'Bytes of bodies that wait for Kafka',
+  help: 'Bytes of bodies that arrive or wait for Kafka',
   registers,
+  collect() {
+    this.set(heldBodies.bytes)
+  },
 })
 
 /** Outcomes of the processor: processed, duplicate, retry, dead. */

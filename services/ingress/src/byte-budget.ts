@@ -1,3 +1,5 @@
+import { heldBodies } from '@sallyport/core/metrics'
+
 /** Bytes that may be held at once. What was taken must be given back exactly once. */
 export class ByteBudget {
   readonly #bytesMax: number
@@ -11,14 +13,12 @@ export class ByteBudget {
   take(bytes: number): boolean {
     if (this.#bytes + bytes > this.#bytesMax) return false
     this.#bytes += bytes
+    heldBodies.bytes += bytes
     return true
   }
 
   give(bytes: number): void {
     this.#bytes -= bytes
-  }
-
-  get held(): number {
-    return this.#bytes
+    heldBodies.bytes -= bytes
   }
 }

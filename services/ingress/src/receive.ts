@@ -65,9 +65,9 @@ export async function receive(
 ): Promise<Receipt> {
   if (req.headers.expect !== undefined) res.writeContinue()
   let read = await readBody(req, limits, budget)
-  const encoding = encodingOf(req)
-  if (read.kind === 'read' && encoding !== undefined && policy === 'decode') {
-    read = await decodeBody(read.body, encoding, limits, budget)
+  if (read.kind === 'read' && policy === 'decode') {
+    const encoding = encodingOf(req)
+    if (encoding !== undefined) read = await decodeBody(read.body, encoding, limits, budget)
   }
   if (read.kind !== 'read') return read
   const headers = new HeaderList(req.rawHeaders)
@@ -83,15 +83,19 @@ function readBody(req: IncomingMessage, limits: ReceiveLimits, budget: ByteBudge
   return new Promise(resolve => {
     const chunks: Buffer[] = []
     let bytes = 0
+    let settled = false
 
     function settle(read: ReadBody): void {
-      req.off('data', onData)
-      req.off('end', onEnd)
-      req.off('close', onGone)
-      if (read.kind !== 'read') budget.give(bytes)
+      settled = true
+      if (read.kind !== 'read') {
+        budget.give(bytes)
+        chunks.length = 0
+      }
       resolve(read)
     }
-    function onData(chunk: Buffer): void {
+    // No listener for 'error': without one Node reports a broken connection by 'close' alone.
+    req.on('data', (chunk: Buffer) => {
+      if (settled) return
       if (bytes + chunk.length > limits.bodyBytesMax) {
         settle({ kind: 'refused', problem: tooLarge(limits) })
       } else if (!budget.take(chunk.length)) {
@@ -100,22 +104,17 @@ function readBody(req: IncomingMessage, limits: ReceiveLimits, budget: ByteBudge
         bytes += chunk.length
         chunks.push(chunk)
       }
-    }
-    function onEnd(): void {
+    })
+    req.on('end', () => {
+      if (settled) return
       settle({
         kind: 'read',
         body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes),
       })
-    }
-    function onGone(): void {
-      settle({ kind: 'gone' })
-    }
-
-    req.on('data', onData)
-    req.on('end', onEnd)
-    req.on('close', onGone)
-    // An aborted request emits 'error' before 'close'; unheard it would end the process.
-    req.on('error', ignore)
+    })
+    req.on('close', () => {
+      if (!settled) settle({ kind: 'gone' })
+    })
   })
 }
 
@@ -140,8 +139,6 @@ async function decodeBody(
   if (decoded.kind === 'too-large') return { kind: 'refused', problem: tooLarge(limits) }
   return { kind: 'refused', problem: problem('malformed-encoding', `The body is not ${encoding.trim()}.`) }
 }
-
-function ignore(): void {}
 
 function tooLarge(limits: ReceiveLimits): Problem {
   return problem(

@@ -16,7 +16,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Clock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
-import { acceptSeconds, deliveriesTotal, inFlightBytes, previousSecretTotal } from '@sallyport/core/metrics'
+import { acceptSeconds, countDelivery, previousSecretTotal } from '@sallyport/core/metrics'
 import type { IngressSettings } from '@sallyport/core/settings'
 import { type Span, SpanKind, startRoot, traceparentOf } from '@sallyport/core/trace'
 import Koa from 'koa'
@@ -25,7 +25,7 @@ import { ByteBudget } from './byte-budget.ts'
 import { Caller } from './caller.ts'
 import type { Door } from './config.ts'
 import { ConnectionUse } from './connection-use.ts'
-import type { RawRequest, SenderResponse } from './delivery.ts'
+import type { SenderResponse } from './delivery.ts'
 import { completeHandshake } from './handshake.ts'
 import { answerHealth } from './health.ts'
 import { Networks } from './networks.ts'
@@ -34,11 +34,11 @@ import { type PublishTarget, publish } from './publish.ts'
 import type { Readiness } from './readiness.ts'
 import { receive, refuseEarly } from './receive.ts'
 import { RefusalLog } from './refusal-log.ts'
-import { answer, answerProblem, answerSender, type Linger } from './respond.ts'
+import { answerAccepted, answerProblem, answerSender, type Linger } from './respond.ts'
 import { pathOf, sourceOf, urlOf } from './route.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { spanned } from './spanned.ts'
-import { type VerifiedDelivery, verify } from './verify.ts'
+import { type Verification, type VerifiedDelivery, verify } from './verify.ts'
 
 export interface ServerParts {
   readonly settings: IngressSettings
@@ -57,7 +57,7 @@ export interface ServerParts {
 
 /** How one delivery ended. */
 type Ending =
-  | { readonly kind: 'accepted'; readonly eventId: string }
+  | { readonly kind: 'accepted'; readonly eventId: string; readonly traceparent: string }
   | { readonly kind: 'challenged'; readonly code: string; readonly response: SenderResponse }
   | { readonly kind: 'refused'; readonly problem: Problem }
   | { readonly kind: 'gone' }
@@ -80,9 +80,9 @@ const NO_SOURCE = '-'
 export function createHandler(parts: ServerParts): RequestListener {
   const ingress = new Ingress(parts)
   const app = new Koa()
-  app.use(async ctx => {
+  app.use(ctx => {
     ctx.respond = false
-    await ingress.handle(ctx.req, ctx.res)
+    return ingress.handle(ctx.req, ctx.res)
   })
   // What reaches Koa are connections that broke while an answer was written.
   app.on('error', error => parts.log.debug({ error: errorMessage(error) }, 'a connection broke'))
@@ -111,26 +111,28 @@ class Ingress {
     this.#plainHttp = parts.loopback || settings.plainHttp === 'allow'
   }
 
-  /** Answers one request; never rejects. */
-  async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  /** Answers one request; the promise, where there is one, never rejects. */
+  handle(req: IncomingMessage, res: ServerResponse): Promise<void> | undefined {
     if (this.#use.isLast(req.socket)) res.setHeader('Connection', 'close')
     const path = pathOf(req.url ?? '')
-    if (answerHealth(path, res, this.#parts.readiness)) return
+    if (answerHealth(path, res, this.#parts.readiness)) return undefined
     const caller = new Caller(req, this.#trusted)
     if (!this.#plainHttp && !caller.secure) {
       this.#refuse(res, NO_SOURCE, httpsRequired())
-      return
+      return undefined
     }
     const source = sourceOf(path)
     const door = source === undefined ? undefined : this.#parts.doors().get(source)
     if (source === undefined || door === undefined) {
       this.#refuse(res, NO_SOURCE, unknownSource())
-      return
+      return undefined
     }
     const refusal = this.#refuseEarly(req, caller, door)
-    if (refusal === undefined)
-      await this.#pass({ req, res, caller, source, door, span: startSpan(req, source) })
-    else this.#refuse(res, source, refusal)
+    if (refusal !== undefined) {
+      this.#refuse(res, source, refusal)
+      return undefined
+    }
+    return this.#pass({ req, res, caller, source, door, span: startSpan(req, source) })
   }
 
   /** What speaks against a delivery before its body is read. */
@@ -144,47 +146,45 @@ class Ingress {
 
   async #pass(passage: Passage): Promise<void> {
     const { res, span } = passage
-    res.setHeader('traceresponse', traceparentOf(span))
     const ending = await this.#deliver(passage)
     this.#answer(passage, ending)
-    if (span.isRecording()) {
-      span.setAttribute('http.response.status_code', res.statusCode)
-      if (ending.kind === 'refused') span.setAttribute('error.type', ending.problem.code)
-    }
+    if (!span.isRecording()) return
+    span.setAttribute('http.response.status_code', res.statusCode)
+    if (ending.kind === 'refused') span.setAttribute('error.type', ending.problem.code)
     span.end()
   }
 
   async #deliver(passage: Passage): Promise<Ending> {
-    const { req, res, caller, door } = passage
+    const { req, res, caller, source, door, span } = passage
     const url = urlOf(req, caller, this.#settings.publicUrl)
     const receipt = await receive(req, res, url, door.encoding, this.#settings, this.#budget)
     if (receipt.kind !== 'received') return receipt
-    inFlightBytes.set(this.#budget.held)
+    const { request } = receipt
     try {
-      return await this.#verify(passage, receipt.request)
+      const receivedAt = this.#parts.clock()
+      const judged = spanned(span, 'verify', SpanKind.INTERNAL, () =>
+        verify(door.source, request, receivedAt),
+      )
+      // Nearly always at once: only a certificate that must be fetched takes time.
+      const verification = judged instanceof Promise ? await judged : judged
+      return await this.#conclude(passage, verification, receivedAt)
     } catch (error) {
-      this.#parts.log.error({ source: passage.source, error }, 'a delivery failed unexpectedly')
+      this.#parts.log.error({ source, error }, 'a delivery failed unexpectedly')
       return { kind: 'refused', problem: problem('internal-error', 'Send the same delivery again.') }
     } finally {
-      this.#budget.give(receipt.request.body.length)
-      inFlightBytes.set(this.#budget.held)
+      this.#budget.give(request.body.length)
     }
   }
 
-  async #verify(passage: Passage, request: RawRequest): Promise<Ending> {
-    const { door, span } = passage
-    const receivedAt = this.#parts.clock()
-    const verification = await spanned(span, 'verify', SpanKind.INTERNAL, () =>
-      verify(door.source, request, receivedAt),
-    )
+  #conclude(passage: Passage, verification: Verification, receivedAt: number): Promise<Ending> | Ending {
     switch (verification.kind) {
       case 'verified': {
-        const waitMs = door.bucket?.take() ?? 0
+        const waitMs = passage.door.bucket?.take() ?? 0
         if (waitMs > 0) return { kind: 'refused', problem: tryAgain('too-many-requests', TOO_MANY, waitMs) }
-        return await this.#publish(passage, verification.delivery, receivedAt)
+        return this.#publish(passage, verification.delivery, receivedAt)
       }
       case 'challenge':
-        return await this.#shakeHands(passage, verification)
+        return this.#shakeHands(passage, verification)
       case 'unavailable':
         return { kind: 'refused', problem: this.#tryAgain(verification.code, verification.detail) }
       case 'rejected': {
@@ -206,41 +206,46 @@ class Ingress {
     const target = this.#parts.target() as PublishTarget
     const event = accept(source, delivery, door.keep, receivedAt)
     if (event.secretIndex > 0) previousSecretTotal.inc({ source })
+    const traceparent = traceparentOf(span)
     try {
-      await spanned(span, 'publish', SpanKind.PRODUCER, () => publish(target, event, traceparentOf(span)))
+      await spanned(span, 'publish', SpanKind.PRODUCER, () => publish(target, event, traceparent))
     } catch (error) {
       this.#parts.log.debug({ source, id: event.id, error: errorMessage(error) }, 'not published')
       return { kind: 'refused', problem: this.#tryAgain('not-published', NOT_PUBLISHED) }
     }
     acceptSeconds.observe((this.#parts.clock() - receivedAt) / 1_000)
-    return { kind: 'accepted', eventId: event.id }
+    return { kind: 'accepted', eventId: event.id, traceparent }
   }
 
   #answer({ res, source, door, span }: Passage, ending: Ending): void {
     // Draining may have begun while the delivery was under way.
     if (this.#parts.readiness.state === 'draining' && !res.headersSent) res.setHeader('Connection', 'close')
+    if (ending.kind === 'accepted' && door.source.success === null) {
+      answerAccepted(res, ending.eventId, ending.traceparent)
+      countDelivery(source, 200, 'accepted')
+      return
+    }
+    if (!res.headersSent) res.setHeader('traceresponse', traceparentOf(span))
     switch (ending.kind) {
       case 'accepted':
-        this.#parts.log.debug({ source, id: ending.eventId, trace: span.spanContext().traceId }, 'accepted')
-        if (door.source.success !== null) answerSender(res, door.source.success)
-        else answer(res, 200, 'application/json', JSON.stringify({ status: 'accepted', id: ending.eventId }))
-        deliveriesTotal.inc({ source, status: res.statusCode, code: 'accepted' })
+        answerSender(res, door.source.success as SenderResponse)
+        countDelivery(source, res.statusCode, 'accepted')
         return
       case 'challenged':
         answerSender(res, ending.response)
-        deliveriesTotal.inc({ source, status: res.statusCode, code: ending.code })
+        countDelivery(source, res.statusCode, ending.code)
         return
       case 'refused':
         this.#refuse(res, source, ending.problem)
         return
       case 'gone':
-        deliveriesTotal.inc({ source, status: 0, code: 'gone' })
+        countDelivery(source, 0, 'gone')
     }
   }
 
   #refuse(res: ServerResponse, source: string, refusal: Problem): void {
     answerProblem(res, refusal, this.#linger)
-    deliveriesTotal.inc({ source, status: refusal.status, code: refusal.code })
+    countDelivery(source, refusal.status, refusal.code)
     this.#refusals.refused(source, refusal)
   }
 
