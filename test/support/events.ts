@@ -18,6 +18,7 @@ export function eventOf(source: string, body: unknown, id: string = randomUUID()
     source,
     type: 'test',
     identity: 'SENDER_ID',
+    windowMs: null,
     senderId: id,
     scheme: 'custom',
     secretIndex: 0,

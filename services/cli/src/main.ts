@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   ingress: () => import('./commands/ingress.ts'),
   processor: () => import('./commands/processor.ts'),
   send: () => import('./commands/send.ts'),
+  verify: () => import('./commands/verify.ts'),
   topics: () => import('./commands/topics.ts'),
 }
 

@@ -37,6 +37,8 @@ export interface Event {
   /** The sender's event type, or `webhook` where the source names none. */
   readonly type: string
   readonly identity: Identity
+  /** How long this id is remembered, ms, where the source has a window of its own; null: the general window. */
+  readonly windowMs: number | null
   /** The sender's own id of the delivery, signed or not. */
   readonly senderId: string | null
   /** The signature scheme that accepted the delivery. */

@@ -7,10 +7,7 @@ import { errorMessage, SallyportError } from './errors.ts'
 import type { TopicPlan } from './topics.ts'
 
 /** One source as written in `sallyport.yaml`, its references not yet resolved; see `schemas/source.schema.json`. */
-export type SourceEntry = Readonly<Record<string, unknown>> & {
-  /** The source's own dedupe window, where its event ids are digests. */
-  readonly window?: string
-}
+export type SourceEntry = Readonly<Record<string, unknown>>
 
 export interface IngressSettings {
   readonly host: string
@@ -180,19 +177,6 @@ export function topicPlan(settings: Settings): TopicPlan {
     deadLetterRetentionMs: settings.deadLetterRetentionMs,
     bodyBytesMax: settings.ingress.bodyBytesMax,
   }
-}
-
-const DIGEST_WINDOW_MS_DEFAULT = 86_400_000
-
-/**
- * How long a claim of this event holds. Where ids are digests two genuine equal bodies look like one, so such a
- * source has a window of its own: `sources.X.window`, default 24 h, never above the general one.
- */
-export function windowMsOf(settings: Settings, source: string, identity: 'SENDER_ID' | 'DIGEST'): number {
-  if (identity === 'SENDER_ID') return settings.windowMs
-  const own = settings.sources[source]?.window
-  const wanted = own === undefined ? DIGEST_WINDOW_MS_DEFAULT : durationMs(own, `sources.${source}.window`)
-  return Math.min(wanted, settings.windowMs)
 }
 
 function parse(file: string): unknown {

@@ -17,11 +17,13 @@ export function accept(
   receivedAt: number,
 ): Event {
   const { request, verdict } = delivery
+  const signedId = verdict.identity === 'SENDER_ID' ? verdict.senderId : null
   return {
-    id: eventId(source, identityOf(verdict)),
+    id: eventId(source, signedId ?? digestOf(verdict)),
     source,
     type: verdict.type ?? TYPE_DEFAULT,
-    identity: verdict.identity,
+    identity: signedId === null ? 'DIGEST' : 'SENDER_ID',
+    windowMs: signedId === null ? delivery.source.digestWindowMs : null,
     senderId: verdict.senderId,
     scheme: verdict.scheme,
     secretIndex: verdict.secretIndex,
@@ -33,9 +35,8 @@ export function accept(
   }
 }
 
-/** What follows the source's name in the event id: the sender's signed id, else the digest of the signed bytes. */
-function identityOf(verdict: Verdict): string {
-  if (verdict.identity === 'SENDER_ID' && verdict.senderId !== null) return verdict.senderId
+/** SHA-256 (hex) of the signed bytes. */
+function digestOf(verdict: Verdict): string {
   const [only] = verdict.signedParts
   if (verdict.signedParts.length === 1 && only !== undefined) return hash('sha256', only, 'hex')
   const digest = createHash('sha256')

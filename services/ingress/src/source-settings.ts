@@ -40,6 +40,8 @@ export interface SourceSettings {
   readonly type?: Locations
   /** The URL as registered at the sender, for schemes that sign it. Default: the request's own URL. */
   readonly url?: string
+  /** How long an id is remembered where it is a digest; see `digestWindowMsOf`. Default: the sender's, else 24h. */
+  readonly window?: string
   /** Answer to an accepted delivery instead of the preset's or the usual one. */
   readonly success?: { readonly status?: number; readonly body?: string; readonly contentType?: string }
   readonly [option: string]: unknown

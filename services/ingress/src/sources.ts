@@ -39,8 +39,8 @@ export interface Source {
   readonly identity: Identity
   /** How long the sender goes on sending one event, ms; 0 where it is not known. */
   readonly retryHorizonMs: number
-  /** For senders whose equal bodies are normal: how long two of them count as one, ms; null elsewhere. */
-  readonly digestWindowMs: number | null
+  /** How long two equal deliveries count as one where the event id is a digest, ms: see `digestWindowMsOf`. */
+  readonly digestWindowMs: number
   /** Answer to an accepted delivery that the sender demands, or null for the usual one. */
   readonly success: SenderResponse | null
   readonly awaitsSecret: boolean
@@ -113,8 +113,7 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     methods: new Set(preset?.methods ?? ['POST']),
     identity: preset !== null && !own ? preset.identity : covers(row, id) ? 'SENDER_ID' : 'DIGEST',
     retryHorizonMs: preset === null ? 0 : durationMs(preset.retryHorizon, 'retryHorizon'),
-    digestWindowMs:
-      preset?.digestWindow === undefined ? null : durationMs(preset.digestWindow, 'digestWindow'),
+    digestWindowMs: digestWindowMsOf(name, settings, preset),
     success: successOf(name, settings, preset),
     awaitsSecret: scheme.awaitsSecret,
     url: urlOf(name, settings),
@@ -268,4 +267,18 @@ function successOf(name: string, settings: SourceSettings, preset: Preset | null
   const body = own.body ?? ''
   const contentType = own.contentType ?? 'text/plain; charset=utf-8'
   return { status, headers: body === '' ? {} : { 'content-type': contentType }, body }
+}
+
+const DIGEST_WINDOW_DEFAULT = '24h'
+
+/**
+ * Where the id is a digest, two genuine equal bodies look like one event, so such a source forgets sooner than
+ * others: after its `window`, else what the preset says of its sender, else 24 h, or for as long as the sender may
+ * repeat a delivery.
+ */
+function digestWindowMsOf(name: string, settings: SourceSettings, preset: Preset | null): number {
+  if (settings.window !== undefined) return durationMs(settings.window, `sources.${name}.window`)
+  if (preset?.digestWindow !== undefined) return durationMs(preset.digestWindow, 'digestWindow')
+  const horizonMs = preset === null ? 0 : durationMs(preset.retryHorizon, 'retryHorizon')
+  return Math.max(durationMs(DIGEST_WINDOW_DEFAULT, 'digestWindow'), horizonMs)
 }

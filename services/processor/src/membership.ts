@@ -13,7 +13,7 @@ import type { SallyportError } from '@sallyport/core/errors'
 import { type FetchedBatch, GroupConsumer, type GroupListener } from '@sallyport/core/kafka/group-consumer'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Log } from '@sallyport/core/log'
-import { type Settings, windowMsOf } from '@sallyport/core/settings'
+import type { Settings } from '@sallyport/core/settings'
 import { eventRecordBytesMax } from '@sallyport/core/topics'
 import type { ProcessorConfig } from './config.ts'
 import { EventDecoder } from './decode.ts'
@@ -136,7 +136,7 @@ export class Membership implements GroupListener {
       slots: this.#slots,
       log: this.#log,
       clock: systemClock,
-      windowMs: ({ event }) => windowMsOf(this.#settings, event.source, event.identity),
+      windowMs: ({ event }) => Math.min(event.windowMs ?? windowMs, windowMs),
       sourceLabel: source => (Object.hasOwn(this.#settings.sources, source) ? source : 'other'),
       refreshMs: windowMs / 4,
       connectProducer: async (partition, clock) => {

@@ -7,6 +7,7 @@ const event: Event = {
   source: 'crm',
   type: 'open',
   identity: 'SENDER_ID',
+  windowMs: null,
   senderId: '1',
   scheme: 'custom',
   secretIndex: 0,

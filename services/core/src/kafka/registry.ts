@@ -1,6 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import confluent from '@kafkajs/confluent-schema-registry'
 import { type AvroSchema, parseSchema } from '../codec.ts'
 import { errorMessage, SallyportError } from '../errors.ts'
+
+/** How often a conflict is tried before it counts as a refusal. */
+const TRIES_MAX = 3
+const CONFLICT_PAUSE_MS = 100
 
 const { SchemaRegistry: Client, COMPATIBILITY } = confluent
 
@@ -26,20 +31,19 @@ export function createRegistry(url: string): SchemaRegistry {
   })
 
   async function register(subject: string, schema: AvroSchema): Promise<number> {
-    try {
-      const raw = { type: confluent.SchemaType.AVRO as const, schema: schema.text }
-      const { id } = await client.register(raw, { subject, compatibility: COMPATIBILITY.BACKWARD_TRANSITIVE })
-      return id
-    } catch (error) {
-      const status = httpStatus(error)
-      if (status === 409 || status === 422) {
-        throw new SallyportError(
-          'SP_SCHEMA_INCOMPATIBLE',
-          `the registry refuses ${schema.name} for subject ${subject}: ${errorMessage(error)}. Make the change backward compatible: give new fields a default, keep the old ones' types`,
-          { cause: error },
-        )
+    const raw = { type: confluent.SchemaType.AVRO as const, schema: schema.text }
+    const options = { subject, compatibility: COMPATIBILITY.BACKWARD_TRANSITIVE }
+    for (let tries = 1; ; tries++) {
+      try {
+        return (await client.register(raw, options)).id
+      } catch (error) {
+        const status = httpStatus(error)
+        if (status !== 409 && status !== 422) throw unreachable(error)
+        // The first to register a subject sets its compatibility; whoever comes second at that moment gets a
+        // conflict too, and finds the subject settled when it asks again.
+        if (tries === TRIES_MAX) throw incompatible(subject, schema, error)
+        await sleep(CONFLICT_PAUSE_MS)
       }
-      throw unreachable(error)
     }
   }
 
@@ -66,6 +70,14 @@ export function createRegistry(url: string): SchemaRegistry {
   }
 
   return { register, find }
+}
+
+function incompatible(subject: string, schema: AvroSchema, cause: unknown): SallyportError {
+  return new SallyportError(
+    'SP_SCHEMA_INCOMPATIBLE',
+    `the registry refuses ${schema.name} for subject ${subject}: ${errorMessage(cause)}. Make the change backward compatible: give new fields a default, keep the old ones' types`,
+    { cause },
+  )
 }
 
 function httpStatus(error: unknown): number | undefined {

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { EVENT_SCHEMA, encodeWire, parseSchema } from '@sallyport/core/codec'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import { partitionOf } from '@sallyport/core/partition'
+import type { Cluster } from '../support/cluster.ts'
+import { eventOf, Topics } from '../support/events.ts'
+import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+
+const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
+const AGENT = fileURLToPath(new URL('../support/agents/outage-agent.ts', import.meta.url))
+
+describe('processor through outages', function () {
+  this.timeout(120_000)
+  let cluster: Cluster
+  let topics: Topics
+  let processor: TestProcessor | undefined
+
+  before(async () => {
+    cluster = await sharedCluster()
+    topics = new Topics(cluster, PARTITIONS)
+    await topics.connect()
+  })
+  after(() => topics.close())
+  afterEach(async () => {
+    await processor?.stop()
+    processor = undefined
+  })
+
+  function emitting(): TestProcessor {
+    const made = testProcessor(cluster, (event, { attempt, emit }) =>
+      emit(made.output, agentEvent(event.id, attempt)),
+    )
+    processor = made
+    return made
+  }
+
+  it('an event whose schema is not known yet waits while the registry is away, and is no poison', async () => {
+    const { source, output, start, config } = emitting()
+    await start()
+    const newer = JSON.parse(EVENT_SCHEMA.text)
+    newer.fields.push({ name: `later_${randomBytes(3).toString('hex')}`, type: 'int', default: 0 })
+    const schema = parseSchema(JSON.stringify(newer))
+    const id = await createRegistry(cluster.registryUrl).register('sallyport.events-value', schema)
+    await cluster.stopRegistry()
+    const event = eventOf(source, {})
+    try {
+      const key = Buffer.from(event.id)
+      const value = encodeWire(id, schema.type, { ...event, [newer.fields.at(-1).name]: 1 })
+      await topics.appendRaw('sallyport.events', [{ partition: partitionOf(key, PARTITIONS), key, value }])
+      await sleep(2_500)
+    } finally {
+      await cluster.startRegistry()
+    }
+    const [processed] = await topics.read(output, ({ key }) => key === event.id, 1)
+    assert.ok(processed)
+    const dead = await topics.readAll(config.topics.deadLetter, ({ key }) => key === event.id)
+    assert.equal(dead.length, 0)
+  })
+
+  it('a broker that dies and comes back costs time, not events: each takes effect once', async () => {
+    const { source, output, start } = emitting()
+    await start()
+    const events = Array.from({ length: 300 }, (_, i) => eventOf(source, { i }))
+    await topics.append(events.slice(0, 200))
+    await topics.read(output, () => true, 20)
+    await cluster.kill(0)
+    await sleep(1_500)
+    await cluster.restart(0)
+    await topics.append(events.slice(200))
+    await topics.read(output, () => true, 300, 60_000)
+    await sleep(1_000)
+    const outputs = await topics.readAll(output)
+    assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+  })
+
+  it('a processor that starts while the broker is away begins by itself when it is back', async () => {
+    const { source, output, start } = emitting()
+    await cluster.kill(0)
+    const starting = start()
+    await sleep(2_000)
+    await cluster.restart(0)
+    await starting
+    const event = eventOf(source, {})
+    await topics.append([event])
+    assert.equal((await topics.read(output, ({ key }) => key === event.id, 1)).length, 1)
+  })
+
+  describe('as processes of its own', () => {
+    const name = `test-${randomBytes(5).toString('hex')}`
+    const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-outage-'))
+    const config = path.join(folder, 'sallyport.yaml')
+    const children = new Set<ChildProcess>()
+
+    before(() => {
+      writeFileSync(
+        config,
+        `topics: { partitions: ${PARTITIONS} }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s }
+sources: { ${name}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
+processors: [${AGENT}]
+`,
+      )
+    })
+    after(() => {
+      for (const child of children) child.kill('SIGKILL')
+      rmSync(folder, { recursive: true })
+    })
+
+    function startProcess(): ChildProcess {
+      const child = spawn(process.execPath, ['--no-warnings', CLI, 'processor', name, '--config', config], {
+        env: {
+          ...process.env,
+          TEST_PROCESSOR_NAME: name,
+          KAFKA_BROKERS: cluster.brokers.join(','),
+          SCHEMA_REGISTRY_URL: cluster.registryUrl,
+          LOG_LEVEL: 'error',
+        },
+        stdio: ['ignore', 'inherit', 'inherit'],
+      })
+      children.add(child)
+      child.once('exit', () => children.delete(child))
+      return child
+    }
+
+    it('killed in the middle, again and again, they lose nothing and repeat no effect', async () => {
+      const output = `sallyport.${name}.out`
+      const events = Array.from({ length: 1_200 }, (_, i) => eventOf(name, { i }))
+      const alive = [startProcess(), startProcess()]
+      for (let round = 0; round < 4; round++) {
+        await topics.append(events.slice(round * 300, round * 300 + 300))
+        await topics.append(events.slice(round * 300, round * 300 + 60))
+        await sleep(1_500)
+        alive.shift()?.kill('SIGKILL')
+        alive.push(startProcess())
+      }
+      await topics.read(output, () => true, events.length, 60_000)
+      await sleep(1_000)
+      const outputs = await topics.readAll(output)
+      assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+    })
+
+    it('asked to stop, they finish and exit with 0', async () => {
+      const [child] = children
+      assert.ok(child)
+      child.kill('SIGTERM')
+      const [code] = await once(child, 'exit')
+      assert.equal(code, 0)
+    })
+  })
+})
