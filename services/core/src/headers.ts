@@ -40,8 +40,20 @@ export function eventHeaders(event: Event, traceparent: string | undefined): Rec
     [HEADER.id]: event.id,
     [HEADER.source]: event.source,
     [HEADER.type]: event.type,
-    [HEADER.time]: new Date(event.receivedAt).toISOString(),
+    [HEADER.time]: isoTime(event.receivedAt),
   }
   if (traceparent !== undefined) headers[HEADER.traceparent] = traceparent
   return headers
+}
+
+let lastMs = Number.NaN
+let lastIso = ''
+
+/** A time in RFC 3339; at high rates many events share their millisecond. */
+function isoTime(ms: number): string {
+  if (ms !== lastMs) {
+    lastIso = new Date(ms).toISOString()
+    lastMs = ms
+  }
+  return lastIso
 }
