@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** How often a second launcher looks whether the first one's installation has ended. */
 const INSTALL_POLL_MS = 300
+/** How many lines of them are shown: the first ones say what is wrong. */
+const NPM_LINES_MAX = 20
 /** npm's own words are kept up to this length, for the case that it fails. */
 const NPM_OUTPUT_CHARS_MAX = 20_000
 
@@ -110,13 +112,27 @@ function holderLives(file) {
 async function install(root, reason) {
   const line = showElapsed(`installing packages with npm ci, since ${reason} (about a minute the first time)`)
   const npm = npmCommand()
-  const { code, output } = await runQuietly(npm.command, [...npm.args, 'ci', '--no-audit', '--no-fund'], root)
+  const { code, output } = await runQuietly(
+    npm.command,
+    [...npm.args, 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
+    root,
+  )
   line.end(code === 0 ? 'done' : 'failed')
   if (code === 0) return
+  const words = output
+    .split('\n')
+    .filter(line => line.trim() !== '' && !/^npm warn/.test(line))
+    .slice(0, NPM_LINES_MAX)
+    .join('\n')
   throw new InstallError(
-    `${output.trim()}\n\nnpm ci failed (exit ${code}); npm's own words stand above. ` +
-      'Check the network and the registry that npm uses (npm config get registry), then run the same command again.',
+    `${words}\n\nnpm ci failed (exit ${code}); npm's own words stand above. ${remedy(output)}`,
   )
+}
+
+function remedy(output) {
+  return output.includes('EUSAGE')
+    ? 'package-lock.json does not fit package.json: run npm install once.'
+    : 'Check the network and the registry that npm uses (npm config get registry), then run the same command again.'
 }
 
 /** The npm that called us, where one did; otherwise the one in PATH. */
@@ -133,7 +149,7 @@ function runQuietly(command, args, cwd) {
     const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     const keep = chunk => {
-      output = (output + chunk).slice(-NPM_OUTPUT_CHARS_MAX)
+      output = (output + chunk).slice(0, NPM_OUTPUT_CHARS_MAX)
     }
     child.stdout.setEncoding('utf8').on('data', keep)
     child.stderr.setEncoding('utf8').on('data', keep)
