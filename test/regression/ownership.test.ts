@@ -62,7 +62,7 @@ describe('races between owners of a partition', function () {
     return (await topics.readAll(processor.output)).map(({ key }) => key).sort()
   }
 
-  it('a committed group offset that runs ahead loses nothing: the claims topic says where a task stands (S2)', async () => {
+  it('a committed group offset that runs ahead loses nothing: the claims topic says where a task stands (X2)', async () => {
     // Setup: 20 events processed, the processor stopped. Timeline: 20 more arrive; the group's offsets are set to the
     // end, as a stale or foreign commit would; the processor starts. Proves: positions come from the claims topic.
     emitting()

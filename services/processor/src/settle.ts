@@ -2,10 +2,10 @@
  * Stage 9: one transaction makes an outcome true: claims, next hops, dead letters and outputs, and the position
  * behind them. Outcomes that come while a transaction is under way go into the next one.
  *
- * S1. An outcome's claim, its records and the position that passes its record are in the same transaction.
- * S2. Positions are written to the claims topic, and only that is trusted; the group's offsets mirror it.
- * S3. A value is forwarded as the bytes that were read; headers of ours are set, never appended.
- * S4. After any error nothing more is settled: the task ends, and a new one reads what came of it.
+ * X1. An outcome's claim, its records and the position that passes its record are in the same transaction.
+ * X2. Positions are written to the claims topic, and only that is trusted; the group's offsets mirror it.
+ * X3. A value is forwarded as the bytes that were read; headers of ours are set, never appended.
+ * X4. After any error nothing more is settled: the task ends, and a new one reads what came of it.
  */
 import { type AttemptRecord, extendHistory } from '@sallyport/core/attempt'
 import { encodeWire } from '@sallyport/core/codec'
@@ -61,7 +61,7 @@ export class Settler {
 
   /**
    * Makes the settlements true in one transaction. `refreshed` are claims to write again unchanged. Throws
-   * `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (S4).
+   * `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (X4).
    */
   async settle(
     settlements: readonly Settlement[],

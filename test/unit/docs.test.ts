@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ERROR_CATALOGUE } from '@sallyport/core/errors'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+function read(file: string): string {
+  return readFileSync(path.join(ROOT, file), 'utf8')
+}
+
+function sources(service: string): string[] {
+  return readdirSync(path.join(ROOT, 'services', service, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts'))
+    .map(file => path.join('services', service, 'src', file))
+}
+
+function imports(file: string): string[] {
+  return [...read(file).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(match => match[1] as string)
+}
+
+describe('documents', () => {
+  it('DESIGN.md prints the error catalogue as it is', () => {
+    const rows = [...read('DESIGN.md').matchAll(/^\| (SP_[A-Z_]+) \| (.+) \|$/gm)].map(([, code, text]) => [
+      code,
+      text,
+    ])
+    assert.deepEqual(Object.fromEntries(rows), ERROR_CATALOGUE)
+  })
+
+  it('every file that the documents name exists', () => {
+    const named = ['README.md', 'DESIGN.md', 'CONTRIBUTING.md'].flatMap(document =>
+      [
+        ...read(document).matchAll(
+          /`((?:ingress|processor|core|cli|services|test|deploy|schemas)\/[\w./-]+\.\w+)`/g,
+        ),
+      ].map(match => match[1] as string),
+    )
+    assert.ok(named.length > 20)
+    for (const name of named) {
+      const file = /^(ingress|processor|core|cli)\//.test(name) ? `services/${name}` : name
+      assert.doesNotThrow(() => read(file), `${name} is named in the documents`)
+    }
+  })
+
+  it('the test files that SECURITY.md and the documents cite by name exist', () => {
+    const cited = [...read('SECURITY.md').matchAll(/`(test\/[\w./-]+\.ts)`/g)].map(
+      match => match[1] as string,
+    )
+    assert.ok(cited.length > 0)
+    for (const file of cited) assert.doesNotThrow(() => read(file), file)
+  })
+})
+
+describe('import direction', () => {
+  const allowed: Record<string, RegExp> = {
+    core: /^@sallyport\/core/,
+    ingress: /^@sallyport\/(core|ingress)/,
+    processor: /^@sallyport\/(core|processor)/,
+    agents: /^@sallyport\/(core|processor|agents)/,
+    cli: /^@sallyport\//,
+  }
+  for (const [service, mayImport] of Object.entries(allowed)) {
+    it(`${service} imports only what lies below it`, () => {
+      for (const file of sources(service)) {
+        for (const specifier of imports(file).filter(name => name.startsWith('@sallyport/'))) {
+          assert.match(specifier, mayImport, `${file} imports ${specifier}`)
+        }
+        for (const specifier of imports(file).filter(name => name.startsWith('.'))) {
+          const target = path.relative(
+            path.join(ROOT, 'services', service),
+            path.resolve(ROOT, path.dirname(file), specifier),
+          )
+          assert.ok(!target.startsWith('..'), `${file} imports ${specifier} past its package`)
+        }
+      }
+    })
+  }
+
+  it('the Kafka libraries are imported by their adapters alone', () => {
+    for (const file of Object.keys(allowed).flatMap(sources)) {
+      const isAdapter = file.startsWith(path.join('services', 'core', 'src', 'kafka'))
+      const kafka = imports(file).filter(name => /^(kafkajs|@platformatic\/kafka|@kafkajs\/)/.test(name))
+      assert.ok(isAdapter || kafka.length === 0, `${file} imports ${kafka.join(', ')}`)
+    }
+  })
+
+  it('stages take their clock, producer and settings as arguments: only entry points touch process', () => {
+    const entries = /(main|config|workers|log|file-watch)\.ts$|^services\/cli\//
+    for (const file of ['core', 'ingress', 'processor']
+      .flatMap(sources)
+      .filter(file => !entries.test(file))) {
+      assert.doesNotMatch(read(file), /\bprocess\.(env|exit|argv|on)\b/, file)
+    }
+  })
+})

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { Acquisition, type AcquisitionDependencies } from '@sallyport/processor/acquisition'
+
+describe('acquisition', () => {
+  it('a partition that is lost while the claims’ start is looked up ends at once', async () => {
+    // Setup: the barrier is written. Timeline: the look-up of the claims' start is under way; the partition is lost; the
+    // look-up answers. Proves: the wait for the restore does not begin, on a signal that has long been given.
+    const lost = new AbortController()
+    const start = Promise.withResolvers<number>()
+    let reads = 0
+    const deps = {
+      claimsTopic: 'claims',
+      schemas: { claim: 1, positions: 2, barrier: 3 },
+      registry: { register: async () => 1, find: async () => undefined },
+      claimsStart: () => start.promise,
+      readFrom: () => {
+        reads++
+      },
+      pause: () => {},
+    } satisfies AcquisitionDependencies
+    const producer = { transact: async () => {} } as unknown as TaskProducer
+    const acquiring = new Acquisition(0, deps, lost.signal).run(producer)
+    lost.abort(new Error('lost'))
+    start.resolve(0)
+    await assert.rejects(acquiring, /lost/)
+    assert.equal(reads, 0)
+  })
+})
