@@ -107,7 +107,7 @@ describe('the way to a broker', () => {
         .split('\n')
         .filter(call => call.startsWith('pull'))
     const first = await choose(env, { home })
-    assert.match(first.said.join('\n'), /example\/kafka:1 .*neither here nor pulled/)
+    assert.match(first.said.join('\n'), /example\/kafka:1 is not here and cannot be pulled \(no such image\)/)
     assert.deepEqual(pulls().sort(), ['pull -q apicurio/apicurio-registry:3.0.9', 'pull -q example/kafka:1'])
     const second = await choose(env, { home })
     assert.match(second.said.join('\n'), /could not be pulled a while ago/)

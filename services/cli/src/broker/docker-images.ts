@@ -43,15 +43,20 @@ export async function settleImages(
       missing: `the image ${failedBefore} is not here and could not be pulled a while ago (docker pull ${failedBefore} tries again)`,
     }
   }
-  const results = await request.steps.step(`pulling ${absent.join(' and ')}`, () =>
-    Promise.all(absent.map(name => pull(name, request))),
-  )
-  const missing = absent.filter((_, i) => !results[i])
-  if (missing.length === 0) return images
-  failures.remember(missing)
-  return {
-    missing: `the image ${missing.join(' and ')} is neither here nor pulled within ${PULL_TIMEOUT_MS / 1000} s`,
+  const problems: string[] = []
+  try {
+    await request.steps.step(`pulling ${absent.join(' and ')}`, async () => {
+      for (const problem of await Promise.all(absent.map(name => pull(name, request)))) {
+        if (problem !== undefined) problems.push(problem)
+      }
+      if (problems.length > 0) throw new Error(problems.join('; '))
+    })
+  } catch (error) {
+    if (problems.length === 0) throw error
+    failures.remember(absent)
+    return { missing: problems.join('; ') }
   }
+  return images
 }
 
 async function isLocal(name: string, request: Pick<BrokerRequest, 'env' | 'signal'>): Promise<boolean> {
@@ -62,13 +67,19 @@ async function isLocal(name: string, request: Pick<BrokerRequest, 'env' | 'signa
   return code === 0
 }
 
-async function pull(name: string, request: Pick<BrokerRequest, 'env' | 'signal'>): Promise<boolean> {
-  const { code } = await runToEnd('docker', ['pull', '-q', name], {
+/** Pulls an image; returns why it is not here, or undefined. */
+async function pull(
+  name: string,
+  request: Pick<BrokerRequest, 'env' | 'signal'>,
+): Promise<string | undefined> {
+  const { code, late, output } = await runToEnd('docker', ['pull', '-q', name], {
     env: request.env,
     signal: request.signal,
     timeoutMs: PULL_TIMEOUT_MS,
   })
-  return code === 0
+  if (code === 0) return undefined
+  if (late) return `the image ${name} is not here and was not pulled within ${PULL_TIMEOUT_MS / 1000} s`
+  return `the image ${name} is not here and cannot be pulled (${output.trim().split('\n').at(-1)?.slice(0, 150)})`
 }
 
 /** Which images could not be pulled, and when. */
