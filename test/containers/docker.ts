@@ -59,7 +59,7 @@ export async function docker(args: readonly string[], timeoutMs?: number): Promi
 
 let product: Promise<string> | undefined
 
-/** The product's image, built once per run by the very command of CONTRIBUTING.md; the layers stay cached. */
+/** The product's image, built once per run; its layers stay cached. */
 export function productImage(): Promise<string> {
   product ??= build('sallyport:test', [
     '--network',

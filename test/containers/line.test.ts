@@ -78,6 +78,7 @@ describe('the line in containers: broker, registry, load balancer, two ingresses
     const output = await topics.decode(record?.value as Buffer)
     assert.equal(output.eventId, record?.key)
     assert.equal(output.agentId, 'agent_ABC')
+    assert.equal((await topics.readAll(OUTPUT, ({ key }) => ids.includes(key as string))).length, 40)
   })
 
   it('a forged or unsigned webhook is refused with 401 and reaches no topic', async () => {
