@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseHistory } from '@sallyport/core/attempt'
+import { partitionOf } from '@sallyport/core/partition'
 import { type Event, Fatal, RetryLater } from '@sallyport/processor'
 import { eventOf, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
 import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
@@ -315,6 +316,30 @@ describe('processor on a real broker', function () {
       outputs.map(({ key }) => key).sort(),
       [...before, ...while_away].map(({ id }) => id).sort(),
     )
+  })
+
+  it('a handler whose partition stays is not disturbed by a member that joins (M1)', async () => {
+    // Setup: one member with all partitions, a handler that takes 4 s on each. Timeline: another member joins and gets
+    // half of them. Proves: tasks whose partitions stay go on; only what moved is attempted again elsewhere.
+    const attempts = new Map<string, number>()
+    const shared = testProcessor(connection, async (event, { attempt, emit, signal }) => {
+      attempts.set(event.id, (attempts.get(event.id) ?? 0) + 1)
+      await sleep(4_000, undefined, { signal })
+      emit(shared.output, agentEvent(event.id, attempt))
+    })
+    processor = shared
+    await shared.start()
+    const events = Array.from({ length: 40 }, () => eventOf(shared.source, {}))
+    await topics.append(events)
+    await waitFor(() => attempts.size === events.length)
+    await shared.start()
+    await topics.read(shared.output, () => true, events.length)
+    const partitions = Map.groupBy(events, ({ id }) => partitionOf(Buffer.from(id), PARTITIONS))
+    const undisturbed = [...partitions.values()].filter(list =>
+      list.every(({ id }) => attempts.get(id) === 1),
+    )
+    assert.equal(undisturbed.length, PARTITIONS / 2)
+    assert.equal((await topics.readAll(shared.output)).length, events.length)
   })
 
   it('members that join and leave hand partitions over without a duplicate or a loss', async () => {

@@ -1,8 +1,9 @@
 /**
  * One stay in a consumer group, from joining to leaving.
  *
- * M1. Every assignment is a new epoch: all tasks end and new ones acquire their partitions again. A task that was
- *     kept could not know whether another owner came between.
+ * M1. A task goes on over a new assignment only if it ran and its partition stays. Should another owner have come
+ *     between, that one's acquisition fenced the task's producer: its next transaction fails, and M3 follows. Every
+ *     other task ends, and a new one acquires.
  * M2. A task's successor in this process waits until it has unwound, so that the two never race for the
  *     transactional id.
  * M3. Any task's failure ends the stay: the process leaves the group and starts from scratch. Only a newer
@@ -86,12 +87,23 @@ export class Membership implements GroupListener {
   joined(partitions: readonly number[]): void {
     if (this.#over) return
     this.#log.info({ partitions }, 'joined the group')
-    this.#dropTasks()
-    const reader = readPositions(this.#processor, this.#kafka.client, this.#log)
-    const tasks = partitions.map(partition => new Task(partition, this.#taskDependencies(reader)))
-    this.#tasks = new Map(tasks.map(task => [task.partition, task]))
-    for (const task of tasks) task.run().catch((error: unknown) => this.#end({ kind: 'failed', error }))
+    const kept = new Map(
+      [...this.#tasks].filter(([partition, task]) => partitions.includes(partition) && task.hasAcquired),
+    )
+    this.#dropTasks(kept)
+    for (const task of kept.values()) task.readOn()
+    const taken = partitions.filter(partition => !kept.has(partition))
+    if (taken.length > 0) this.#take(taken)
     this.#joined.resolve()
+  }
+
+  #take(partitions: readonly number[]): void {
+    const reader = readPositions(this.#processor, this.#kafka.client, this.#log)
+    for (const partition of partitions) {
+      const task = new Task(partition, this.#taskDependencies(reader))
+      this.#tasks.set(partition, task)
+      task.run().catch((error: unknown) => this.#end({ kind: 'failed', error }))
+    }
   }
 
   fetched(batch: FetchedBatch): boolean {
@@ -111,8 +123,9 @@ export class Membership implements GroupListener {
     this.#ended.resolve(ending)
   }
 
-  #dropTasks(): void {
+  #dropTasks(kept: ReadonlyMap<number, Task> = new Map()): void {
     for (const [partition, task] of this.#tasks) {
+      if (kept.has(partition)) continue
       task.drop()
       const before = this.#unwinding.get(partition)
       this.#unwinding.set(
@@ -120,7 +133,7 @@ export class Membership implements GroupListener {
         Promise.all([before, task.unwound]).then(() => {}),
       )
     }
-    this.#tasks = new Map()
+    this.#tasks = new Map(kept)
   }
 
   #taskDependencies(reader: PositionReader): TaskDependencies {

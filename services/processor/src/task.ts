@@ -157,6 +157,24 @@ export class Task {
     return true
   }
 
+  /** Whether it has acquired its partition: such a task may go on over a new assignment (M1). */
+  get hasAcquired(): boolean {
+    return this.#state === 'running' || this.#state === 'draining'
+  }
+
+  /** After a new assignment, in which the consumer forgot where it was: reads on behind what was taken. */
+  readOn(): void {
+    const intake = this.#workplace?.intake
+    if (this.#state !== 'running' || intake === undefined) return
+    const inputs = [...intake.inputs]
+    this.#deps.readFrom(
+      this.partition,
+      new Map(inputs.map(({ spec, watermark }) => [spec.topic, watermark.next])),
+    )
+    const full = inputs.filter(({ paused }) => paused).map(({ spec }) => spec.topic)
+    if (full.length > 0) this.#deps.pause(this.partition, full)
+  }
+
   /** Takes no more, waits for the handlers until `deadlineMs` has passed, settles what is decided, and ends. */
   async drain(deadlineMs: number): Promise<void> {
     const queue = this.#workplace?.queue
