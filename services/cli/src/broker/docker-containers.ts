@@ -53,10 +53,7 @@ export async function startReadyBrokerContainer(
     `127.0.0.1:${plan.registryPort}:${INSIDE.registry}`,
     '-v',
     `${plan.dataFolder}:${DATA_IN_CONTAINER}`,
-    // The image writes its configuration here, as the user that we make it run as.
-    ...(plan.engine.user === undefined
-      ? []
-      : ['--user', plan.engine.user, '--tmpfs', '/opt/kafka/config:mode=1777']),
+    ...asUser(plan.engine.user),
     ...Object.entries(environment).flatMap(([name, value]) => ['-e', `${name}=${value}`]),
   ])
   const lost = () => plan.used && metadataLost(options.log.tail())
@@ -75,6 +72,13 @@ export async function startReadyBrokerContainer(
       })
     },
   })
+}
+
+/** Runs a container as us; Kafka's image writes its configuration into a folder that belongs to its own user. */
+function asUser(user: string | undefined): string[] {
+  if (user === undefined) return []
+  const [uid, gid] = user.split(':')
+  return ['--user', user, '--tmpfs', `/opt/kafka/config:uid=${uid},gid=${gid},mode=0755`]
 }
 
 /** Starts the registry's container, in the network of the broker's, and waits until it answers. */
