@@ -1,6 +1,7 @@
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { Command } from 'commander'
 import pc from 'picocolors'
+import { listenForStop } from './stop-signal.ts'
 
 /** Exit codes: an error that says what to do, and one that nobody foresaw (EX_SOFTWARE of sysexits.h). */
 const EXIT_ERROR = 1
@@ -20,15 +21,21 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   topics: () => import('./commands/topics.ts'),
 }
 
+/** Commands that run until they are asked to stop. */
+const SERVICES: ReadonlySet<string | undefined> = new Set(['ingress', 'processor'])
+
 const EXAMPLES = `
 Examples:
   sallyport start                 everything on this machine, for development
   sallyport start --demo          the same, with a trickle of sample webhooks
+  sallyport send crm              signed sample webhooks, followed to their end
+  sallyport verify --help         why does a sender get a 401?
   KAFKA_BROKERS=kafka:9092 SCHEMA_REGISTRY_URL=http://registry:8081 sallyport ingress
 
 sallyport COMMAND --help shows a command's options and examples.`
 
 async function main(args: readonly string[]): Promise<void> {
+  if (SERVICES.has(args[0])) listenForStop()
   process.on('uncaughtException', end)
   process.on('unhandledRejection', end)
   const program = new Command('sallyport')

@@ -1,6 +1,14 @@
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process as it always would. */
+import cluster from 'node:cluster'
+
+let asked: Promise<void> | undefined
+
+/**
+ * Resolves at the first SIGTERM or SIGINT since the first call; a second signal ends the process as it always would.
+ * Services call it before anything else is loaded: as process 1 of a container a signal that nobody listens for is
+ * lost.
+ */
 export function stopSignal(): Promise<void> {
-  return new Promise(resolve => {
+  asked ??= new Promise(resolve => {
     const stop = (): void => {
       process.off('SIGTERM', stop)
       process.off('SIGINT', stop)
@@ -9,4 +17,10 @@ export function stopSignal(): Promise<void> {
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
   })
+  return asked
+}
+
+/** Begins to listen, except in a worker: there the first process decides. */
+export function listenForStop(): void {
+  if (!cluster.isWorker) void stopSignal()
 }
