@@ -66,6 +66,15 @@ describe('deliveries that are refused', function () {
     )
   })
 
+  it('a genuine body that lacks a field gets 400, also when it lacks the signed time as well', async () => {
+    for (const fields of [{ status: 'open' }, { agent_id: 'a' }, { agent_id: '', status: 'open' }, {}]) {
+      const body = JSON.stringify(fields)
+      refused(await send(url, { body, headers: signed(body) }), 400, 'missing-field')
+    }
+    const body = JSON.stringify({ agent_id: 'a', status: 'open' })
+    refused(await send(url, { body, headers: signed(body) }), 401, 'missing-timestamp')
+  })
+
   it('a delivery without a signature gets 401', async () => {
     refused(await send(url, { body: ticket() }), 401, 'missing-signature')
     refused(

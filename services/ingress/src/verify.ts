@@ -74,6 +74,9 @@ export function verify(
 }
 
 function conclude(source: Source, reading: Reading, outcome: Outcome): Verification {
+  // A genuine body that lacks its fields is told so first, also when its time is one of them.
+  if (outcome.kind === 'rejected' && outcome.isProven === true)
+    return checkRequired(source, reading) ?? outcome
   if (outcome.kind !== 'authentic') return outcome
   const response = source.verifier.respond?.(reading, outcome)
   if (response !== undefined && response !== null) return response

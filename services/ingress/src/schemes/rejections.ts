@@ -142,6 +142,8 @@ export interface Rejection {
   readonly status: 400 | 401 | 403
   /** What was found, for the sender's developer. Never holds a secret or an expected signature. */
   readonly detail: string
+  /** The proof held, and the body that it vouches for has no usable time. */
+  readonly isProven?: true
 }
 
 /** A rejection; `detail` adds what was found to the catalogue's words. */

@@ -135,8 +135,9 @@ class RowVerifier implements Verifier {
     if (time === null || time.at === 'list') return null
     if (time.at.from === 'json' && !reading.json().ok) return reject('not-json')
     const value = reading.at(time.at)
-    if (value === undefined || value === null || value === '') return reject('missing-timestamp')
-    return readTime(value, time.unit) ?? reject('malformed-timestamp')
+    if (value === undefined || value === null || value === '')
+      return { ...reject('missing-timestamp'), isProven: true }
+    return readTime(value, time.unit) ?? { ...reject('malformed-timestamp'), isProven: true }
   }
 }
 
