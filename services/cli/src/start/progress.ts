@@ -8,12 +8,15 @@ const SHOW_CURSOR = '\u001b[?25h'
 /** Shows what takes long: a spinner on a terminal, plain lines elsewhere. */
 export class Progress implements Steps {
   readonly #out: NodeJS.WriteStream
+  /** A terminal that does not tell its width would keep nanospinner clearing infinitely many lines. */
+  readonly #live: boolean
   #spinner: Spinner | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(out: NodeJS.WriteStream = process.stdout) {
     this.#out = out
-    if (out.isTTY) process.on('exit', () => this.#spinner && out.write(`\n${SHOW_CURSOR}`))
+    this.#live = out.isTTY === true && out.columns > 0
+    if (this.#live) process.on('exit', () => this.#spinner && out.write(`\n${SHOW_CURSOR}`))
   }
 
   async step<T>(title: string, run: () => Promise<T>): Promise<T> {
@@ -42,7 +45,7 @@ export class Progress implements Steps {
   // nanospinner's own start() ends the process on SIGINT, and there is something to be put in order first: hence
   // its single frames, by a timer of ours.
   #begin(title: string): void {
-    if (!this.#out.isTTY) {
+    if (!this.#live) {
       this.#out.write(`- ${title} …\n`)
       return
     }
