@@ -3,13 +3,13 @@ import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
 import type { Door } from './config.ts'
 import { type Problem, rejection, tryAgain } from './problem.ts'
-import { fetchText } from './schemes/fetch.ts'
+import { type FetchText, fetchText } from './schemes/fetch.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { storeSecret } from './secret-store.ts'
 
 /**
  * Undefined when everything is done and the challenge's answer may be given; else why not. `secretStored` is called
- * after a secret was stored: only with it can the source verify.
+ * after a secret was stored: only with it can the source verify. `fetch` gets the address that confirms a subscription.
  */
 export async function completeHandshake(
   challenge: Challenge,
@@ -17,11 +17,12 @@ export async function completeHandshake(
   secretStored: () => void,
   retryAfterMs: number,
   log: Log,
+  fetch: FetchText = fetchText,
 ): Promise<Problem | undefined> {
   const { name } = door.source
   try {
     if (challenge.confirmUrl !== undefined) {
-      await fetchText(challenge.confirmUrl)
+      await fetch(challenge.confirmUrl)
       log.info({ source: name }, 'a subscription is confirmed')
     }
     if (challenge.storesSecret === undefined) return undefined

@@ -36,6 +36,7 @@ import { receive, refuseEarly } from './receive.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { answerAccepted, answerProblem, answerSender, type Linger } from './respond.ts'
 import { pathOf, sourceOf, urlOf } from './route.ts'
+import type { FetchText } from './schemes/fetch.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { spanned } from './spanned.ts'
 import { type Verification, type VerifiedDelivery, verify } from './verify.ts'
@@ -53,6 +54,8 @@ export interface ServerParts {
   readonly readiness: Readiness
   readonly clock: Clock
   readonly log: Log
+  /** How subscriptions are confirmed; the default speaks https. */
+  readonly fetchText?: FetchText
 }
 
 /** How one delivery ended. */
@@ -205,8 +208,9 @@ class Ingress {
   }
 
   async #shakeHands({ door }: Passage, challenge: Challenge): Promise<Ending> {
-    const { reload, log } = this.#parts
-    const refusal = await completeHandshake(challenge, door, reload, this.#settings.retryAfterMs, log)
+    const { reload, log, fetchText } = this.#parts
+    const { retryAfterMs } = this.#settings
+    const refusal = await completeHandshake(challenge, door, reload, retryAfterMs, log, fetchText)
     if (refusal !== undefined) return { kind: 'refused', problem: refusal }
     return { kind: 'challenged', code: challenge.code, response: challenge.response }
   }

@@ -1,4 +1,9 @@
-/** Fetching senders' certificates and keys: few addresses, small answers, no redirects. */
+/**
+ * Fetching senders' certificates and keys, and confirming subscriptions: small answers, no redirects, no addresses
+ * within. Callers take no host but the sender's; here a literal address is refused in every writing, and a name that
+ * leads elsewhere cannot show the sender's certificate.
+ */
+import { isIP } from 'node:net'
 
 /** An HTTP request of ours to a sender. */
 export interface FetchInit {
@@ -13,9 +18,9 @@ export type FetchText = (url: string, init?: FetchInit) => Promise<string>
 const TIMEOUT_MS = 5_000
 const BYTES_MAX = 256 * 1024
 
-/** The real one: https only, 5 s, 256 KiB, redirects refused. */
+/** The real one: https to a named host only, 5 s, 256 KiB, redirects refused. */
 export const fetchText: FetchText = async (url, init = {}) => {
-  if (!url.startsWith('https://')) throw new Error(`${url} is not https`)
+  checkAddress(url)
   const response = await fetch(url, {
     method: init.method ?? 'GET',
     headers: init.headers ?? {},
@@ -35,4 +40,14 @@ export const fetchText: FetchText = async (url, init = {}) => {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
+}
+
+/** `URL` has brought every writing of an address (`0x7f.1`, `[::ffff:127.0.0.1]`) into its one form. */
+function checkAddress(text: string): void {
+  const url = new URL(text)
+  if (url.protocol !== 'https:') throw new Error(`${text} is not https`)
+  if (url.username !== '' || url.password !== '') throw new Error(`${text} holds credentials`)
+  if (isIP(url.hostname.replaceAll(/[[\]]/g, '')) !== 0) {
+    throw new Error(`${text} names an address instead of a host`)
+  }
 }

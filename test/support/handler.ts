@@ -1,0 +1,104 @@
+/** The stages of the ingress behind a loopback server, without Kafka: what they would publish is kept in a list. */
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { PublishRecord } from '@sallyport/core/kafka/publisher'
+import { loadSettings } from '@sallyport/core/settings'
+import type { Door } from '@sallyport/ingress/config'
+import type { PublishTarget } from '@sallyport/ingress/publish'
+import { Readiness } from '@sallyport/ingress/readiness'
+import type { FetchText } from '@sallyport/ingress/schemes/fetch'
+import { createHandler } from '@sallyport/ingress/server'
+import { compileSource, type SourceSettings } from '@sallyport/ingress/sources'
+import { keptLog } from './ingress.ts'
+import { NOW_MS } from './signed-request.ts'
+
+export interface TestHandler {
+  readonly url: string
+  /** Keys of the records that would have been published, in order. */
+  readonly keys: readonly string[]
+  /** Lines of the log. */
+  readonly lines: readonly string[]
+  close(): void
+}
+
+export interface TestHandlerOptions {
+  /** Fetches certificates, and addresses that confirm subscriptions. */
+  readonly fetchText?: FetchText
+  /** What becomes of a record; by default it is acknowledged. */
+  readonly publish?: (record: PublishRecord) => Promise<void>
+  /** Settings of the ingress, as a line of YAML's flow style. */
+  readonly ingress?: string
+  readonly door?: Partial<Door>
+}
+
+/** Serves the sources at NOW. */
+export async function testHandler(
+  sources: Readonly<Record<string, SourceSettings>>,
+  { fetchText, publish = async () => {}, ingress = '', door = {} }: TestHandlerOptions = {},
+): Promise<TestHandler> {
+  const keys: string[] = []
+  const publisher = {
+    publish(record: PublishRecord) {
+      keys.push(String(record.key))
+      return publish(record)
+    },
+  }
+  const target = { publisher, schemaId: 1, partitions: 12 } as unknown as PublishTarget
+  const readiness = new Readiness(() => {})
+  readiness.provisioned()
+  const { log, lines } = keptLog()
+  const doors = new Map(
+    Object.entries(sources).map(([name, settings]): [string, Door] => [
+      name,
+      {
+        source: compileSource(name, settings, fetchText === undefined ? {} : { fetchText }),
+        keep: [],
+        allowFrom: null,
+        encoding: 'refuse',
+        secretStore: null,
+        bucket: null,
+        ...door,
+      },
+    ]),
+  )
+  const handle = createHandler({
+    settings: ingressSettings(ingress),
+    loopback: true,
+    doors: () => doors,
+    reload: () => {},
+    target: () => target,
+    readiness,
+    clock: () => NOW_MS,
+    log,
+    ...(fetchText === undefined ? {} : { fetchText }),
+  })
+  const server = createServer(handle).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/webhooks`,
+    keys,
+    lines,
+    close() {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
+
+function ingressSettings(ingress: string) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-handler-'))
+  try {
+    const file = path.join(folder, 'sallyport.yaml')
+    writeFileSync(
+      file,
+      `ingress: { ${ingress} }\nsources: { any: { preset: github, secrets: ['\${env:X}'] } }\n`,
+    )
+    return loadSettings(file, {}).ingress
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
