@@ -6,6 +6,7 @@ import type { RawRequest } from '@sallyport/ingress/delivery'
 import { REJECTIONS, type RejectionCode } from '@sallyport/ingress/schemes/rejections'
 import type { Source } from '@sallyport/ingress/sources'
 import { type Verification, verify } from '@sallyport/ingress/verify'
+import { printable } from '../printable.ts'
 
 /** The steps of every scheme, in order. */
 const STEPS = {
@@ -84,7 +85,8 @@ export async function explain(
     if (verification.code === 'wrong-signature') lines.push(...(await whatWouldMatch(source, request, nowMs)))
   }
   if (source.preset?.caution !== undefined) lines.push('', `note     ${source.preset.caution}`)
-  return lines
+  // Parts of the request stand in these lines, and a terminal would obey what it finds there.
+  return lines.map(printable)
 }
 
 function identityWords(identity: 'SENDER_ID' | 'DIGEST'): string {

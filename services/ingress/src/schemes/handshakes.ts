@@ -260,10 +260,9 @@ const HANDSHAKES: Readonly<Record<HandshakeName, Handshake>> = {
     greet(reading, context) {
       const body = reading.request.body.length > 4096 ? null : bodyObject(reading)
       const key = body?.verificationKey
-      if (typeof key !== 'string') return null
-      return context.awaitsSecret && key.length <= ECHO_MAX
-        ? { ...emptyAnswer('salesforce-verification'), storesSecret: key }
-        : reject('secret-already-stored')
+      return typeof key === 'string'
+        ? offeredSecret(context, key, emptyAnswer('salesforce-verification'))
+        : null
     },
   },
   /** Signed, with an empty list of events: a heartbeat or a test of the address. There is nothing to publish. */
