@@ -1,0 +1,147 @@
+/**
+ * `npm run test:chaos [-- --short] [--seed N] [--only KIND,…] [--logs FOLDER]`: the processor engine under chaos.
+ *
+ * start brokers and processes → load, while the schedule's steps happen → wait until all is done → judge
+ *
+ * Three brokers, three processes, unique events of which a fifth arrives again and a tenth fails over several tiers.
+ * What must hold, read from the brokers' logs by code that shares nothing with the product's consumers:
+ * - every accepted event id has its terminal effect (its outputs or its dead letter) exactly once, and the one that
+ *   its handler's results ask for
+ * - no effect of an aborted transaction, and none of an event that nobody sent
+ * - every record below a committed position had a settled claim when the position was committed
+ * - no process ends by itself, none ignores SIGTERM, and effects come again soon after every fault
+ *
+ * The seed gives the events, their fates and the schedule; without `--seed` it is drawn and printed. The last line is
+ * `accepted A, effects E, lost L, duplicated D, seed S`. The full run asks for 20,000 accepted events.
+ */
+import { randomInt } from 'node:crypto'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Cluster, startCluster } from '../support/cluster.ts'
+import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
+import { NAME } from './processor/agent.ts'
+import { Chaos } from './processor/chaos.ts'
+import { Fleet } from './processor/fleet.ts'
+import { Load, PARTITIONS } from './processor/load.ts'
+import { describeStep, SESSION_TIMEOUT_MS, type Step, scheduleOf } from './processor/schedule.ts'
+import { explainAll, judge } from './processor/verdict.ts'
+import { Watch } from './processor/watch.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    short: { type: 'boolean', default: false },
+    seed: { type: 'string' },
+    /** Only the schedule's steps of these kinds; then no number of events is asked for. */
+    only: { type: 'string' },
+    /** Keeps the processes' logs there. */
+    logs: { type: 'string' },
+  },
+})
+const SEED = options.seed === undefined ? randomInt(1, 2 ** 31) : Number(options.seed)
+const EVENTS_PER_SECOND = options.short ? 60 : 80
+const ONLY = options.only?.split(',')
+const ACCEPTED_MIN = ONLY !== undefined ? 1 : options.short ? 5_000 : 20_000
+const AGENT = fileURLToPath(new URL('./processor/agent.ts', import.meta.url))
+
+async function main(): Promise<number> {
+  const steps = scheduleOf(SEED, options.short).filter(({ kind }) => ONLY?.includes(kind) ?? true)
+  const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-chaos-'))
+  process.on('exit', () => {
+    if (options.logs !== undefined) cpSync(folder, options.logs, { recursive: true })
+    rmSync(folder, { recursive: true, force: true })
+  })
+  // Ending is enough: whatever was started has a guard that ends it with us.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
+  say(`seed ${SEED}: ${steps.length} steps; three brokers and a registry start`)
+  const cluster = await startCluster({
+    brokers: 3,
+    properties: {
+      'group.min.session.timeout.ms': '1000',
+      'transaction.abort.timed.out.transaction.cleanup.interval.ms': '1000',
+    },
+  })
+  try {
+    return await run(cluster, folder, steps)
+  } finally {
+    await cluster.stop()
+  }
+}
+
+async function run(cluster: Cluster, folder: string, steps: readonly Step[]): Promise<number> {
+  const config = path.join(folder, 'sallyport.yaml')
+  writeFileSync(
+    config,
+    `topics: { partitions: ${PARTITIONS} }
+processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s }
+sources: { ${NAME}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
+processors: [${AGENT}]
+`,
+  )
+  const load = new Load(cluster, SEED, EVENTS_PER_SECOND)
+  const fleet = new Fleet({ connection: cluster, config, folder })
+  const chaos = new Chaos(cluster, fleet, load, SEED)
+  const watch = new Watch(cluster.brokers, load, () =>
+    fleet.members.map(member => `    ${member.name}\n${member.tail(12)}`).join('\n'),
+  )
+  // The first process alone creates the topics; the load needs them.
+  await (await fleet.add()).joined()
+  await load.start()
+  watch.start()
+  await chaos.fill()
+  for (const [i, step] of steps.entries()) {
+    say(`${i + 1}/${steps.length} ${describeStep(step)}; ${watch.state()}`)
+    await chaos.run(step)
+  }
+  while (load.accepted.size < ACCEPTED_MIN) {
+    await chaos.run({ kind: 'kill', count: 1, afterMs: 0 })
+    await sleep(10_000)
+    say(`${watch.state()}; waiting for ${ACCEPTED_MIN} accepted`)
+  }
+  await load.stop()
+  say(`the load ends: ${load.accepted.size} accepted, ${load.duplicates} sent again; ${watch.state()}`)
+  await watch.untilDone()
+  say(`${watch.state()}; the processes stop`)
+  await Promise.all([...fleet.members].map(member => fleet.stop(member)))
+  await watch.stop()
+
+  const verdict = await judge(cluster.brokers, load.accepted, await groupOffsets(cluster.brokers))
+  const problems = [...fleet.problems, ...watch.problems]
+  console.log(
+    `\nfault points struck: ${chaos.struck}; not passed in time: ${chaos.missed.join(', ') || 'none'}`,
+  )
+  console.log(`${[...verdict.facts, `slowest effect: ${watch.slowestMs} ms`].join('\n')}\n`)
+  for (const problem of problems) console.log(`problem: ${problem}`)
+  const explained = explainAll(verdict)
+  if (explained !== '') console.log(explained)
+  const { effects, lost, duplicated } = verdict
+  const accepted = load.accepted.size
+  console.log(
+    `accepted ${accepted}, effects ${effects}, lost ${lost.length}, duplicated ${duplicated.length}, seed ${SEED}`,
+  )
+  const clean = problems.length === 0 && verdict.problems.length === 0
+  const once = lost.length === 0 && duplicated.length === 0 && effects === accepted
+  return clean && once && accepted >= ACCEPTED_MIN ? 0 : 1
+}
+
+/** `topic/partition` → the group's committed offset. */
+async function groupOffsets(brokers: readonly string[]): Promise<Map<string, number>> {
+  const committed = await rawAdmin(rawKafka(brokers), admin =>
+    admin.fetchOffsets({ groupId: `sallyport.${NAME}` }),
+  )
+  return new Map(
+    committed.flatMap(({ topic, partitions }) =>
+      partitions.map(({ partition, offset }) => [`${topic}/${partition}`, Number(offset)] as const),
+    ),
+  )
+}
+
+function say(text: string): void {
+  console.log(`${(performance.now() / 1_000).toFixed(1).padStart(6)} s  ${text}`)
+}
+
+const code = await main()
+process.exit(code)

@@ -1,0 +1,24 @@
+/** The processor under test: does what an event's fate says. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineProcessor, Fatal } from '@sallyport/processor'
+import { type Fate, TIERS } from './fate.ts'
+
+export const NAME = 'chaos'
+export const OUTPUT = `sallyport.${NAME}.out`
+
+export default defineProcessor({
+  name: NAME,
+  sources: [NAME],
+  retry: TIERS,
+  concurrency: 50,
+  outputs: { [OUTPUT]: 'agent-event.v1' },
+  async handler(event, { attempt, emit, signal }) {
+    const fate = JSON.parse(event.body.toString()) as Fate
+    await sleep(fate.takesMs, undefined, { signal })
+    if (fate.fatal) throw new Fatal('no retry can help')
+    if (attempt <= fate.failures) throw new Error(`attempt ${attempt} of ${fate.failures} that fail`)
+    const value = { eventId: event.id, agentId: 'chaos', status: 'done', attempt, processedAt: Date.now() }
+    emit(OUTPUT, value)
+    if (fate.outputs === 2) emit(OUTPUT, value, { key: `second-${event.id}` })
+  },
+})

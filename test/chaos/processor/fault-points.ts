@@ -1,0 +1,80 @@
+/**
+ * Loaded before the product (`node --import`): dies or freezes at a chosen step of the transaction recipe or of the
+ * restore. `CHAOS_FAULT` is `point:before|after:n:kill|freeze`; the n-th time that the point is passed counts. The
+ * product's code knows nothing of it: the prototypes of its adapters are wrapped here.
+ *
+ * joined → connect → init → barrier → barrier-commit → restore-batch → acquire → start
+ * → (transact → begin → claims → retry | dead-letter | output → offsets → commit)* → leave
+ */
+import { writeSync } from 'node:fs'
+import { GroupConsumer } from '@sallyport/core/kafka/group-consumer'
+import { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { Acquisition } from '@sallyport/processor/acquisition'
+import { Membership } from '@sallyport/processor/membership'
+import { Restore } from '@sallyport/processor/restore'
+import kafkajs from 'kafkajs'
+
+const [point, side, nth, action] = (process.env.CHAOS_FAULT ?? '').split(':')
+let passed = 0
+
+function pass(name: string, at: 'before' | 'after'): void {
+  if (name !== point || at !== side || ++passed !== Number(nth)) return
+  writeSync(1, `#fault ${name}:${at}\n`)
+  process.kill(process.pid, action === 'freeze' ? 'SIGSTOP' : 'SIGKILL')
+}
+
+async function around<T>(name: string, work: () => Promise<T>): Promise<T> {
+  pass(name, 'before')
+  const result = await work()
+  pass(name, 'after')
+  return result
+}
+
+function wrap<T extends object, K extends keyof T>(owner: T, method: K, name: string): void {
+  const original = owner[method] as (...args: unknown[]) => unknown
+  owner[method] = function (this: unknown, ...args: unknown[]) {
+    pass(name, 'before')
+    const result = original.apply(this, args)
+    if (!(result instanceof Promise)) {
+      pass(name, 'after')
+      return result
+    }
+    return result.then(value => {
+      pass(name, 'after')
+      return value
+    })
+  } as T[K]
+}
+
+wrap(Membership.prototype, 'joined', 'joined')
+wrap(TaskProducer, 'connect', 'connect')
+wrap(Acquisition.prototype, 'run', 'acquire')
+wrap(Restore.prototype, 'offer', 'restore-batch')
+wrap(GroupConsumer.prototype, 'readFrom', 'start')
+wrap(GroupConsumer.prototype, 'stop', 'leave')
+wrap(TaskProducer.prototype, 'transact', 'transact')
+
+const createProducer = kafkajs.Kafka.prototype.producer
+kafkajs.Kafka.prototype.producer = function (config) {
+  const producer = createProducer.call(this, config)
+  const begin = producer.transaction
+  let first = true
+  producer.transaction = async () => {
+    const isBarrier = first
+    first = false
+    const transaction = await around(isBarrier ? 'init' : 'begin', begin)
+    return {
+      ...transaction,
+      send: record => around(isBarrier ? 'barrier' : stepOf(record.topic), () => transaction.send(record)),
+      sendOffsets: offsets => around('offsets', () => transaction.sendOffsets(offsets)),
+      commit: () => around(isBarrier ? 'barrier-commit' : 'commit', () => transaction.commit()),
+    }
+  }
+  return producer
+}
+
+function stepOf(topic: string): string {
+  if (topic.endsWith('.claims')) return 'claims'
+  if (topic.includes('.retry.')) return 'retry'
+  return topic.endsWith('.dead-letter') ? 'dead-letter' : 'output'
+}

@@ -1,0 +1,143 @@
+/**
+ * The load: events with ids of their own at a steady rate, a fifth of them again (in the same tick or up to half a
+ * minute later). An event counts as accepted once Kafka acknowledged it, as the ingress would have it; what is not
+ * acknowledged is sent again until it is, so the topic may hold it more often.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
+import type { Event } from '@sallyport/core/event'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import { partitionOf } from '@sallyport/core/partition'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import kafkajs from 'kafkajs'
+import { eventOf } from '../../support/events.ts'
+import { NAME } from './agent.ts'
+import { type Fate, fateOf } from './fate.ts'
+import { Random } from './random.ts'
+
+export const PARTITIONS = 6
+const TICK_MS = 200
+const DUPLICATES = 0.2
+/** Ticks until a duplicate arrives, at most. */
+const DUPLICATE_TICKS_MAX = 150
+
+export interface Accepted {
+  readonly event: Event
+  readonly fate: Fate
+  /** When it was acknowledged, ms since the epoch. */
+  readonly at: number
+}
+
+interface Sent {
+  readonly event: Event
+  readonly fate: Fate
+}
+
+export class Load {
+  readonly accepted = new Map<string, Accepted>()
+  /** Duplicates sent. */
+  duplicates = 0
+  readonly #producer: kafkajs.Producer
+  readonly #registryUrl: string
+  readonly #seed: number
+  readonly #perSecond: number
+  readonly #later = new Map<number, Sent[]>()
+  readonly #queues: Sent[][] = Array.from({ length: PARTITIONS }, () => [])
+  readonly #senders: Promise<void>[] = []
+  #running = true
+  #schemaId = 0
+
+  constructor(
+    connection: { readonly brokers: readonly string[]; readonly registryUrl: string },
+    seed: number,
+    perSecond: number,
+  ) {
+    this.#registryUrl = connection.registryUrl
+    this.#seed = seed
+    this.#perSecond = perSecond
+    const kafka = new kafkajs.Kafka({
+      brokers: [...connection.brokers],
+      logLevel: kafkajs.logLevel.NOTHING,
+      connectionTimeout: 2_000,
+      requestTimeout: 10_000,
+      retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 20 },
+    })
+    const createPartitioner: kafkajs.ICustomPartitioner =
+      () =>
+      ({ message }) =>
+        message.partition as number
+    this.#producer = kafka.producer({ allowAutoTopicCreation: false, createPartitioner })
+  }
+
+  async start(): Promise<void> {
+    this.#schemaId = await createRegistry(this.#registryUrl).register(`${EVENTS_TOPIC}-value`, EVENT_SCHEMA)
+    await this.#producer.connect()
+    void this.#generate()
+    for (let partition = 0; partition < PARTITIONS; partition++) this.#senders.push(this.#send(partition))
+  }
+
+  /** Generates no more, and waits until all that was generated is accepted. */
+  async stop(): Promise<void> {
+    this.#running = false
+    await Promise.all(this.#senders)
+    await this.#producer.disconnect()
+  }
+
+  /** What an event looks like in Kafka; the schema must have been registered. */
+  encode(event: Event): kafkajs.Message & { partition: number } {
+    const key = Buffer.from(event.id)
+    return { partition: partitionOf(key, PARTITIONS), key, value: encodeEvent(this.#schemaId, event) }
+  }
+
+  async #generate(): Promise<void> {
+    const random = Random.of(this.#seed, 'load')
+    const perTick = (this.#perSecond * TICK_MS) / 1_000
+    const startedAt = performance.now()
+    let n = 0
+    for (let tick = 0; this.#running; tick++) {
+      while (n < (tick + 1) * perTick) {
+        const fate = fateOf(n, random)
+        const sent = { event: eventOf(NAME, fate, `${this.#seed}-${n}`), fate }
+        n++
+        this.#queue(sent)
+        if (random.next() >= DUPLICATES) continue
+        const due = tick + (random.next() < 0.5 ? 0 : random.between(1, DUPLICATE_TICKS_MAX))
+        this.#later.set(due, [...(this.#later.get(due) ?? []), sent])
+      }
+      for (const sent of this.#later.get(tick) ?? []) {
+        this.duplicates++
+        this.#queue(sent)
+      }
+      this.#later.delete(tick)
+      await sleep(Math.max(1, startedAt + (tick + 1) * TICK_MS - performance.now()))
+    }
+  }
+
+  #queue(sent: Sent): void {
+    this.#queues[partitionOf(Buffer.from(sent.event.id), PARTITIONS)]?.push(sent)
+  }
+
+  /** One partition per request: a broker that dies holds up its own partitions alone. */
+  async #send(partition: number): Promise<void> {
+    const queue = this.#queues[partition] as Sent[]
+    while (this.#running || queue.length > 0) {
+      const batch = queue.slice(0, 500)
+      if (batch.length === 0) {
+        await sleep(TICK_MS / 4)
+        continue
+      }
+      try {
+        const messages = batch.map(({ event }) => this.encode(event))
+        await this.#producer.send({ topic: EVENTS_TOPIC, messages, acks: -1 })
+      } catch {
+        await sleep(TICK_MS)
+        continue
+      }
+      queue.splice(0, batch.length)
+      const at = Date.now()
+      for (const { event, fate } of batch) {
+        if (!this.accepted.has(event.id)) this.accepted.set(event.id, { event, fate, at })
+      }
+    }
+  }
+}

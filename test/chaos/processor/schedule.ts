@@ -1,0 +1,130 @@
+/** What happens in a run, drawn from the seed before it begins: how long things take does not change it. */
+import { Random } from './random.ts'
+
+export const SESSION_TIMEOUT_MS = 4_000
+
+/** The points of fault-points.ts, in the order in which a process passes them. */
+export const FAULT_POINTS = [
+  'joined',
+  'connect',
+  'init',
+  'barrier',
+  'barrier-commit',
+  'restore-batch',
+  'acquire',
+  'start',
+  'transact',
+  'begin',
+  'claims',
+  'retry',
+  'dead-letter',
+  'output',
+  'offsets',
+  'commit',
+  'leave',
+] as const
+
+export type Step =
+  /** SIGKILL of some processes at once, and others in their place `afterMs` later. */
+  | { readonly kind: 'kill'; readonly count: number; readonly afterMs: number }
+  /** SIGSTOP, and SIGCONT later: above the session time-out it wakes as a zombie. */
+  | { readonly kind: 'freeze'; readonly ms: number }
+  | { readonly kind: 'terminate'; readonly afterMs: number }
+  /** One more process for a while. */
+  | { readonly kind: 'join'; readonly ms: number; readonly end: 'kill' | 'terminate' }
+  /** Each process in turn is asked to stop and replaced. */
+  | { readonly kind: 'rolling' }
+  /** SIGKILL of a broker, started again later; `alsoKill`: a process dies with it. */
+  | { readonly kind: 'broker'; readonly broker: number; readonly ms: number; readonly alsoKill: boolean }
+  /** Foreign transactions are opened in the processor's topics and never ended. */
+  | { readonly kind: 'hang' }
+  /** SIGTERM while the process is still starting, `afterMs` after its launch. */
+  | { readonly kind: 'abort-start'; readonly afterMs: number }
+  /** A process dies or freezes at a fault point (see `fault-points.ts`). */
+  | { readonly kind: 'fault'; readonly fault: string; readonly action: 'kill' | 'freeze' }
+
+export function scheduleOf(seed: number, short: boolean): Step[] {
+  const random = Random.of(seed, 'schedule')
+  const faults = FAULT_POINTS.flatMap(point => [`${point}:before`, `${point}:after`])
+  const kills = random.shuffle(faults.map(at => faultStep(at, 'kill', random)))
+  const freezes = random.shuffle(faults.map(at => faultStep(at, 'freeze', random)))
+  const once: Step[] = [
+    { kind: 'kill', count: 1, afterMs: 500 },
+    { kind: 'freeze', ms: SESSION_TIMEOUT_MS + random.between(2_000, 4_000) },
+    { kind: 'hang' },
+    { kind: 'broker', broker: random.between(0, 2), ms: random.between(2_000, 6_000), alsoKill: true },
+    { kind: 'rolling' },
+    { kind: 'join', ms: 2_000, end: 'terminate' },
+    { kind: 'abort-start', afterMs: random.between(300, 2_500) },
+  ]
+  if (short) return random.shuffle([...once, ...kills.slice(0, 8), ...freezes.slice(0, 2)])
+  const more = Array.from({ length: 30 }, () => randomStep(random))
+  return random.shuffle([...once, ...kills, ...freezes.slice(0, 14), ...more])
+}
+
+/** For people. */
+export function describeStep(step: Step): string {
+  switch (step.kind) {
+    case 'kill':
+      return `SIGKILL of ${step.count}`
+    case 'freeze':
+      return `SIGSTOP for ${step.ms} ms${step.ms > SESSION_TIMEOUT_MS ? ' (a zombie wakes)' : ''}`
+    case 'terminate':
+      return 'SIGTERM, and another in its place'
+    case 'join':
+      return `one more for ${step.ms} ms, then ${step.end}`
+    case 'rolling':
+      return 'rolling restart'
+    case 'broker':
+      return `SIGKILL of broker ${step.broker} for ${step.ms} ms${step.alsoKill ? ', and of a process' : ''}`
+    case 'hang':
+      return 'foreign transactions left open'
+    case 'abort-start':
+      return `SIGTERM ${step.afterMs} ms after a start`
+    case 'fault':
+      return `${step.action} at ${step.fault}`
+  }
+}
+
+function faultStep(at: string, action: 'kill' | 'freeze', random: Random): Step {
+  // Once in the middle of acquisitions (one per partition), somewhere among the transactions.
+  const early = FAULT_POINTS.indexOf(at.split(':')[0] as (typeof FAULT_POINTS)[number]) < 8
+  const nth = at.startsWith('joined') || at.startsWith('leave') ? 1 : random.between(1, early ? 2 : 8)
+  return { kind: 'fault', fault: `${at}:${nth}:${action}`, action }
+}
+
+function randomStep(random: Random): Step {
+  const kind = random.pick([
+    'kill',
+    'kill',
+    'freeze',
+    'terminate',
+    'join',
+    'broker',
+    'hang',
+    'abort-start',
+  ] as const)
+  switch (kind) {
+    case 'kill':
+      return { kind, count: random.between(1, 3), afterMs: random.between(0, 3_000) }
+    case 'freeze': {
+      const long = SESSION_TIMEOUT_MS + random.between(500, 6_000)
+      return { kind, ms: random.next() < 0.7 ? long : random.between(500, 3_000) }
+    }
+    case 'terminate':
+      return { kind, afterMs: random.between(0, 2_000) }
+    case 'join':
+      return { kind, ms: random.between(0, 5_000), end: random.pick(['kill', 'terminate']) }
+    case 'broker':
+      return {
+        kind,
+        broker: random.between(0, 2),
+        ms: random.between(0, 10_000),
+        alsoKill: random.next() < 0.5,
+      }
+    case 'hang':
+      return { kind }
+    case 'abort-start':
+      return { kind, afterMs: random.between(200, 4_000) }
+  }
+}

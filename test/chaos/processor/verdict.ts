@@ -1,0 +1,162 @@
+/** What came of a run, from the topics as they are in the brokers' logs. */
+import { HEADER } from '@sallyport/core/headers'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import { NAME, OUTPUT } from './agent.ts'
+import { endsDead, type Fate, lastAttempt, TIERS } from './fate.ts'
+import { claimOf, replayClaims } from './ledger.ts'
+import { type Accepted, PARTITIONS } from './load.ts'
+import { type LogRecord, readTopic, type TopicLog } from './topic-log.ts'
+
+export const DEAD_LETTER = `sallyport.${NAME}.dead-letter`
+const CLAIMS = `sallyport.${NAME}.claims`
+const RETRIES = TIERS.map((_, i) => `sallyport.${NAME}.retry.${i + 1}`)
+const EXPLAINED_MAX = 10
+
+export interface Verdict {
+  /** Terminal effects of accepted ids. */
+  readonly effects: number
+  /** Accepted ids without their whole effect. */
+  readonly lost: readonly string[]
+  /** Accepted ids with more than their effect. */
+  readonly duplicated: readonly string[]
+  /** Everything else that must not be. */
+  readonly problems: readonly string[]
+  /** For people: what the checker saw. */
+  readonly facts: readonly string[]
+  explain(id: string): string
+}
+
+/** The terminal effects that Kafka holds of one event id. */
+interface Effect {
+  readonly outputs: LogRecord[]
+  readonly dead: LogRecord[]
+}
+
+export async function judge(
+  brokers: readonly string[],
+  accepted: ReadonlyMap<string, Accepted>,
+  groupOffsets: ReadonlyMap<string, number>,
+): Promise<Verdict> {
+  const read = (topic: string) => readTopic(brokers, topic, PARTITIONS)
+  const events = await read(EVENTS_TOPIC)
+  const retries = await Promise.all(RETRIES.map(read))
+  const [output, deadLetter, claims] = await Promise.all([read(OUTPUT), read(DEAD_LETTER), read(CLAIMS)])
+  const logs = [events, ...retries, output, deadLetter, claims]
+  const effects = effectsOf(output, deadLetter)
+  const lost: string[] = []
+  const duplicated: string[] = []
+  const problems: string[] = []
+  let terminal = 0
+  for (const [id, { fate }] of accepted) {
+    const effect = effects.get(id) ?? { outputs: [], dead: [] }
+    const { whole, times } = countEffect(effect, fate)
+    terminal += times
+    if (!whole) lost.push(id)
+    if (times > 1) duplicated.push(id)
+    if (whole && times === 1) problems.push(...wrong(id, effect, fate))
+  }
+  for (const id of effects.keys())
+    if (!accepted.has(id)) problems.push(`${id} was never accepted, and took effect`)
+  for (const id of accepted.keys())
+    if (effects.get(id) === undefined && !events.committed.some(({ key }) => key === id))
+      problems.push(`${id} was acknowledged and is not in ${EVENTS_TOPIC}`)
+
+  const ledger = replayClaims(claims, [events, ...retries])
+  problems.push(...ledger.problems)
+  for (const id of accepted.keys()) {
+    const claim = ledger.claims.get(id)
+    if (claim === undefined || claim.state === 'PENDING')
+      problems.push(`${id} ends with ${claim === undefined ? 'no claim' : 'a claim that is PENDING'}`)
+  }
+  for (const [place, position] of ledger.positions) {
+    const mirrored = groupOffsets.get(place)
+    if (mirrored !== position)
+      problems.push(`the group's offset of ${place} is ${mirrored}, its position ${position}`)
+  }
+  for (const { topic, records } of logs) {
+    const open = records.filter(({ state }) => state === 'open').length
+    if (open > 0) problems.push(`${topic} ends with ${open} records of transactions that never ended`)
+  }
+  return {
+    effects: terminal,
+    lost,
+    duplicated,
+    problems,
+    facts: [
+      `records: ${logs.map(({ topic, committed }) => `${committed.length} ${topic.slice('sallyport.'.length)}`).join(', ')}`,
+      `records of aborted transactions: ${logs.map(log => log.records.filter(({ state }) => state === 'aborted').length).reduce((a, b) => a + b)}`,
+      `records below committed positions with their claims looked up: ${ledger.checked}`,
+    ],
+    explain: id => explain(id, logs, accepted.get(id)),
+  }
+}
+
+/** At most `EXPLAINED_MAX` ids with all that the topics hold of them. */
+export function explainAll({ lost, duplicated, problems, explain }: Verdict): string {
+  const ids = [...lost, ...duplicated].slice(0, EXPLAINED_MAX)
+  const mentioned = problems.flatMap(problem => /chaos\/[\w-]+/.exec(problem)?.[0] ?? []).slice(0, 3)
+  return [
+    ...problems.slice(0, 2 * EXPLAINED_MAX).map(problem => `problem: ${problem}`),
+    ...(problems.length > 2 * EXPLAINED_MAX ? [`… and ${problems.length - 2 * EXPLAINED_MAX} more`] : []),
+    ...[...new Set([...ids, ...mentioned])].map(explain),
+  ].join('\n')
+}
+
+function effectsOf(output: TopicLog, deadLetter: TopicLog): Map<string, Effect> {
+  const effects = new Map<string, Effect>()
+  const of = (id: string): Effect => {
+    const effect = effects.get(id) ?? { outputs: [], dead: [] }
+    effects.set(id, effect)
+    return effect
+  }
+  for (const record of output.committed) of(eventIdOf(record)).outputs.push(record)
+  for (const record of deadLetter.committed) of(record.key).dead.push(record)
+  return effects
+}
+
+/** The event that an output came from: its CloudEvents id, less the number of the output. */
+function eventIdOf({ headers, key }: LogRecord): string {
+  return (headers[HEADER.id] ?? key).replace(/#\d+$/, '')
+}
+
+/** Whether the whole effect is there, and how many times any of it is. */
+function countEffect({ outputs, dead }: Effect, fate: Fate): { whole: boolean; times: number } {
+  const counts = new Map<string, number>()
+  for (const { headers } of outputs) {
+    const id = headers[HEADER.id] as string
+    counts.set(id, (counts.get(id) ?? 0) + 1)
+  }
+  const processed = Math.max(0, ...counts.values())
+  const whole = dead.length > 0 || counts.size >= (endsDead(fate) ? 1 : fate.outputs)
+  return { whole, times: processed + dead.length }
+}
+
+/** An effect that is there once, and is not the one that the fate asks for. */
+function wrong(id: string, { outputs, dead }: Effect, fate: Fate): string[] {
+  if (endsDead(fate) !== dead.length > 0)
+    return [`${id} ended ${dead.length > 0 ? 'in the dead letter' : 'processed'}, its fate is the other`]
+  const [letter] = dead
+  const history: unknown[] = JSON.parse(letter?.headers[HEADER.history] ?? '[]')
+  if (letter !== undefined && history.length !== lastAttempt(fate))
+    return [`the dead letter of ${id} tells ${history.length} attempts, its fate has ${lastAttempt(fate)}`]
+  if (letter === undefined && outputs.length !== fate.outputs)
+    return [`${id} has ${outputs.length} outputs, its attempt emitted ${fate.outputs}`]
+  return []
+}
+
+function explain(id: string, logs: readonly TopicLog[], accepted: Accepted | undefined): string {
+  const fate = accepted === undefined ? 'never accepted' : JSON.stringify(accepted.fate)
+  const records = logs.flatMap(log =>
+    log.records.filter(record => record.key === id || eventIdOf(record) === id),
+  )
+  const lines = records
+    .sort((a, b) => a.timestamp - b.timestamp)
+    .map(record => {
+      const { topic, partition, offset, timestamp, state, producer, headers } = record
+      const claim = topic === CLAIMS ? ` ${JSON.stringify(claimOf(record))}` : ''
+      const attempt = headers[HEADER.attempt] === undefined ? '' : ` attempt ${headers[HEADER.attempt]}`
+      const time = new Date(timestamp).toISOString().slice(11, -1)
+      return `    ${time} ${topic}/${partition}/${offset} ${state} by ${producer ?? 'no transaction'}${attempt}${claim}`
+    })
+  return [`${id} (${fate}):`, ...lines].join('\n')
+}
