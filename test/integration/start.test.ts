@@ -15,15 +15,25 @@ import { Started, survivors } from '../support/started.ts'
 /** A whole start on a machine that is busy with other tests. */
 const START_MS = 120_000
 
-/** How many records the main topic has taken so far. */
+/** How many records the main topic has taken so far; a broker that has just come back may need a moment. */
 async function eventCount(dev: DevFile): Promise<number> {
   const log = createLog('test')
   log.level = 'silent'
   const admin = createKafka({ brokers: dev.brokers, registryUrl: dev.registry }, 'test', log).admin()
   await admin.connect()
-  const offsets = await admin.fetchTopicOffsets(EVENTS_TOPIC)
-  await admin.disconnect()
-  return offsets.reduce((sum, { high }) => sum + Number(high), 0)
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const offsets = await admin.fetchTopicOffsets(EVENTS_TOPIC)
+        return offsets.reduce((sum, { high }) => sum + Number(high), 0)
+      } catch (error) {
+        if (attempt === 30) throw error
+        await sleep(500)
+      }
+    }
+  } finally {
+    await admin.disconnect()
+  }
 }
 
 async function schemaOf(dev: DevFile, id: number): Promise<unknown> {

@@ -8,14 +8,13 @@ const SHOW_CURSOR = '\u001b[?25h'
 /** Shows what takes long: a spinner on a terminal, plain lines elsewhere. */
 export class Progress implements Steps {
   readonly #out: NodeJS.WriteStream
-  /** A terminal that does not tell its width would keep nanospinner clearing infinitely many lines. */
   readonly #live: boolean
   #spinner: Spinner | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor(out: NodeJS.WriteStream = process.stdout) {
+  constructor(out: NodeJS.WriteStream = process.stdout, env: NodeJS.ProcessEnv = process.env) {
     this.#out = out
-    this.#live = out.isTTY === true && out.columns > 0
+    this.#live = canSpin(out, env)
     if (this.#live) process.on('exit', () => this.#spinner && out.write(`\n${SHOW_CURSOR}`))
   }
 
@@ -60,6 +59,14 @@ export class Progress implements Steps {
     this.#spinner = undefined
     this.#out.write(`${mark} ${text}\n`)
   }
+}
+
+/**
+ * Whether a spinner works here. On a terminal that does not tell its width nanospinner clears infinitely many
+ * lines; on one that it does not trust (its own rule: a dumb one, or in CI) it prints a line per frame.
+ */
+function canSpin(out: NodeJS.WriteStream, env: NodeJS.ProcessEnv): boolean {
+  return out.isTTY === true && out.columns > 0 && env.TERM !== 'dumb' && !('CI' in env)
 }
 
 function seconds(startedAt: number): string {
