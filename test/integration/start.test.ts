@@ -138,11 +138,9 @@ describe('npm start on the local JVM', () => {
     // The terminal, npm and the launcher may all pass one Ctrl-C on: it counts once.
     started.child.kill('SIGINT')
     assert.equal(await started.exited, 0)
-    const order = started.output.match(
-      /(draining the \w+|stopping the schema registry and the broker|stopped)\b(?! …)/g,
-    )
+    const ends = started.output.split('\n').filter(line => /^✔ (draining|stopping)|^stopped$/.test(line))
     assert.deepEqual(
-      [...new Set(order)],
+      ends.map(line => line.replace(/^✔ /, '').replace(/: .*/, '')),
       [
         'draining the ingress',
         'draining the processor',
