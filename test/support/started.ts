@@ -33,6 +33,8 @@ export class Started {
           SALLYPORT_INGRESS_PORT: '0',
           CRM_WEBHOOK_SECRET: '',
           npm_lifecycle_event: undefined,
+          NO_COLOR: '1',
+          FORCE_COLOR: undefined,
           ...env,
         },
       },
