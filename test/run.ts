@@ -67,7 +67,9 @@ async function containers(): Promise<StepResult> {
   const { code } = await runToEnd('docker', ['info'], { timeoutMs: 10_000 })
   if (code !== 0) {
     const needed = process.env.CI === 'true'
-    console.log(`container tests: ${needed ? '0 ran: no Docker, and CI=true asks for it' : 'skipped: no Docker'}`)
+    console.log(
+      `container tests: ${needed ? '0 ran: no Docker, and CI=true asks for it' : 'skipped: no Docker'}`,
+    )
     return needed ? FAILED : NOTHING
   }
   const result = await runMocha('test/containers', 9 * MINUTE_MS)

@@ -1,6 +1,6 @@
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { Command } from 'commander'
-import pc from 'picocolors'
+import { errorColors } from './colors.ts'
 import { listenForStop } from './stop-signal.ts'
 
 /** Exit codes: an error that says what to do, and one that nobody foresaw (EX_SOFTWARE of sysexits.h). */
@@ -54,11 +54,13 @@ async function main(args: readonly string[]): Promise<void> {
 /** Says what went wrong and ends the process: one sentence for what was foreseen, a stack for the rest. */
 function end(error: unknown): never {
   if (error instanceof SallyportError) {
-    console.error(pc.red(error.message))
+    console.error(errorColors.red(error.message))
     process.exit(EXIT_ERROR)
   }
   if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC') {
-    console.error(pc.red(`SP_DISK_FULL: ${errorMessage(error)}: free some disk space and start again`))
+    console.error(
+      errorColors.red(`SP_DISK_FULL: ${errorMessage(error)}: free some disk space and start again`),
+    )
     process.exit(EXIT_ERROR)
   }
   console.error(error instanceof Error ? error.stack : error)

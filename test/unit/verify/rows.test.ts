@@ -110,7 +110,7 @@ describe('the custom scheme of a CRM', () => {
       const verification = await judge(source, signed(body))
       assert(verification.kind === 'rejected')
       const isJson = body === '[1]'
-      assert.equal(verification.code, isJson ? 'missing-timestamp' : 'not-json')
+      assert.equal(verification.code, isJson ? 'missing-field' : 'not-json')
     }
     for (const empty of ['""', 'null', '" "', '[]', '{}']) {
       const verification = await judge(source, signed(BODY.replace('"agent_ABC"', empty)))

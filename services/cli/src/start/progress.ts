@@ -1,6 +1,6 @@
 import { createSpinner, type Spinner } from 'nanospinner'
-import pc from 'picocolors'
 import type { Steps } from '../broker/way.ts'
+import { colors } from '../colors.ts'
 
 const FRAME_MS = 80
 const SHOW_CURSOR = '\u001b[?25h'
@@ -23,16 +23,16 @@ export class Progress implements Steps {
     this.#begin(title)
     try {
       const result = await run()
-      this.#end(pc.green('✔'), `${title}: ${seconds(startedAt)}`)
+      this.#end(colors.green('✔'), `${title}: ${seconds(startedAt)}`)
       return result
     } catch (error) {
-      this.#end(pc.red('✖'), `${title}: given up after ${seconds(startedAt)}`)
+      this.#end(colors.red('✖'), `${title}: given up after ${seconds(startedAt)}`)
       throw error
     }
   }
 
   say(line: string): void {
-    this.print(`${pc.dim('•')} ${line}`)
+    this.print(`${colors.dim('•')} ${line}`)
   }
 
   /** Text as it is, above the spinner. */

@@ -11,9 +11,9 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadSettings, type Settings } from '@sallyport/core/settings'
-import pc from 'picocolors'
 import { startBroker } from '../broker/choose.ts'
 import type { RunningBroker } from '../broker/way.ts'
+import { colors } from '../colors.ts'
 import { crmSecret, ensureCrmSecret } from './crm-secret.ts'
 import { startDemo } from './demo.ts'
 import { devFilePath, removeDevFile, writeDevFile } from './dev-file.ts'
@@ -184,7 +184,7 @@ function banner(what: {
   const secret = what.secretFile ?? 'CRM_WEBHOOK_SECRET'
   return [
     '',
-    pc.bold('Sallyport is ready.'),
+    colors.bold('Sallyport is ready.'),
     `  webhooks   POST ${webhook}`,
     `  broker     ${connection.brokers.join(',')} (${what.broker.description})`,
     `  registry   ${connection.registryUrl}`,
@@ -192,7 +192,7 @@ function banner(what: {
     `  logs       ${what.logPath}`,
     `  addresses  ${join(what.home, 'dev.json')}`,
     '',
-    `Try next:  ${pc.bold('npx sallyport send crm')}`,
+    `Try next:  ${colors.bold('npx sallyport send crm')}`,
     'Ctrl-C drains and stops.',
     '',
   ].join('\n')
