@@ -3,9 +3,8 @@ import { alterTopics, ensureTopics } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { createLog } from '@sallyport/core/log'
 import { loadSettings } from '@sallyport/core/settings'
-import type { TopicSpec } from '@sallyport/core/topics'
-import { loadProcessors, processorProvision } from '@sallyport/processor/config'
 import type { Command } from 'commander'
+import { topicSpecs } from '../topic-specs.ts'
 
 interface TopicsOptions {
   readonly config: string
@@ -25,14 +24,10 @@ export function register(program: Command): void {
 async function apply(options: TopicsOptions): Promise<void> {
   const settings = loadSettings(options.config, process.env)
   const kafka = createKafka(connectionFromEnvironment(process.env), 'sallyport-topics', createLog('topics'))
-  const processors = await loadProcessors(settings)
-  const specs = new Map<string, TopicSpec>()
-  for (const processor of processors) {
-    for (const spec of processorProvision(settings, processor).topics) specs.set(spec.name, spec)
-  }
-  const changed = await alterTopics(kafka, [...specs.values()])
-  await ensureTopics(kafka, [...specs.values()])
+  const specs = await topicSpecs(settings)
+  const changed = await alterTopics(kafka, specs)
+  await ensureTopics(kafka, specs)
   for (const { topic, setting, found, wanted } of changed)
     console.log(`${topic}: ${setting} ${found} → ${wanted}`)
-  console.log(`${specs.size} topics are as ${settings.file} says`)
+  console.log(`${specs.length} topics are as ${settings.file} says`)
 }

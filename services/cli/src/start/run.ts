@@ -66,7 +66,7 @@ async function runUntilStopped(
   const broker = await startCheckedBroker(services, options, { home, env, progress, started, stop })
   const { connection } = broker
   await progress.step('creating topics and registering schemas', () =>
-    stop.cut(services.provision(connection)),
+    stop.cut(services.provision(connection, broker.way !== 'environment')),
   )
 
   const { processors, ingress } = await progress.step('starting processors and ingress', async () => {

@@ -1,10 +1,13 @@
 import { join } from 'node:path'
 import { systemClock } from '@sallyport/core/clock'
 import type { Connection } from '@sallyport/core/connection'
+import { alterTopics } from '@sallyport/core/kafka/admin'
+import { createKafka } from '@sallyport/core/kafka/client'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import { provision } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
 import { LogFile } from '../broker/log-file.ts'
+import { topicSpecs } from '../topic-specs.ts'
 import type { Progress } from './progress.ts'
 import { serviceLog } from './service-log.ts'
 
@@ -46,9 +49,22 @@ export class Services {
     await loadProcessors(this.#settings)
   }
 
-  /** Creates topics and registers schemas. */
-  async provision(connection: Connection): Promise<void> {
-    await provision(this.#settings, connection, this.#log('provision'))
+  /**
+   * Creates topics and registers schemas. On a broker of our own the settings win: existing topics are changed to what
+   * they say. On somebody else's cluster that is for `sallyport topics apply`.
+   */
+  async provision(connection: Connection, isOwnBroker: boolean): Promise<void> {
+    const log = this.#log('provision')
+    if (isOwnBroker) {
+      const kafka = createKafka(connection, 'sallyport-start', log)
+      for (const { topic, setting, found, wanted } of await alterTopics(
+        kafka,
+        await topicSpecs(this.#settings),
+      )) {
+        this.#progress.say(`${topic}: ${setting} was ${found}, is ${wanted}`)
+      }
+    }
+    await provision(this.#settings, connection, log)
   }
 
   async startProcessors(connection: Connection): Promise<ReadyService> {
