@@ -20,6 +20,18 @@ function imports(file: string): string[] {
   return [...read(file).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(match => match[1] as string)
 }
 
+/** The titles of a file's tests, each as a pattern: what a template fills in may be anything. */
+function titles(file: string): RegExp[] {
+  const calls = read(file).matchAll(/\bit(?:\.\w+)?\(\s*(['"`])((?:\\.|(?!\1).)*)\1/g)
+  return [...calls].map(([, quote, text = '']) => {
+    const parts = quote === '`' ? text.split(/\$\{[^}]*\}/) : [text]
+    const literal = parts.map(part =>
+      part.replaceAll(/\\(.)/g, '$1').replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'),
+    )
+    return new RegExp(`^${literal.join('.+')}$`)
+  })
+}
+
 describe('documents', () => {
   it('DESIGN.md prints the error catalogue as it is', () => {
     const rows = [...read('DESIGN.md').matchAll(/^\| (SP_[A-Z_]+) \| (.+) \|$/gm)].map(([, code, text]) => [
@@ -30,7 +42,7 @@ describe('documents', () => {
   })
 
   it('every file that the documents name exists', () => {
-    const named = ['README.md', 'DESIGN.md', 'CONTRIBUTING.md'].flatMap(document =>
+    const named = ['README.md', 'DESIGN.md', 'CONTRIBUTING.md', 'SECURITY.md'].flatMap(document =>
       [
         ...read(document).matchAll(
           /`((?:ingress|processor|core|cli|services|test|deploy|schemas)\/[\w./-]+\.\w+)`/g,
@@ -44,12 +56,27 @@ describe('documents', () => {
     }
   })
 
-  it('the test files that SECURITY.md and the documents cite by name exist', () => {
-    const cited = [...read('SECURITY.md').matchAll(/`(test\/[\w./-]+\.ts)`/g)].map(
-      match => match[1] as string,
-    )
-    assert.ok(cited.length > 0)
-    for (const file of cited) assert.doesNotThrow(() => read(file), file)
+  it('every test that SECURITY.md cites stands, under that title, in the file that it names', () => {
+    const text = read('SECURITY.md')
+    const citations = [...text.matchAll(/`(test\/[\w./-]+\.ts)`: “([^”]+)”/g)]
+    const files = [...text.matchAll(/`test\/[\w./-]+\.ts`/g)]
+    assert.equal(citations.length, files.length, 'a test file is cited without a title')
+    assert.ok(citations.length > 60)
+    for (const [, file, title] of citations) {
+      const wanted = title as string
+      assert.ok(
+        titles(file as string).some(pattern => pattern.test(wanted)),
+        `${file} has no test “${wanted}”`,
+      )
+    }
+  })
+
+  it('every row of SECURITY.md names a test, or says that nothing is there to be tested', () => {
+    const rows = read('SECURITY.md')
+      .split('\n')
+      .filter(line => line.startsWith('| ') && !line.startsWith('| Attack'))
+    assert.ok(rows.length > 40)
+    for (const row of rows) assert.match(row, /`test\/|no test: /, row)
   })
 })
 

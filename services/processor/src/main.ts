@@ -56,7 +56,8 @@ export function runProcessors(
   async function run(processor: ProcessorConfig, onJoin: () => void): Promise<void> {
     const processorLog = log.child({ processor: processor.name })
     const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
-    if (kafka === undefined) return
+    // Asked to stop while it was provisioning: a runtime made now would never hear of it.
+    if (kafka === undefined || stopping.signal.aborted) return
     const runtime = new ProcessorRuntime(processor, settings, kafka, processorLog)
     runtimes.push(runtime)
     await runtime.run(onJoin)

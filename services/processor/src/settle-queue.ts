@@ -8,6 +8,7 @@
 import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextOf, endFailed, type Span, SpanKind, startChild } from '@sallyport/core/trace'
+import type { Claim } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { Intake } from './poll.ts'
 import type { Settlement, Settler } from './settle.ts'
@@ -84,9 +85,9 @@ export class SettleQueue {
   }
 
   async #settle(): Promise<void> {
-    const { intake, claims, settler, processor } = this.#deps
+    const { intake, settler, processor } = this.#deps
     const settlements = this.#waiting.splice(0, TRANSACTION_OUTCOMES_MAX)
-    const refreshed = this.#refresh ? [...claims.pending()] : []
+    const refreshed = this.#refresh ? this.#settledPending() : []
     this.#refresh = false
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
     const positions = [...intake.inputs].map(({ spec, watermark }) => ({
@@ -105,6 +106,15 @@ export class SettleQueue {
     metrics.settleSeconds.observe({ processor }, (performance.now() - startedAt) / 1_000)
     for (const settlement of settlements) this.#count(settlement)
     this.#deps.settled()
+  }
+
+  /**
+   * The PENDING claims that Kafka has already. What is decided and still waits has its claim in memory only: written
+   * ahead of its retry record, it would make the next owner take the event's own record for a duplicate (X1).
+   */
+  #settledPending(): (readonly [string, Claim])[] {
+    const unsettled = new Set(this.#waiting.map(({ eventRecord }) => eventRecord?.event.id))
+    return [...this.#deps.claims.pending()].filter(([eventId]) => !unsettled.has(eventId))
   }
 
   #count({ eventRecord, outcome, record }: Settlement): void {

@@ -81,19 +81,25 @@ export interface PartitionBounds {
   readonly high: number
 }
 
-/** Topic → partition → bounds. */
+/**
+ * Topic → partition → bounds. One topic after the other: asked for several at once, kafkajs's admin client may answer
+ * one from metadata that another's request has just fetched without it, and throws.
+ */
 export async function topicBounds(
   admin: kafkajs.Admin,
   topics: readonly string[],
 ): Promise<ReadonlyMap<string, ReadonlyMap<number, PartitionBounds>>> {
-  const bounds = topics.map(async topic => {
+  const bounds = new Map<string, ReadonlyMap<number, PartitionBounds>>()
+  for (const topic of topics) {
     const offsets = await admin.fetchTopicOffsets(topic)
-    const partitions = offsets.map(
-      ({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }] as const,
+    bounds.set(
+      topic,
+      new Map(
+        offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]),
+      ),
     )
-    return [topic, new Map(partitions)] as const
-  })
-  return new Map(await Promise.all(bounds))
+  }
+  return bounds
 }
 
 /** The offsets that a group committed for one partition of these topics; absent where it committed none. */
