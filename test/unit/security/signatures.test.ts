@@ -147,8 +147,7 @@ describe('comparisons', () => {
   })
 
   it('of a proof with what was expected are never left to === or !==', () => {
-    const proof =
-      /\b(?:expected|given|mac|digest|token|password|signature)\b(?:\.\w+)?\s*[!=]==\s*(\S+)/gi
+    const proof = /\b(?:expected|given|mac|digest|token|password|signature)\b(?:\.\w+)?\s*[!=]==\s*(\S+)/gi
     for (const [name, text] of files) {
       for (const [found, other = ''] of text.matchAll(proof)) {
         // Whether something is there at all, is a text, and has the right length may be asked.
