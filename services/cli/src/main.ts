@@ -1,17 +1,20 @@
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
-import { Command } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { errorColors } from './colors.ts'
+import { commanderExit, EXIT, exitCodeTable, UsageError } from './exit.ts'
+import { endInterrupted, Interrupted, watchPipes } from './interruption.ts'
+import { flushed } from './output.ts'
+import { printable } from './printable.ts'
 import { listenForStop } from './stop-signal.ts'
-
-/** Exit codes: an error that says what to do, and one that nobody foresaw (EX_SOFTWARE of sysexits.h). */
-const EXIT_ERROR = 1
-const EXIT_UNFORESEEN = 70
 
 interface CommandModule {
   register(program: Command): void
 }
 
-/** One line per command; a command's code is loaded when it is called, or when help is asked for. */
+/**
+ * One line per command; a command's code is loaded when it is called, or when all are wanted: for help and for
+ * completion, which comes last because it completes what is there by then.
+ */
 const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   start: () => import('./commands/start.ts'),
   ingress: () => import('./commands/ingress.ts'),
@@ -24,7 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
 /** Commands that run until they are asked to stop. */
 const SERVICES: ReadonlySet<string | undefined> = new Set(['ingress', 'processor'])
 
-const EXAMPLES = `
+const HELP = `
 Examples:
   sallyport start                 everything on this machine, for development
   sallyport start --demo          the same, with a trickle of sample webhooks
@@ -32,39 +35,72 @@ Examples:
   sallyport verify --help         why does a sender get a 401?
   KAFKA_BROKERS=kafka:9092 SCHEMA_REGISTRY_URL=http://registry:8081 sallyport ingress
 
+Exit codes:
+${exitCodeTable()}
+
 sallyport COMMAND --help shows a command's options and examples.`
 
 async function main(args: readonly string[]): Promise<void> {
   if (SERVICES.has(args[0])) listenForStop()
   process.on('uncaughtException', end)
   process.on('unhandledRejection', end)
+  watchPipes()
   const program = new Command('sallyport')
     .description('Webhooks of other companies, verified, durable in Kafka, processed once.')
-    .addHelpText('after', EXAMPLES)
-  const named = COMMANDS[args[0] ?? '']
-  const modules = named === undefined ? Object.values(COMMANDS) : [named]
-  for (const load of modules) (await load()).register(program)
+    .addHelpText('after', HELP)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(errorColors.red(text)) })
+  const name = args[0] ?? ''
+  const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (named === undefined) await registerAll(program)
+  else (await named()).register(program)
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {
-    end(error)
+    await end(error)
   }
+  await exit(Number(process.exitCode ?? EXIT.done))
+}
+
+async function registerAll(program: Command): Promise<void> {
+  for (const load of Object.values(COMMANDS)) (await load()).register(program)
+  const completion = await import('./commands/completion.ts')
+  completion.register(program)
 }
 
 /** Says what went wrong and ends the process: one sentence for what was foreseen, a stack for the rest. */
-function end(error: unknown): never {
+async function end(error: unknown): Promise<void> {
+  if (error instanceof Interrupted) {
+    endInterrupted(error.reason)
+    return
+  }
+  // commander has said it already.
+  if (error instanceof CommanderError) return await exit(commanderExit(error))
+  if (error instanceof UsageError) {
+    complain(`error: ${error.message}`)
+    return await exit(EXIT.usage)
+  }
   if (error instanceof SallyportError) {
-    console.error(errorColors.red(error.message))
-    process.exit(EXIT_ERROR)
+    complain(error.message)
+    return await exit(EXIT.error)
   }
   if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC') {
-    console.error(
-      errorColors.red(`SP_DISK_FULL: ${errorMessage(error)}: free some disk space and start again`),
-    )
-    process.exit(EXIT_ERROR)
+    complain(`SP_DISK_FULL: ${errorMessage(error)}: free some disk space and start again`)
+    return await exit(EXIT.error)
   }
   console.error(error instanceof Error ? error.stack : error)
-  process.exit(EXIT_UNFORESEEN)
+  await exit(EXIT.unforeseen)
+}
+
+/** Messages may quote what others wrote. */
+function complain(message: string): void {
+  console.error(errorColors.red(message.split('\n').map(printable).join('\n')))
+}
+
+/** Ends the process once its output has been taken. */
+async function exit(code: number): Promise<never> {
+  await flushed()
+  process.exit(code)
 }
 
 await main(process.argv.slice(2))

@@ -4,7 +4,8 @@ import { loadSettings, type Settings } from '@sallyport/core/settings'
 import { startTracing } from '@sallyport/core/trace'
 import { startIngress } from '@sallyport/ingress/main'
 import { isWorker, runWorkers, workerStop } from '@sallyport/ingress/workers'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
+import { wholeNumber } from '../option.ts'
 import { stopSignal } from '../stop-signal.ts'
 
 interface IngressOptions {
@@ -22,9 +23,9 @@ export function register(program: Command): void {
     .command('ingress')
     .description('receive webhooks: verify them and store them in Kafka (KAFKA_BROKERS, SCHEMA_REGISTRY_URL)')
     .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
-    .option('-p, --port <port>', 'port to listen on, 0 for a free one (ingress.port)', integer(0, 65_535))
+    .option('-p, --port <port>', 'port to listen on, 0 for a free one (ingress.port)', wholeNumber(0, 65_535))
     .option('--host <address>', 'address to listen on (ingress.host)')
-    .option('-w, --workers <count>', 'processes that share the port', integer(1, WORKERS_MAX), 1)
+    .option('-w, --workers <count>', 'processes that share the port', wholeNumber(1, WORKERS_MAX), 1)
     .action(run)
 }
 
@@ -57,14 +58,4 @@ function withOptions(settings: Settings, { port, host }: IngressOptions): Settin
 function withoutAdmin(settings: Settings): Settings {
   const { adminPort, ...ingress } = settings.ingress
   return { ...settings, ingress }
-}
-
-function integer(min: number, max: number): (text: string) => number {
-  return text => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < min || value > max) {
-      throw new InvalidArgumentError(`it must be ${min} to ${max}.`)
-    }
-    return value
-  }
 }

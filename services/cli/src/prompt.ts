@@ -1,0 +1,20 @@
+import { createInterface } from 'node:readline/promises'
+import { UsageError } from './exit.ts'
+
+/**
+ * Asks for a yes; anything else, and an input that ends, is a no. Ctrl-C interrupts the command as everywhere.
+ * Without a terminal nobody can be asked: throws a usage error that names `--yes`.
+ */
+export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
+  if (!process.stdin.isTTY) throw new UsageError('nobody can be asked here: add --yes to go ahead')
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  // In raw mode Ctrl-C is a key, not a signal.
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
+  const ended = new Promise<string>(resolve => lines.once('close', () => resolve('')))
+  try {
+    const answer = await Promise.race([lines.question(`${question} [y/N] `, { signal }), ended])
+    return /^y(es)?$/i.test(answer.trim())
+  } finally {
+    lines.close()
+  }
+}
