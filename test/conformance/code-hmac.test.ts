@@ -22,8 +22,14 @@ describe('Box', () => {
   const body = '{"id":"b1","trigger":"FILE.UPLOADED"}'
   const sign = (key: string, text = body) => hmac('sha256', key, text + time, 'base64')
 
+  const at = {
+    'BOX-SIGNATURE-VERSION': '1',
+    'BOX-SIGNATURE-ALGORITHM': 'HmacSHA256',
+    'BOX-DELIVERY-TIMESTAMP': time,
+    'BOX-DELIVERY-ID': 'changes',
+  }
+
   it('takes each header with its own key only', async () => {
-    const at = { 'BOX-DELIVERY-TIMESTAMP': time, 'BOX-DELIVERY-ID': 'changes' }
     const primary = await judge(source, {
       headers: { ...at, 'BOX-SIGNATURE-PRIMARY': sign('primary') },
       body,
@@ -43,10 +49,18 @@ describe('Box', () => {
     assert.equal(codeOf(crossed), 'wrong-signature')
   })
 
-  it('takes a body whose non-ASCII characters were escaped before signing, and nothing from the future', async () => {
-    const wide = '{"id":"b1","name":"é😀"}'
-    const escaped = '{"id":"b1","name":"\\u00e9\\ud83d\\ude00"}'
-    const headers = { 'BOX-DELIVERY-TIMESTAMP': time, 'BOX-SIGNATURE-PRIMARY': sign('primary', escaped) }
+  it('wants the version and algorithm to be named, as Box’s own library does', async () => {
+    const headers = { ...at, 'BOX-SIGNATURE-PRIMARY': sign('primary') }
+    const { 'BOX-SIGNATURE-VERSION': _, ...unversioned } = headers
+    assert.equal(codeOf(await judge(source, { headers: unversioned, body })), 'unknown-signature-version')
+    const { 'BOX-SIGNATURE-ALGORITHM': __, ...unnamed } = headers
+    assert.equal(codeOf(await judge(source, { headers: unnamed, body })), 'wrong-algorithm')
+  })
+
+  it('takes a body that was escaped as PHP does before it was signed, and nothing from the future', async () => {
+    const wide = '{"id":"b1","name":"é😀","url":"https://a\\/b"}'
+    const escaped = '{"id":"b1","name":"\\u00e9\\ud83d\\ude00","url":"https:\\/\\/a\\/b"}'
+    const headers = { ...at, 'BOX-SIGNATURE-PRIMARY': sign('primary', escaped) }
     assert.equal(codeOf(await judge(source, { headers, body: wide })), 'verified')
     assert.equal(codeOf(await judge(source, { headers, body: wide }, NOW_MS - 1000)), 'future-timestamp')
     assert.equal(codeOf(await judge(source, { headers, body: wide }, NOW_MS + 601_000)), 'stale-timestamp')

@@ -202,7 +202,11 @@ const CODED = [
     settings: { preset: 'box', secrets: ['s'] },
     header: 'BOX-SIGNATURE-PRIMARY',
     proof: hmac('sha256', 's', '{}2027-01-01T00:00:00Z', 'base64'),
-    others: { 'BOX-DELIVERY-TIMESTAMP': '2027-01-01T00:00:00Z' },
+    others: {
+      'BOX-SIGNATURE-VERSION': '1',
+      'BOX-SIGNATURE-ALGORITHM': 'HmacSHA256',
+      'BOX-DELIVERY-TIMESTAMP': '2027-01-01T00:00:00Z',
+    },
     body: '{}',
   },
   {

@@ -61,13 +61,13 @@ async function judgeAll(file: string): Promise<void> {
   for (const vector of vectors) process.stdout.write(`${JSON.stringify(await judgeOne(vector))}\n`)
 }
 
-/** Settings that do not compile are the vector's answer too: such a source would not start. */
+/** Settings that do not compile are the vector's answer too: such a source would not start. The others go on. */
 async function judgeOne(vector: Vector): Promise<Judgement> {
   try {
     return await judge(vector)
   } catch (error) {
-    if (!(error instanceof SallyportError)) throw error
-    return { id: vector.id, verdict: 'reject', code: error.code, detail: error.message }
+    const code = error instanceof SallyportError ? error.code : 'unreadable'
+    return { id: vector.id, verdict: 'reject', code }
   }
 }
 

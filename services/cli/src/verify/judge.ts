@@ -15,8 +15,6 @@ export interface Judgement {
     readonly body: string
     readonly headers: Readonly<Record<string, string>>
   }
-  /** Why, in words; of what is not accepted. */
-  readonly detail?: string
 }
 
 /** Judges one vector with the code that the server runs, its `now` as the clock. */
@@ -34,8 +32,8 @@ function judgementOf({ id, kind }: Vector, verification: Verification): Judgemen
   if (verification.kind === 'challenge') {
     return { id, verdict: 'accept', code: verification.code, response: verification.response }
   }
-  const { code, detail } = verification
+  const { code } = verification
   const status = verification.kind === 'rejected' ? verification.status : 503
-  const refused = { id, verdict: 'reject', code, detail } as const
+  const refused = { id, verdict: 'reject', code } as const
   return kind === 'handshake' ? { ...refused, response: { status, body: '', headers: {} } } : refused
 }

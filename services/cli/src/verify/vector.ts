@@ -110,17 +110,17 @@ function fetchFrom(config: VectorConfig): FetchText {
     if (config.jwks !== undefined && url.endsWith('/webhook_verification_key/get')) {
       const { key_id } = JSON.parse(init?.body ?? '{}') as { key_id?: string }
       const key = jwkOf(config.jwks, key_id ?? '')
-      if (key !== undefined) return JSON.stringify({ key })
+      if (key !== undefined) return JSON.stringify(Object.hasOwn(key, 'key') ? key : { key })
     }
     throw new Error(`${url} is not among the vector's certificates and keys`)
   }
 }
 
-/** A key of a JWK Set, of a list, or of a map by key id. */
-function jwkOf(jwks: unknown, keyId: string): unknown {
+/** A key of a JWK Set, of a list, or of a map by key id; the map may hold whole answers of Plaid's. */
+function jwkOf(jwks: unknown, keyId: string): object | undefined {
   const set = (jwks as { keys?: unknown }).keys ?? jwks
   if (Array.isArray(set)) return set.find(key => (key as { kid?: unknown }).kid === keyId)
-  return Object.hasOwn(set as object, keyId) ? (set as Record<string, unknown>)[keyId] : undefined
+  return Object.hasOwn(set as object, keyId) ? (set as Record<string, object>)[keyId] : undefined
 }
 
 /** The source that a vector's configuration describes. Throws as `compileSource` does. */

@@ -3,6 +3,7 @@
  * secret of the source belongs to PRIMARY, the second to SECONDARY.
  * Facts: box-node-sdk 10.12.0; developer.box.com guides/webhooks/v2.
  */
+import { isUtf8 } from 'node:buffer'
 import { createHmac } from 'node:crypto'
 import { SallyportError } from '@sallyport/core/errors'
 import { equalAscii } from './compare.ts'
@@ -61,19 +62,21 @@ function checkVersion({ headers }: Reading): Rejection | null {
   const version = headers.only('box-signature-version')
   const algorithm = headers.only('box-signature-algorithm')
   if (version === null || algorithm === null) return reject('duplicate-header')
-  if (version !== undefined && version !== '1') return reject('unknown-signature-version')
-  if (algorithm !== undefined && algorithm !== 'HmacSHA256') return reject('wrong-algorithm')
+  if (version !== '1') return reject('unknown-signature-version')
+  if (algorithm !== 'HmacSHA256') return reject('wrong-algorithm')
   return null
 }
 
 /**
- * The bytes as they came and, where they are not ASCII, with every such character escaped: Box signs that form of
- * some deliveries. Both stand for the same JSON, character by character; nothing is parsed (V1).
+ * The bytes as they came and, where it differs, the form that Box signs of some deliveries: characters from DEL on and
+ * slashes escaped, as PHP writes JSON. Both stand for the same JSON, character by character; nothing is parsed (V1).
  */
 function signedForms(body: Buffer): readonly (Buffer | string)[] {
-  if (!body.some(byte => byte > 0x7f)) return [body]
-  const escaped = body
-    .toString('utf8')
-    .replaceAll(/[\u0080-\uffff]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
-  return [body, escaped]
+  // What is not UTF-8 has no such form: other bytes would have the same.
+  if (!isUtf8(body)) return [body]
+  const text = body.toString('utf8')
+  const escaped = text
+    .replaceAll(/[\u007f-\uffff]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .replaceAll(/(?<!\\)\//g, '\\/')
+  return escaped === text ? [body] : [body, escaped]
 }

@@ -229,7 +229,7 @@ export const BODY_HEX_PRESETS: readonly Preset[] = [
     source: 'paystack.com/docs webhooks',
     identity: 'DIGEST',
     identityReason: NO_ID,
-    retryHorizon: '3d',
+    retryHorizon: '73h',
     scheme: { algorithm: 'hmac-sha512', header: 'x-paystack-signature' },
     type: '$.event',
   },

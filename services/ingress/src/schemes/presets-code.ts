@@ -109,7 +109,7 @@ export const CODE_PRESETS: readonly Preset[] = [
     identity: 'DIGEST',
     identityReason:
       'only a time and a token are signed; the digest is of these, so that altered data is no new event',
-    retryHorizon: '8h',
+    retryHorizon: '9h',
     code: mailgun,
     id: ['$.event-data.id', 'form:Message-Id'],
     type: ['$.event-data.event', 'form:event'],
@@ -122,7 +122,7 @@ export const CODE_PRESETS: readonly Preset[] = [
     source: 'Salesforce outbound messaging documentation',
     identity: 'DIGEST',
     identityReason: NOT_SIGNED,
-    retryHorizon: '24h',
+    retryHorizon: '7d',
     code: salesforceOutbound,
     success: { status: 200, headers: XML, body: SALESFORCE_ACK },
     options: {
