@@ -36,6 +36,8 @@ export interface SourceSettings {
   readonly timestamp?: string | TimestampSettings
   /** Fields that must be there and not be empty, or the answer is 400. */
   readonly required?: readonly string[]
+  /** A JSON Schema (draft 2020-12) that the body must fit, or the answer is 400. */
+  readonly bodySchema?: object
   readonly id?: Locations
   readonly type?: Locations
   /** The URL as registered at the sender, for schemes that sign it. Default: the request's own URL. */

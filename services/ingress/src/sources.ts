@@ -1,11 +1,12 @@
 /**
  * A source compiled: settings checked, keys made, paths parsed, so that a request costs no more than its proof.
  *
- *   settings → preset or custom row → keys and tolerance → verifier, id, type, required fields
+ *   settings → preset or custom row → keys and tolerance → verifier, id, type, required fields, body schema
  */
 
 import { durationMs } from '@sallyport/core/duration'
 import type { Identity } from '@sallyport/core/event'
+import { type BodySchema, compileBodySchema } from './body-schema.ts'
 import type { SenderResponse } from './delivery.ts'
 import { checkOptions, SchemeContext } from './schemes/context.ts'
 import { checkRow } from './schemes/custom-row.ts'
@@ -50,6 +51,8 @@ export interface Source {
   readonly type: CompiledLocations
   readonly typeOf: Preset['typeOf']
   readonly required: readonly (readonly [text: string, location: CompiledLocation])[]
+  /** What a body must look like, or null where anything will do. */
+  readonly bodySchema: BodySchema | null
   /** The row, where the source has one; `sign` builds requests from it. */
   readonly row: Scheme | null
 }
@@ -65,6 +68,7 @@ const COMMON = new Set([
   'awaitSecret',
   'timestamp',
   'required',
+  'bodySchema',
   'id',
   'type',
   'url',
@@ -124,6 +128,10 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     required: (settings.required ?? []).map(
       text => [text, compileLocation(text, `sources.${name}.required`)] as const,
     ),
+    bodySchema:
+      settings.bodySchema === undefined
+        ? null
+        : compileBodySchema(settings.bodySchema, `sources.${name}.bodySchema`),
     row,
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Stage 2: from a RawRequest to a VerifiedDelivery.
  *
- *   greet → authenticate → respond → required fields → VerifiedDelivery
+ *   greet → authenticate → respond → required fields and JSON Schema → VerifiedDelivery
  *
  * `verify` is the only constructor of VerifiedDelivery: the symbol that brands it is not exported. It is
  * synchronous unless a certificate must be fetched, and never throws (V7 of schemes/scheme.ts).
  */
+import type { BodySchema } from './body-schema.ts'
 import type { RawRequest, Verdict } from './delivery.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { asLabel, type CompiledLocation, type CompiledLocations } from './schemes/location.ts'
@@ -75,26 +76,30 @@ export function verify(
 
 function conclude(source: Source, reading: Reading, outcome: Outcome): Verification {
   // A genuine body that lacks its fields is told so first, also when its time is one of them.
-  if (outcome.kind === 'rejected' && outcome.isProven === true)
-    return checkRequired(source, reading) ?? outcome
+  if (outcome.kind === 'rejected' && outcome.isProven === true) return checkFields(source, reading) ?? outcome
   if (outcome.kind !== 'authentic') return outcome
   const response = source.verifier.respond?.(reading, outcome)
   if (response !== undefined && response !== null) return response
-  if (source.required.length > 0) {
-    const lacking = checkRequired(source, reading)
-    if (lacking !== null) return lacking
-  }
+  const lacking = checkFields(source, reading)
+  if (lacking !== null) return lacking
   return { kind: 'verified', delivery: new Delivery(source, reading, verdictOf(source, reading, outcome)) }
 }
 
-function checkRequired(source: Source, reading: Reading): Rejection | null {
+function checkFields(source: Source, reading: Reading): Rejection | null {
   for (const [text, location] of source.required) {
     if (location.from === 'json' && !reading.json().ok) return reject('not-json')
     if (isEmpty(reading.at(location))) {
       return reject('missing-field', `The field ${text} is missing or empty.`)
     }
   }
-  return null
+  return source.bodySchema === null ? null : checkBody(source.bodySchema, reading)
+}
+
+function checkBody(schema: BodySchema, reading: Reading): Rejection | null {
+  const json = reading.json()
+  if (!json.ok) return reject('not-json')
+  const words = schema(json.value)
+  return words === null ? null : reject('schema-mismatch', words)
 }
 
 function isEmpty(value: unknown): boolean {

@@ -17,7 +17,7 @@ const STEPS = {
   match: 'the signature matches the request',
   time: 'the signed time is near enough to now',
   allowed: 'the sender may do this here',
-  fields: 'the required fields are there',
+  fields: 'the required fields are there, and the body fits its JSON Schema',
 } as const
 
 type Step = keyof typeof STEPS
@@ -50,6 +50,7 @@ const FAILED_AT: Readonly<Record<RejectionCode, Step>> = {
   'topic-not-allowed': 'allowed',
   'not-json': 'fields',
   'missing-field': 'fields',
+  'schema-mismatch': 'fields',
   unreadable: 'there',
 }
 

@@ -121,11 +121,15 @@ export const REJECTIONS = {
   },
   'not-json': {
     status: 400,
-    words: 'The body is genuine but no JSON, and the source names fields in it.',
+    words: 'The body is genuine but no JSON, and the source names fields in it or sets a JSON Schema.',
   },
   'missing-field': {
     status: 400,
     words: 'The body is genuine but a required field is missing or empty.',
+  },
+  'schema-mismatch': {
+    status: 400,
+    words: 'The body is genuine but does not fit the JSON Schema of the source (bodySchema).',
   },
   unreadable: {
     status: 400,
