@@ -3,6 +3,7 @@ import type { PartitionWrites, TaskProducer } from '@sallyport/core/kafka/task-p
 import { createLog } from '@sallyport/core/log'
 import { defineProcessor } from '@sallyport/processor'
 import { ClaimStore } from '@sallyport/processor/claim-store'
+import { ClaimsBudget } from '@sallyport/processor/claims-budget'
 import { configure } from '@sallyport/processor/config'
 import type { EventRecord } from '@sallyport/processor/decode'
 import { inputSpecs } from '@sallyport/processor/inputs'
@@ -26,7 +27,7 @@ describe('claims that are written again', () => {
         written.push({ claimed: keys(claims), retried: others.flatMap(keys) })
       },
     } as unknown as TaskProducer
-    const claims = new ClaimStore()
+    const claims = new ClaimStore(new ClaimsBudget(1e9, () => {}))
     const limits = { queueRecordsMax: 10_000, queueBytesMax: 1e9 }
     const intake = new Intake(
       inputSpecs(processor).map(spec => new Input(spec, 0)),
@@ -40,6 +41,7 @@ describe('claims that are written again', () => {
       intake,
       claims,
       log: createLog('test'),
+      now: () => 0,
       sourceLabel: source => source,
       settled: () => {
         if (written.length === 2) settled.resolve()
@@ -73,7 +75,7 @@ describe('claims that are written again', () => {
     for (const { event, record } of records) {
       const claim = { state: 'PENDING', generation: 0, attempt: 2, windowMs: 1, at: 0 } as const
       const eventRecord: EventRecord = { record, event, round: { generation: 0, attempt: 1 }, history: [] }
-      claims.set(event.id, claim)
+      claims.decide(event.id, claim)
       queue.add({
         record,
         eventRecord,

@@ -18,6 +18,8 @@ export interface TestProcessor {
   readonly output: string
   /** Starts it, as one more process of the same group would. */
   start(): Promise<RunningProcessors>
+  /** The same with other settings. */
+  startWith(settings: Settings): Promise<RunningProcessors>
   /** Drains everything that was started. */
   stop(): Promise<void>
 }
@@ -63,7 +65,10 @@ export function testProcessor(
     config,
     source: name,
     output,
-    async start() {
+    start() {
+      return this.startWith(settings)
+    },
+    async startWith(settings) {
       const running = runProcessors([config], settings, connection, log)
       started.push(running)
       await running.ready

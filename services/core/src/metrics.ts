@@ -95,6 +95,19 @@ export const claimsHeld = new Gauge({
   registers,
 })
 
+export const claimsBytes = new Gauge({
+  name: 'sallyport_processor_claims_bytes',
+  help: 'Memory that the claims take',
+  labelNames: ['processor', 'partition'] as const,
+  registers,
+})
+
+export const claimsBytesLimit = new Gauge({
+  name: 'sallyport_processor_claims_bytes_max',
+  help: 'Memory that the claims of the process may take; at this point it takes no more events',
+  registers,
+})
+
 export const expiredUnprocessedTotal = new Counter({
   name: 'sallyport_processor_expired_unprocessed_total',
   help: 'Records that retention deleted before they were processed',

@@ -57,6 +57,10 @@ export interface ProcessingSettings {
   readonly queueRecordsMax: number
   readonly queueBytesMax: number
   readonly drainTimeoutMs: number
+  /** Memory that the claims of one process may take. */
+  readonly claimsBytesMax: number
+  /** Events a second of all sources; with it, a start is refused when a window's claims would not fit. */
+  readonly expectedEventsPerSecond?: number
 }
 
 /** `sallyport.yaml`, checked, with every default filled in. */
@@ -93,6 +97,8 @@ interface Document {
     queueRecordsMax: number
     queueBytesMax: number
     drainTimeout: string
+    claimsBytesMax: number
+    expectedEventsPerSecond?: number
   }
 }
 
@@ -127,6 +133,10 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       queueRecordsMax: processing.queueRecordsMax,
       queueBytesMax: processing.queueBytesMax,
       drainTimeoutMs: durationMs(processing.drainTimeout, 'processing.drainTimeout'),
+      claimsBytesMax: processing.claimsBytesMax,
+      ...(processing.expectedEventsPerSecond === undefined
+        ? {}
+        : { expectedEventsPerSecond: processing.expectedEventsPerSecond }),
     },
   }
 }

@@ -12,8 +12,9 @@ import type { FetchedBatch } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { ClaimStore } from './claim-store.ts'
+import type { ClaimsBudget } from './claims-budget.ts'
 import { BARRIER_SCHEMA } from './config.ts'
-import { BARRIER_KEY, Restore, type RestoreSchemas } from './restore.ts'
+import { BARRIER_KEY, Restore, type RestoreFlow, type RestoreSchemas } from './restore.ts'
 
 export interface AcquisitionDependencies {
   readonly claimsTopic: string
@@ -23,6 +24,9 @@ export interface AcquisitionDependencies {
   claimsStart(partition: number): Promise<number>
   readFrom(partition: number, positions: ReadonlyMap<string, number>): void
   pause(partition: number, topics: readonly string[]): void
+  resume(partition: number, topics: readonly string[]): void
+  /** Memory for the claims of all tasks of the process. */
+  readonly claimsBudget: ClaimsBudget
 }
 
 /** The state that the last owner left. */
@@ -42,6 +46,7 @@ export class Acquisition {
   readonly #deps: AcquisitionDependencies
   readonly #signal: AbortSignal
   #restore: Restore | undefined
+  #claims: ClaimStore | undefined
 
   /** `signal` aborts when the partition is lost meanwhile. */
   constructor(partition: number, deps: AcquisitionDependencies, signal: AbortSignal) {
@@ -52,15 +57,17 @@ export class Acquisition {
 
   /** Makes `producer` the owner's and reads the state. Throws `SP_FENCED`, `SP_TRANSACTION` or `SP_RESTORE`. */
   async run(producer: TaskProducer): Promise<AcquiredState> {
+    const claims = new ClaimStore(this.#deps.claimsBudget)
+    this.#claims = claims
     const nonce = randomUUID()
     await this.#writeBarrier(producer, nonce)
-    const claims = new ClaimStore()
-    const restore = new Restore(claims, nonce, this.#deps.schemas, this.#deps.registry)
+    const { schemas, registry } = this.#deps
+    const restore = new Restore(claims, nonce, schemas, registry, this.#flow())
     const start = await this.#deps.claimsStart(this.#partition)
     this.#signal.throwIfAborted()
     this.#restore = restore
     this.#deps.readFrom(this.#partition, new Map([[this.#deps.claimsTopic, start]]))
-    const positions = await withStallCheck(restore, this.#signal)
+    const positions = await withStallCheck(restore, this.#signal).finally(() => restore.close())
     this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
     this.#restore = undefined
     return { claims, positions, recordsRead: restore.records }
@@ -71,6 +78,19 @@ export class Acquisition {
     if (this.#restore === undefined) return false
     this.#restore.offer(batch)
     return true
+  }
+
+  /** Gives the memory of the claims back. */
+  close(): void {
+    this.#claims?.close()
+  }
+
+  #flow(): RestoreFlow {
+    const topics = [this.#deps.claimsTopic]
+    return {
+      pause: () => this.#deps.pause(this.#partition, topics),
+      resume: () => this.#deps.resume(this.#partition, topics),
+    }
   }
 
   async #writeBarrier(producer: TaskProducer, nonce: string): Promise<void> {

@@ -25,6 +25,9 @@ export interface Claim {
   readonly at: number
 }
 
+/** What tells whether a record of the claim's event id is fresh. */
+export type ClaimStanding = Pick<Claim, 'state' | 'generation' | 'attempt'>
+
 /** Which of a task's inputs a record came from. */
 export type InputKind = 'events' | 'retry' | 'redrive'
 
@@ -35,7 +38,7 @@ export interface Round {
 }
 
 /** Whether a record may be attempted, given the claim of its event id. */
-export function isFresh(kind: InputKind, round: Round, claim: Claim | undefined): boolean {
+export function isFresh(kind: InputKind, round: Round, claim: ClaimStanding | undefined): boolean {
   if (claim === undefined) return true
   switch (kind) {
     case 'events':

@@ -6,8 +6,10 @@ import { createKafka } from '@sallyport/core/kafka/client'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
+import { claimsBytesLimit } from '@sallyport/core/metrics'
 import { ensureProvision, valueSubject } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
+import { ClaimsBudget, checkClaimsFit } from './claims-budget.ts'
 import {
   BARRIER_SCHEMA,
   CLAIM_SCHEMA,
@@ -37,7 +39,9 @@ export async function startProcessors(
   log: Log,
   names: readonly string[] = [],
 ): Promise<RunningProcessors> {
-  return runProcessors(await loadProcessors(settings, names), settings, connection, log)
+  const processors = await loadProcessors(settings, names)
+  checkClaimsFit(settings, processors.length)
+  return runProcessors(processors, settings, connection, log)
 }
 
 /** Runs configured processors: what `startProcessors` does once they are loaded. */
@@ -52,13 +56,16 @@ export function runProcessors(
   failed.promise.catch(() => {})
   const joined = processors.map(() => Promise.withResolvers<void>())
   const runtimes: ProcessorRuntime[] = []
+  const { claimsBytesMax } = settings.processing
+  claimsBytesLimit.set(claimsBytesMax)
+  const claimsBudget = new ClaimsBudget(claimsBytesMax, error => log.error(error.message))
 
   async function run(processor: ProcessorConfig, onJoin: () => void): Promise<void> {
     const processorLog = log.child({ processor: processor.name })
     const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
     // Asked to stop while it was provisioning: a runtime made now would never hear of it.
     if (kafka === undefined || stopping.signal.aborted) return
-    const runtime = new ProcessorRuntime(processor, settings, kafka, processorLog)
+    const runtime = new ProcessorRuntime(processor, settings, kafka, claimsBudget, processorLog)
     runtimes.push(runtime)
     await runtime.run(onJoin)
   }

@@ -16,6 +16,7 @@ import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Log } from '@sallyport/core/log'
 import type { Settings } from '@sallyport/core/settings'
 import { eventRecordBytesMax } from '@sallyport/core/topics'
+import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import { EventDecoder } from './decode.ts'
 import { inputSpecs } from './inputs.ts'
@@ -33,6 +34,7 @@ export class Membership implements GroupListener {
   readonly #settings: Settings
   readonly #kafka: ProcessorKafka
   readonly #slots: Slots
+  readonly #claimsBudget: ClaimsBudget
   readonly #log: Log
   readonly #consumer: GroupConsumer
   readonly #ended = Promise.withResolvers<Ending>()
@@ -44,11 +46,19 @@ export class Membership implements GroupListener {
   #unwinding = new Map<number, Promise<void>>()
   #over = false
 
-  constructor(processor: ProcessorConfig, settings: Settings, kafka: ProcessorKafka, slots: Slots, log: Log) {
+  constructor(
+    processor: ProcessorConfig,
+    settings: Settings,
+    kafka: ProcessorKafka,
+    slots: Slots,
+    claimsBudget: ClaimsBudget,
+    log: Log,
+  ) {
     this.#processor = processor
     this.#settings = settings
     this.#kafka = kafka
     this.#slots = slots
+    this.#claimsBudget = claimsBudget
     this.#log = log
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
     const recordBytesMax = eventRecordBytesMax(settings.ingress.bodyBytesMax)
@@ -147,6 +157,7 @@ export class Membership implements GroupListener {
       decoder: this.#decoder,
       encoder: this.#encoder,
       slots: this.#slots,
+      claimsBudget: this.#claimsBudget,
       log: this.#log,
       clock: systemClock,
       windowMs: ({ event }) => Math.min(event.windowMs ?? windowMs, windowMs),

@@ -14,6 +14,8 @@ import { POSITIONS_KEY } from './settle.ts'
 
 /** Key of the barrier record. */
 export const BARRIER_KEY = '#barrier'
+/** What keys start with that are no event ids. */
+const OWN_KEY = 0x23
 
 /** Schema ids in the registry. */
 export interface RestoreSchemas {
@@ -33,17 +35,39 @@ class ClaimsReader<T> {
     this.#registry = registry
   }
 
-  async read(value: Buffer): Promise<T> {
-    const schemaId = wireSchemaId(value)
-    if (schemaId === undefined) throw new TypeError('it is not in the wire format')
-    if (!this.#reader.knows(schemaId)) {
-      const schema = await this.#registry.find(schemaId)
-      if (schema === undefined) throw new TypeError(`the registry has no schema ${schemaId}`)
-      this.#reader.learn(schemaId, schema)
-    }
+  /** Whether `read` can read a value without asking the registry first. */
+  knows(value: Buffer): boolean {
+    return this.#reader.knows(schemaIdOf(value))
+  }
+
+  async learn(value: Buffer): Promise<void> {
+    const schemaId = schemaIdOf(value)
+    const schema = await this.#registry.find(schemaId)
+    if (schema === undefined) throw new TypeError(`the registry has no schema ${schemaId}`)
+    this.#reader.learn(schemaId, schema)
+  }
+
+  read(value: Buffer): T {
     return this.#reader.read(value)
   }
 }
+
+function schemaIdOf(value: Buffer): number {
+  const schemaId = wireSchemaId(value)
+  if (schemaId === undefined) throw new TypeError('it is not in the wire format')
+  return schemaId
+}
+
+/** How the restore holds the fetching up. */
+export interface RestoreFlow {
+  pause(): void
+  resume(): void
+}
+
+/** Records read in one go: a few milliseconds, then heartbeats and other tasks have their turn. */
+const SLICE_RECORDS = 1_000
+/** Records that may wait to be read. */
+const BACKLOG_RECORDS_MAX = 50_000
 
 export class Restore {
   readonly #store: ClaimStore
@@ -52,18 +76,29 @@ export class Restore {
   readonly #positions: ClaimsReader<{ inputs: Record<string, number> }>
   readonly #barriers: ClaimsReader<{ nonce: string }>
   readonly #done = Promise.withResolvers<ReadonlyMap<string, number> | undefined>()
+  readonly #flow: RestoreFlow
+  readonly #batches: FetchedBatch[] = []
   #inputs: ReadonlyMap<string, number> | undefined
-  #reading: Promise<void> = Promise.resolve()
+  #backlog = 0
+  #held = false
+  #reading = false
   #finished = false
   /** Records read so far. */
   records = 0
 
-  constructor(store: ClaimStore, nonce: string, schemas: RestoreSchemas, registry: SchemaRegistry) {
+  constructor(
+    store: ClaimStore,
+    nonce: string,
+    schemas: RestoreSchemas,
+    registry: SchemaRegistry,
+    flow: RestoreFlow,
+  ) {
     this.#store = store
     this.#nonce = nonce
     this.#claims = new ClaimsReader(CLAIM_SCHEMA, schemas.claim, registry)
     this.#positions = new ClaimsReader(POSITIONS_SCHEMA, schemas.positions, registry)
     this.#barriers = new ClaimsReader(BARRIER_SCHEMA, schemas.barrier, registry)
+    this.#flow = flow
     this.#done.promise.catch(() => {})
   }
 
@@ -74,15 +109,46 @@ export class Restore {
 
   /** Takes a batch of the claims topic. What lies behind the barrier is not read: this owner wrote it. */
   offer(batch: FetchedBatch): void {
-    this.#reading = this.#reading.then(() => this.#read(batch))
+    this.#batches.push(batch)
+    this.#backlog += batch.records.length
+    if (!this.#held && this.#backlog > BACKLOG_RECORDS_MAX) {
+      this.#held = true
+      this.#flow.pause()
+    }
+    if (!this.#reading) void this.#readAll()
   }
 
-  async #read(batch: FetchedBatch): Promise<void> {
-    for (const record of batch.records) {
+  /** Reads no more. */
+  close(): void {
+    this.#finished = true
+  }
+
+  async #readAll(): Promise<void> {
+    this.#reading = true
+    for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
+      for (let i = 0; i < batch.records.length && !this.#finished; i += SLICE_RECORDS) {
+        await this.#readSlice(batch.records.slice(i, i + SLICE_RECORDS))
+        await new Promise(resolve => setImmediate(resolve))
+      }
+      this.#backlog -= batch.records.length
+      if (this.#held && this.#backlog * 2 < BACKLOG_RECORDS_MAX && !this.#finished) {
+        this.#held = false
+        this.#flow.resume()
+      }
+    }
+    this.#reading = false
+  }
+
+  /** Awaits nothing where all schemas are known: a turn of the event loop for each record would cost more than it. */
+  async #readSlice(records: readonly FetchedRecord[]): Promise<void> {
+    for (const record of records) {
       if (this.#finished) return
       this.records++
       try {
-        await this.#apply(record)
+        const { value } = record
+        const reader = this.#readerOf(record)
+        if (value !== null && !reader.knows(value)) await reader.learn(value)
+        this.#apply(record)
       } catch (error) {
         this.#finished = true
         this.#done.reject(unreadable(record, error))
@@ -90,19 +156,26 @@ export class Restore {
     }
   }
 
-  async #apply({ key, value, timestamp }: FetchedRecord): Promise<void> {
+  #readerOf({ key }: FetchedRecord): ClaimsReader<unknown> {
+    if (key === null || key[0] !== OWN_KEY) return this.#claims
+    const name = String(key)
+    if (name === BARRIER_KEY) return this.#barriers
+    return name === POSITIONS_KEY ? this.#positions : this.#claims
+  }
+
+  #apply({ key, value, timestamp }: FetchedRecord): void {
     const name = String(key)
     if (name === BARRIER_KEY) {
-      if (value === null || (await this.#barriers.read(value)).nonce !== this.#nonce) return
+      if (value === null || this.#barriers.read(value).nonce !== this.#nonce) return
       this.#finished = true
       this.#done.resolve(this.#inputs)
     } else if (name === POSITIONS_KEY) {
-      this.#inputs =
-        value === null ? undefined : new Map(Object.entries((await this.#positions.read(value)).inputs))
+      this.#inputs = value === null ? undefined : new Map(Object.entries(this.#positions.read(value).inputs))
     } else if (value === null) {
       this.#store.delete(name)
     } else {
-      this.#store.set(name, { ...(await this.#claims.read(value)), at: timestamp })
+      // Its own time tells what has certainly expired: the records are in the order of their append times.
+      this.#store.set(name, { ...this.#claims.read(value), at: timestamp }, timestamp)
     }
   }
 }

@@ -9,6 +9,7 @@ import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { Log } from '@sallyport/core/log'
 import { membershipsTotal } from '@sallyport/core/metrics'
 import type { Settings } from '@sallyport/core/settings'
+import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import { type Ending, Membership } from './membership.ts'
 import type { OutputTopic } from './outputs.ts'
@@ -33,23 +34,38 @@ export class ProcessorRuntime {
   readonly #settings: Settings
   readonly #kafka: ProcessorKafka
   readonly #slots: Slots
+  readonly #claimsBudget: ClaimsBudget
   readonly #log: Log
   readonly #stopping = new AbortController()
   #membership: Membership | undefined
   #pauseMs = PAUSE_MS_MIN
 
-  constructor(processor: ProcessorConfig, settings: Settings, kafka: ProcessorKafka, log: Log) {
+  constructor(
+    processor: ProcessorConfig,
+    settings: Settings,
+    kafka: ProcessorKafka,
+    claimsBudget: ClaimsBudget,
+    log: Log,
+  ) {
     this.#processor = processor
     this.#settings = settings
     this.#kafka = kafka
     this.#slots = new Slots(processor.concurrency)
+    this.#claimsBudget = claimsBudget
     this.#log = log
   }
 
   /** Stays in the group until drained. `onJoin` is called with every first assignment of a stay. */
   async run(onJoin: () => void): Promise<void> {
     while (!this.#stopping.signal.aborted) {
-      const membership = new Membership(this.#processor, this.#settings, this.#kafka, this.#slots, this.#log)
+      const membership = new Membership(
+        this.#processor,
+        this.#settings,
+        this.#kafka,
+        this.#slots,
+        this.#claimsBudget,
+        this.#log,
+      )
       this.#membership = membership
       void membership.joinedOnce.then(onJoin)
       const startedAt = performance.now()

@@ -8,7 +8,6 @@
 import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextOf, endFailed, type Span, SpanKind, startChild } from '@sallyport/core/trace'
-import type { Claim } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { Intake } from './poll.ts'
 import type { Settlement, Settler } from './settle.ts'
@@ -19,6 +18,8 @@ export interface SettleQueueDependencies {
   readonly intake: Intake
   readonly claims: ClaimStore
   readonly log: Log
+  /** The brokers' clock. */
+  readonly now: () => number
   /** The source's name in metrics: a foreign producer must not grow them. */
   sourceLabel(source: string): string
   /** Outcomes have become true. */
@@ -85,9 +86,10 @@ export class SettleQueue {
   }
 
   async #settle(): Promise<void> {
-    const { intake, settler, processor } = this.#deps
+    const { intake, settler, claims, processor, now } = this.#deps
     const settlements = this.#waiting.splice(0, TRANSACTION_OUTCOMES_MAX)
-    const refreshed = this.#refresh ? this.#settledPending() : []
+    // Those that Kafka has (K1): written ahead of its retry record, a claim would make the event's own record a duplicate.
+    const refreshed = this.#refresh ? [...claims.pending] : []
     this.#refresh = false
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
     const positions = [...intake.inputs].map(({ spec, watermark }) => ({
@@ -104,17 +106,12 @@ export class SettleQueue {
     }
     for (const span of spans) span.end()
     metrics.settleSeconds.observe({ processor }, (performance.now() - startedAt) / 1_000)
-    for (const settlement of settlements) this.#count(settlement)
+    for (const settlement of settlements) {
+      const { eventRecord, claim } = settlement
+      if (eventRecord !== null && claim !== null) claims.set(eventRecord.event.id, claim, now())
+      this.#count(settlement)
+    }
     this.#deps.settled()
-  }
-
-  /**
-   * The PENDING claims that Kafka has already. What is decided and still waits has its claim in memory only: written
-   * ahead of its retry record, it would make the next owner take the event's own record for a duplicate (X1).
-   */
-  #settledPending(): (readonly [string, Claim])[] {
-    const unsettled = new Set(this.#waiting.map(({ eventRecord }) => eventRecord?.event.id))
-    return [...this.#deps.claims.pending()].filter(([eventId]) => !unsettled.has(eventId))
   }
 
   #count({ eventRecord, outcome, record }: Settlement): void {

@@ -28,7 +28,7 @@ import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/c
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
 import { type AttemptResult, runAttempt } from './attempt.ts'
 import { type Claim, isFresh } from './claim.ts'
-import type { ClaimStore } from './claim-store.ts'
+import { type ClaimStore, SEGMENTS } from './claim-store.ts'
 import type { ProcessorConfig } from './config.ts'
 import { decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
@@ -77,6 +77,9 @@ const UNSETTLED_MAX = 5_000
 /** How long an input waits before it asks again for a schema that could not be had, ms. */
 const SCHEMA_RETRY_MS = 1_000
 const DRAIN_POLL_MS = 5
+/** How often a segment of the claims is swept: never more and never less often than this, ms. */
+const SWEEP_MS_MIN = 50
+const SWEEP_MS_MAX = 5_000
 const TIMER_MS_MAX = 2_000_000_000
 
 /** Why a task that was running ended by itself. */
@@ -105,6 +108,7 @@ export class Task {
   #workplace: Workplace | undefined
   #timer: NodeJS.Timeout | undefined
   #refreshTimer: NodeJS.Timeout | undefined
+  #sweepTimer: NodeJS.Timeout | undefined
 
   constructor(partition: number, deps: TaskDependencies) {
     this.partition = partition
@@ -127,6 +131,7 @@ export class Task {
       const facts = {
         records: state.recordsRead,
         claims: state.claims.size,
+        claimsBytes: state.claims.bytes,
         ms: this.#deps.clock() - startedAt,
       }
       this.#log.debug(facts, 'acquired')
@@ -197,10 +202,13 @@ export class Task {
     this.#over.reject(why)
     clearTimeout(this.#timer)
     clearInterval(this.#refreshTimer)
+    clearInterval(this.#sweepTimer)
     this.#workplace?.queue.close()
     this.#deps.slots.forget(this.#wake)
     this.#abort.abort(why)
+    this.#acquisition.close()
     metrics.claimsHeld.remove(this.#labels())
+    metrics.claimsBytes.remove(this.#labels())
   }
 
   #begin(producer: TaskProducer, state: AcquiredState, positions: ReadonlyMap<string, number>): void {
@@ -217,21 +225,24 @@ export class Task {
       intake,
       claims,
       log,
+      now: () => this.#clock.now(),
       sourceLabel,
       settled: () => {
         metrics.claimsHeld.set(this.#labels(), claims.size)
+        metrics.claimsBytes.set(this.#labels(), claims.bytes)
         this.#pump()
       },
       failed: error => this.drop(new TaskFailed(error)),
     })
     this.#workplace = { claims, intake, queue }
     this.#state = 'running'
-    this.#refreshTimer = setInterval(
+    this.#refreshTimer = setInterval(() => queue.refresh(), Math.min(refreshMs, TIMER_MS_MAX))
+    this.#sweepTimer = setInterval(
       () => {
-        claims.sweep(this.#clock.now())
-        queue.refresh()
+        claims.sweepNext(this.#clock.now())
+        this.#pump()
       },
-      Math.min(refreshMs, TIMER_MS_MAX),
+      Math.min(Math.max(refreshMs / SEGMENTS, SWEEP_MS_MIN), SWEEP_MS_MAX),
     )
     // From here on the claims topic says where this partition stands, whatever becomes of the group's offsets.
     queue.refresh()
@@ -242,7 +253,9 @@ export class Task {
   #pump(): void {
     const { slots, limits } = this.#deps
     while (this.#state === 'running' && this.#workplace !== undefined) {
-      const { intake, queue } = this.#workplace
+      const { intake, queue, claims } = this.#workplace
+      // The timer that sweeps asks again.
+      if (!claims.hasRoom) return
       if (queue.length >= UNSETTLED_MAX || this.#waiting >= limits.queueRecordsMax) return
       if (!slots.take(this.#wake)) return
       const now = this.#clock.now()
@@ -325,7 +338,7 @@ export class Task {
       const outcome = decide(result, round, processor.delaysMs)
       const attempt = attemptRecord(result, round.attempt, startedAt, durationMs)
       const claim = this.#claimAfter(eventRecord, outcome)
-      if (claim !== null) workplace.claims.set(event.id, claim)
+      if (claim !== null) workplace.claims.decide(event.id, claim)
       logOutcome(log, outcome, { durationMs, attempts: processor.delaysMs.length + 1 })
       workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span })
       for (const record of waiting) this.#reconsider(record)

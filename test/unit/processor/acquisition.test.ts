@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { Acquisition, type AcquisitionDependencies } from '@sallyport/processor/acquisition'
+import { ClaimsBudget } from '@sallyport/processor/claims-budget'
 
 describe('acquisition', () => {
   it('a partition that is lost while the claims’ start is looked up ends at once', async () => {
@@ -18,6 +19,8 @@ describe('acquisition', () => {
         reads++
       },
       pause: () => {},
+      resume: () => {},
+      claimsBudget: new ClaimsBudget(1e9, () => {}),
     } satisfies AcquisitionDependencies
     const producer = { transact: async () => {} } as unknown as TaskProducer
     const acquiring = new Acquisition(0, deps, lost.signal).run(producer)

@@ -41,12 +41,13 @@ export class Services {
 
   /** Throws what is wrong in the settings of sources and processors, before anything is started. */
   async check(env: NodeJS.ProcessEnv): Promise<void> {
-    const [{ openDoors }, { loadProcessors }] = await Promise.all([
+    const [{ openDoors }, { loadProcessors }, { checkClaimsFit }] = await Promise.all([
       import('@sallyport/ingress/config'),
       import('@sallyport/processor/config'),
+      import('@sallyport/processor/claims-budget'),
     ])
     openDoors(this.#settings, env, systemClock)
-    await loadProcessors(this.#settings)
+    checkClaimsFit(this.#settings, (await loadProcessors(this.#settings)).length)
   }
 
   /**

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Handler } from '@sallyport/processor'
+import { eventOf, Topics } from '../support/events.ts'
+import {
+  agentEvent,
+  PARTITIONS,
+  type TestProcessor,
+  testProcessor,
+  testSettings,
+} from '../support/processor.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+
+/** What the stores of all partitions take while they are empty. */
+const EMPTY_BYTES = PARTITIONS * 64 * 256
+
+describe('a processor whose memory for claims is used up', function () {
+  this.timeout(60_000)
+  let connection: { brokers: readonly string[]; registryUrl: string }
+  let topics: Topics
+  let processor: TestProcessor
+
+  const handler: Handler = (event, { attempt, emit }) => emit(processor.output, agentEvent(event.id, attempt))
+
+  function limited(claimsBytesMax: number, extra = '') {
+    const settings = testSettings(extra)
+    return { ...settings, processing: { ...settings.processing, claimsBytesMax } }
+  }
+
+  before(async () => {
+    connection = await sharedCluster()
+    topics = new Topics(connection, PARTITIONS)
+    await topics.connect()
+  })
+  after(() => topics.close())
+  afterEach(() => processor.stop())
+
+  it('takes no events, and loses none: a process with more memory processes them', async () => {
+    processor = testProcessor(connection, handler, {}, limited(1))
+    const cramped = await processor.start()
+    const events = Array.from({ length: 5 }, () => eventOf(processor.source, {}))
+    await topics.append(events)
+    await sleep(2_000)
+    assert.deepEqual(await topics.readAll(processor.output), [])
+    await cramped.drain(1_000)
+    const roomy = processor.startWith(testSettings())
+    await topics.read(processor.output, () => true, events.length)
+    assert.equal((await topics.readAll(processor.output)).length, events.length)
+    await (await roomy).drain(1_000)
+  })
+
+  it('goes on by itself once claims expire', async () => {
+    processor = testProcessor(connection, handler, {}, limited(EMPTY_BYTES + 1, 'window: 1s'))
+    await processor.start()
+    for (const count of [1, 2]) {
+      await topics.append([eventOf(processor.source, {})])
+      assert.equal((await topics.read(processor.output, () => true, count)).length, count)
+    }
+  })
+})
