@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   send: () => import('./commands/send.ts'),
   verify: () => import('./commands/verify.ts'),
   topics: () => import('./commands/topics.ts'),
+  asyncapi: () => import('./commands/asyncapi.ts'),
 }
 
 /** Commands that run until they are asked to stop. */

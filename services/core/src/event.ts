@@ -5,7 +5,7 @@
  *
  * - source: a sender with a scheme and secrets
  * - delivery: one HTTP arrival
- * - event: the envelope below; it is never mutated, later stages wrap it
+ * - event: the envelope, `schemas/event.v1.avsc`; it is never mutated, later stages wrap it
  * - record: an event at topic/partition/offset
  * - key: the event id
  * - task: what owns partition p of a processor's topics
@@ -22,44 +22,16 @@
  * - drain: finish what is in flight, take no more
  */
 
-/** What an event id is made of; see `Event.identity`. */
-export type Identity = 'SENDER_ID' | 'DIGEST'
-
-/** The envelope: one accepted webhook. Its Avro form is `schemas/event.v1.avsc`. */
-export interface Event {
-  /**
-   * `source/` + the sender's id where the signature covers it, else + the SHA-256 (hex) of the signed bytes.
-   * An id outside the signature must not turn a replay into a new event.
-   */
-  readonly id: string
-  /** Name of the source in `sallyport.yaml`. */
-  readonly source: string
-  /** The sender's event type, or `webhook` where the source names none. */
-  readonly type: string
-  readonly identity: Identity
-  /** How long this id is remembered, ms, where the source has a window of its own; null: the general window. */
-  readonly windowMs: number | null
-  /** The sender's own id of the delivery, signed or not. */
-  readonly senderId: string | null
-  /** The signature scheme that accepted the delivery. */
-  readonly scheme: string
-  /** Which of the source's secrets matched: 0 is the current one. */
-  readonly secretIndex: number
-  /** ms since the epoch, the ingress's clock. */
-  readonly receivedAt: number
-  /** The sender's signed time in ms since the epoch, where the scheme has one. */
-  readonly sentAt: number | null
-  readonly contentType: string | null
-  /** Headers that the source chose to keep, names in lower case. */
-  readonly headers: Readonly<Record<string, string>>
-  /** The signed bytes, unchanged. */
-  readonly body: Buffer
-}
+/** The envelope and its parts, as `schemas/event.v1.avsc` says. */
+export type { Event, Identity } from './contract.ts'
 
 /** Separates the source's name from the rest of an event id; source names cannot contain it. */
 export const ID_SEPARATOR = '/'
 
-/** The claim key and record key of an event: scoped by source, so that two senders' equal ids never meet. */
+/**
+ * The claim key and record key of an event: scoped by source, so that two senders' equal ids never meet. `rest` is
+ * covered by the signature: an id outside it must not turn a replay into a new event.
+ */
 export function eventId(source: string, rest: string): string {
   return source + ID_SEPARATOR + rest
 }

@@ -14,7 +14,7 @@ export interface TopicDifference {
 const REPLICATION_WANTED = 3
 
 /** Kafka's configuration keys of a spec. */
-function topicConfig(spec: TopicSpec, replication: number): Record<string, string> {
+export function topicConfig(spec: TopicSpec, replication: number): Record<string, string> {
   const config: Record<string, string> = {
     'cleanup.policy': spec.cleanup,
     'retention.ms': String(spec.retentionMs),

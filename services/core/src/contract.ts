@@ -1,0 +1,108 @@
+/** Generated from schemas/*.avsc by `npm run contract`: change those. */
+
+/** What an agent processor did with an event. Value of sallyport.agent-events under the event id. */
+export interface AgentEvent {
+  /** The event that this came from. */
+  readonly eventId: string
+  /** The agent that the update is about. */
+  readonly agentId: string
+  /** The status that the update reported. */
+  readonly status: string
+  /** Which attempt succeeded; 1 is the first. */
+  readonly attempt: number
+  /** When the agent finished, ms since the epoch, the processor's clock. */
+  readonly processedAt: number
+}
+
+/**
+ * Marks, in a partition of sallyport.<processor>.claims under the key '#barrier', the point up to which a new
+ * owner must read before it processes: everything that earlier owners committed lies before it.
+ */
+export interface Barrier {
+  /** Random; tells this acquisition's barrier from earlier ones. */
+  readonly nonce: string
+}
+
+/**
+ * The dedupe entry of one event id for one processor. Value of sallyport.<processor>.claims under the event
+ * id; its time is the record's append time.
+ */
+export interface Claim {
+  /** PENDING: waits in a retry tier. DONE: processed. DEAD: in the dead letter. */
+  readonly state: ClaimState
+  /**
+   * Offset in sallyport.audit of the redrive or replay that the event belongs to; 0 for its first way
+   * through.
+   */
+  readonly generation: number
+  /** PENDING: number of the attempt that is awaited. DONE and DEAD: number of the last attempt. */
+  readonly attempt: number
+  /** How long the claim holds after the record's append time. PENDING claims hold until they are settled. */
+  readonly windowMs: number
+}
+
+export type ClaimState = 'PENDING' | 'DONE' | 'DEAD'
+
+/**
+ * One accepted webhook: the signed bytes as they came, who sent them, and how they were verified. Value of
+ * sallyport.events, the retry tiers, the redrive lane and the dead letters.
+ */
+export interface Event {
+  /**
+   * The event id: source + '/' + the sender's id where the signature covers it, else the SHA-256 (hex) of the
+   * signed bytes. Record key, claim key and the id in the ingress's answer.
+   */
+  readonly id: string
+  /** Name of the source in sallyport.yaml. */
+  readonly source: string
+  /** The sender's event type, or 'webhook' where the source names none. */
+  readonly type: string
+  /**
+   * What the id is made of: the sender's signed id, or a digest of the signed bytes (then two genuine equal
+   * bodies look like one event).
+   */
+  readonly identity: Identity
+  /**
+   * How long this id is remembered, ms, where the source has a window of its own (its ids are digests); null:
+   * the general window.
+   */
+  readonly windowMs: number | null
+  /** The sender's own id for this delivery, kept even where the signature does not cover it. */
+  readonly senderId: string | null
+  /** The signature scheme that accepted the delivery. */
+  readonly scheme: string
+  /** Which of the source's secrets matched: 0 is the current one, 1 and up are previous ones. */
+  readonly secretIndex: number
+  /** When the ingress had the whole body; ms since the epoch, the ingress's clock. */
+  readonly receivedAt: number
+  /** The sender's signed time, where the scheme has one. */
+  readonly sentAt: number | null
+  /** Content-Type of the request, as received. */
+  readonly contentType: string | null
+  /**
+   * The request headers that the source chose to keep, names in lower case; never signatures or credentials.
+   */
+  readonly headers: Readonly<Record<string, string>>
+  /** The signed bytes of the request body, unchanged. */
+  readonly body: Buffer
+}
+
+export type Identity = 'SENDER_ID' | 'DIGEST'
+
+/**
+ * Where a task stands in each of its input topics. Value of sallyport.<processor>.claims under the key
+ * '#positions', one per partition, written in the same transaction as the effects it accounts for.
+ */
+export interface Positions {
+  /** Input topic → offset of the first record that is not settled. */
+  readonly inputs: Readonly<Record<string, number>>
+}
+
+/** A schema’s file in `schemas/`, without its ending → the type of its values. */
+export interface SchemaTypes {
+  'agent-event.v1': AgentEvent
+  'barrier.v1': Barrier
+  'claim.v1': Claim
+  'event.v1': Event
+  'positions.v1': Positions
+}
