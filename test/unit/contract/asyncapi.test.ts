@@ -76,5 +76,6 @@ describe('the AsyncAPI document', function () {
     assert.equal(quiet.stdout, '')
     assert.equal(readFileSync(out, 'utf8'), committed)
     rmSync(folder, { recursive: true })
+    await assert.rejects(run(process.execPath, [...command, '--out', out]), { code: 2 })
   })
 })

@@ -1,7 +1,10 @@
 import { writeFileSync } from 'node:fs'
+import { errorMessage } from '@sallyport/core/errors'
 import { loadSettings } from '@sallyport/core/settings'
 import type { Command } from 'commander'
 import { asyncApiText } from '../contract/asyncapi-text.ts'
+import { UsageError } from '../exit.ts'
+import { print } from '../output.ts'
 
 interface AsyncApiOptions {
   readonly config: string
@@ -21,6 +24,12 @@ export function register(program: Command): void {
 
 async function run({ config, out }: AsyncApiOptions): Promise<void> {
   const text = await asyncApiText(loadSettings(config, process.env))
-  if (out === undefined) process.stdout.write(text)
-  else writeFileSync(out, text)
+  if (out === undefined) return await print(text.trimEnd())
+  try {
+    writeFileSync(out, text)
+  } catch (error) {
+    throw new UsageError(
+      `--out cannot be written (${errorMessage(error)}): name a file in a folder that exists`,
+    )
+  }
 }
