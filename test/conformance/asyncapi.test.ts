@@ -10,7 +10,7 @@ import { loadSettings } from '@sallyport/core/settings'
 import { topicSpecs } from 'sallyport/topic-specs'
 import YAML from 'yaml'
 
-const FILE = new URL('../../../schemas/asyncapi.yaml', import.meta.url)
+const FILE = new URL('../../schemas/asyncapi.yaml', import.meta.url)
 
 async function diagnose(text: string) {
   const parser = new asyncapi.Parser()
