@@ -42,7 +42,7 @@ describe('sallyport ingress --workers', function () {
         .replaceAll('SOURCE', 'crm')
         .replaceAll('FOLDER', folder),
     )
-    const args = [CLI, 'ingress', '--workers', '2', '--config', `${folder}/sallyport.yaml`]
+    const args = ['--no-warnings', CLI, 'ingress', '--workers', '2', '--config', `${folder}/sallyport.yaml`]
     const env = {
       ...process.env,
       LOG_LEVEL: 'info',

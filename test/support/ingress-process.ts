@@ -29,7 +29,16 @@ export class IngressProcess {
 
   /** Starts `sallyport ingress` and waits until it is ready. */
   static async start({ connection, config, port, core, env }: ProcessRequest): Promise<IngressProcess> {
-    const node = [process.execPath, CLI, 'ingress', '--config', config, '--port', String(port)]
+    const node = [
+      process.execPath,
+      '--no-warnings',
+      CLI,
+      'ingress',
+      '--config',
+      config,
+      '--port',
+      String(port),
+    ]
     const [command, ...args] = core === undefined ? node : ['taskset', '-c', String(core), ...node]
     const child = spawn(command as string, args, {
       env: {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ensureInstalled, InstallError, nodeName } from './install.js'
-import { HIDDEN_WARNINGS, hideWarnings, watchNpm } from './tether.js'
+import { HIDING_FLAGS, hideWarnings, watchNpm } from './tether.js'
 
 const BIN = dirname(fileURLToPath(import.meta.url))
 
@@ -55,13 +55,7 @@ function runInChild(file, args) {
   const node = join(ROOT, 'node_modules', 'node', 'bin', nodeName())
   const child = spawn(
     node,
-    [
-      ...HIDDEN_WARNINGS.map(name => `--disable-warning=${name}`),
-      '--import',
-      pathToFileURL(join(BIN, 'tether.js')).href,
-      file,
-      ...args,
-    ],
+    [...HIDING_FLAGS, '--import', pathToFileURL(join(BIN, 'tether.js')).href, file, ...args],
     {
       stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
       env: { ...process.env, SALLYPORT_LAUNCHER: String(process.pid) },

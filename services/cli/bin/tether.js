@@ -12,8 +12,12 @@ const POLL_MS = { proc: 250, ps: 2_000 }
 /** Exit code when the launcher died: as after SIGHUP. */
 const EXIT_ORPHANED = 129
 
-/** Hides the warnings above in this process, and no others. */
+/** The same for Node's command line. */
+export const HIDING_FLAGS = HIDDEN_WARNINGS.map(name => `--disable-warning=${name}`)
+
+/** Hides the warnings above, and no others, in this process and in those that it forks. */
 export function hideWarnings() {
+  process.execArgv.push(...HIDING_FLAGS)
   const emit = process.emit
   process.emit = function (name, ...args) {
     if (name === 'warning' && HIDDEN_WARNINGS.includes(args[0]?.name)) return false

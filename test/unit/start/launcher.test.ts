@@ -25,10 +25,13 @@ function script(): string {
   const file = join(scratchFolder(), 'script.mjs')
   writeFileSync(
     file,
-    `process.on('SIGTERM', () => { console.log('asked'); process.exit(7) })
+    `import { fork } from 'node:child_process'
+     import { once } from 'node:events'
+     process.on('SIGTERM', () => { console.log('asked'); process.exit(7) })
      process.emitWarning('hidden', 'ExperimentalWarning')
      process.emitWarning('hidden', 'TimeoutNegativeWarning')
      process.emitWarning('shown', 'OtherWarning')
+     if (process.argv[2] === 'fork') await once(fork(process.argv[1], ['forked']), 'exit')
      console.log(JSON.stringify([process.versions.node.split('.')[0], ...process.argv.slice(2)]))
      if (process.argv[2] === 'stay') setInterval(() => {}, 1000)
      if (process.argv[2] === 'die') process.kill(process.pid, 'SIGKILL')
@@ -72,10 +75,10 @@ for (const [what, node] of [
       assert.deepEqual(args, ['fail', 'a b'])
     })
 
-    it('hides the two warnings that mean nothing to users, and no other', async () => {
-      const { output } = await ended(run())
+    it('hides the two warnings that mean nothing to users, and no other, also in what the script forks', async () => {
+      const { output } = await ended(run('fork'))
       assert.doesNotMatch(output, /hidden/)
-      assert.match(output, /OtherWarning: shown/)
+      assert.equal(output.match(/OtherWarning: shown/g)?.length, 2)
     })
 
     it('passes SIGTERM on, and ends when the script has', async () => {
