@@ -1,5 +1,6 @@
 /**
  * `npm run test:chaos [-- --short] [--seed N] [--only KIND,…] [--logs FOLDER]`: the processor engine under chaos.
+ * `npm run test:soak [-- --seed N] [--logs FOLDER]`: the same with a million events, and a report.
  *
  * start brokers and processes → load, while the schedule's steps happen → wait until all is done → judge
  *
@@ -12,11 +13,12 @@
  * - no process ends by itself, none ignores SIGTERM, and effects come again soon after every fault
  *
  * The seed gives the events, their fates and the schedule; without `--seed` it is drawn and printed. The last line is
- * `accepted A, effects E, lost L, duplicated D, seed S`. The full run asks for 20,000 accepted events.
+ * `accepted A, effects E, lost L, duplicated D, seed S`. When the schedule is through, random steps follow until
+ * enough events are accepted: 5,000 in the short run, 20,000 in the full one, a million in the soak.
  */
 import { randomInt } from 'node:crypto'
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -27,13 +29,20 @@ import { NAME } from './processor/agent.ts'
 import { Chaos } from './processor/chaos.ts'
 import { Fleet } from './processor/fleet.ts'
 import { Load, PARTITIONS } from './processor/load.ts'
-import { describeStep, SESSION_TIMEOUT_MS, type Step, scheduleOf } from './processor/schedule.ts'
+import {
+  describeStep,
+  endlessSteps,
+  SESSION_TIMEOUT_MS,
+  type Step,
+  scheduleOf,
+} from './processor/schedule.ts'
 import { explainAll, judge } from './processor/verdict.ts'
 import { Watch } from './processor/watch.ts'
 
 const { values: options } = parseArgs({
   options: {
     short: { type: 'boolean', default: false },
+    soak: { type: 'boolean', default: false },
     seed: { type: 'string' },
     /** Only the schedule's steps of these kinds; then no number of events is asked for. */
     only: { type: 'string' },
@@ -42,14 +51,21 @@ const { values: options } = parseArgs({
   },
 })
 const SEED = options.seed === undefined ? randomInt(1, 2 ** 31) : Number(options.seed)
-const EVENTS_PER_SECOND = options.short ? 60 : 80
 const ONLY = options.only?.split(',')
-const ACCEPTED_MIN = ONLY !== undefined ? 1 : options.short ? 5_000 : 20_000
+const SIZE = options.soak
+  ? { perSecond: 1_000, acceptedMin: 1_000_000 }
+  : options.short
+    ? { perSecond: 60, acceptedMin: 5_000 }
+    : { perSecond: 80, acceptedMin: 20_000 }
+const ACCEPTED_MIN = ONLY === undefined ? SIZE.acceptedMin : 1
+/** From the end of one step to the next when the schedule is through, ms. */
+const REST_MS = 5_000
 const AGENT = fileURLToPath(new URL('./processor/agent.ts', import.meta.url))
+const REPORT = fileURLToPath(new URL('./soak-report.md', import.meta.url))
 
 async function main(): Promise<number> {
   const steps = scheduleOf(SEED, options.short).filter(({ kind }) => ONLY?.includes(kind) ?? true)
-  const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-chaos-'))
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'sallyport-chaos-'))
   process.on('exit', () => {
     if (options.logs !== undefined) cpSync(folder, options.logs, { recursive: true })
     rmSync(folder, { recursive: true, force: true })
@@ -81,7 +97,7 @@ sources: { ${NAME}: { scheme: { header: X-Signature, algorithm: hmac-sha256, enc
 processors: [${AGENT}]
 `,
   )
-  const load = new Load(cluster, SEED, EVENTS_PER_SECOND)
+  const load = new Load(cluster, SEED, SIZE.perSecond)
   const fleet = new Fleet({ connection: cluster, config, folder })
   const chaos = new Chaos(cluster, fleet, load, SEED)
   const watch = new Watch(cluster.brokers, load, () =>
@@ -96,10 +112,13 @@ processors: [${AGENT}]
     say(`${i + 1}/${steps.length} ${describeStep(step)}; ${watch.state()}`)
     await chaos.run(step)
   }
-  while (load.accepted.size < ACCEPTED_MIN) {
-    await chaos.run({ kind: 'kill', count: 1, afterMs: 0 })
-    await sleep(10_000)
-    say(`${watch.state()}; waiting for ${ACCEPTED_MIN} accepted`)
+  let stepsRun = steps.length
+  for (const step of endlessSteps(SEED)) {
+    if (load.accepted.size >= ACCEPTED_MIN) break
+    say(`${describeStep(step)}; ${watch.state()} of ${ACCEPTED_MIN}`)
+    await chaos.run(step)
+    stepsRun++
+    await sleep(REST_MS)
   }
   await load.stop()
   say(`the load ends: ${load.accepted.size} accepted, ${load.duplicates} sent again; ${watch.state()}`)
@@ -119,12 +138,36 @@ processors: [${AGENT}]
   if (explained !== '') console.log(explained)
   const { effects, lost, duplicated } = verdict
   const accepted = load.accepted.size
-  console.log(
-    `accepted ${accepted}, effects ${effects}, lost ${lost.length}, duplicated ${duplicated.length}, seed ${SEED}`,
-  )
   const clean = problems.length === 0 && verdict.problems.length === 0
   const once = lost.length === 0 && duplicated.length === 0 && effects === accepted
+  const result = `accepted ${accepted}, effects ${effects}, lost ${lost.length}, duplicated ${duplicated.length}, seed ${SEED}`
+  if (options.soak) {
+    const facts = [
+      `${load.duplicates} of the events were sent again`,
+      `${stepsRun} steps of chaos; a process died or froze at a fault point ${chaos.struck} times`,
+      ...verdict.facts,
+      `slowest effect: ${watch.slowestMs} ms`,
+      `problems: ${problems.length + verdict.problems.length}`,
+    ]
+    writeFileSync(REPORT, soakReport(result, facts))
+  }
+  console.log(result)
   return clean && once && accepted >= ACCEPTED_MIN ? 0 : 1
+}
+
+function soakReport(result: string, facts: readonly string[]): string {
+  const cpus = os.cpus()
+  const minutes = Math.round(performance.now() / 60_000)
+  return `# The last soak
+
+\`npm run test:soak\` wrote this on ${new Date().toISOString().slice(0, 10)}: ${minutes} minutes with three brokers and three processes on ${cpus.length} × ${cpus[0]?.model.trim()}, Node ${process.version}.
+
+${facts.map(fact => `- ${fact}`).join('\n')}
+
+\`\`\`text
+${result}
+\`\`\`
+`
 }
 
 /** `topic/partition` → the group's committed offset. */

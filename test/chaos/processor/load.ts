@@ -22,7 +22,6 @@ const DUPLICATES = 0.2
 const DUPLICATE_TICKS_MAX = 150
 
 export interface Accepted {
-  readonly event: Event
   readonly fate: Fate
   /** When it was acknowledged, ms since the epoch. */
   readonly at: number
@@ -136,7 +135,7 @@ export class Load {
       queue.splice(0, batch.length)
       const at = Date.now()
       for (const { event, fate } of batch) {
-        if (!this.accepted.has(event.id)) this.accepted.set(event.id, { event, fate, at })
+        if (!this.accepted.has(event.id)) this.accepted.set(event.id, { fate, at })
       }
     }
   }

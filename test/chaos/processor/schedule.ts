@@ -62,6 +62,12 @@ export function scheduleOf(seed: number, short: boolean): Step[] {
   return random.shuffle([...once, ...kills, ...freezes.slice(0, 14), ...more])
 }
 
+/** What happens after the schedule, for as long as the run goes on. */
+export function* endlessSteps(seed: number): Generator<Step, never> {
+  const random = Random.of(seed, 'endless')
+  for (;;) yield randomStep(random)
+}
+
 /** For people. */
 export function describeStep(step: Step): string {
   switch (step.kind) {

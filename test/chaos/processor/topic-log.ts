@@ -32,15 +32,21 @@ const TRANSACTIONAL = 1 << 4
 const CONTROL = 1 << 5
 const COMMIT = 1
 const FETCH_BYTES = 4_194_304
+const NO_VALUE = Buffer.alloc(0)
+/** How long a topic is asked for whose brokers do not answer, ms. */
+const READ_TIMEOUT_MS = 120_000
 
 export class TopicLog {
   readonly topic: string
   readonly partitions: readonly PartitionState[]
   readonly #brokers: readonly Broker[]
+  readonly #keepsValues: boolean
   #pool: ConnectionPool | undefined
 
-  constructor(brokers: readonly string[], topic: string, partitions: number) {
+  /** `keepsValues`: else every value that is there is an empty one; millions of records fit into memory then. */
+  constructor(brokers: readonly string[], topic: string, partitions: number, keepsValues = false) {
     this.topic = topic
+    this.#keepsValues = keepsValues
     this.#brokers = brokers.map(broker => {
       const [host, port] = broker.split(':')
       return { host: host as string, port: Number(port) }
@@ -150,7 +156,7 @@ export class TopicLog {
             offset: Number(batch.firstOffset) + record.offsetDelta,
             timestamp: Number(batch.maxTimestamp),
             key: String(record.key),
-            value: record.value,
+            value: this.#keepsValues || record.value === null ? record.value : NO_VALUE,
             headers: Object.fromEntries(headers),
             producer: inTransaction ? `${producerId}/${batch.producerEpoch}` : null,
             state: inTransaction ? 'open' : 'committed',
@@ -168,10 +174,10 @@ export async function readTopic(
   brokers: readonly string[],
   topic: string,
   partitions: number,
-  timeoutMs = 120_000,
+  keepsValues = false,
 ): Promise<TopicLog> {
-  const log = new TopicLog(brokers, topic, partitions)
-  const deadline = Date.now() + timeoutMs
+  const log = new TopicLog(brokers, topic, partitions, keepsValues)
+  const deadline = Date.now() + READ_TIMEOUT_MS
   for (;;) {
     try {
       await log.advance()

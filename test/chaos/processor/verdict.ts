@@ -40,7 +40,8 @@ export async function judge(
   const read = (topic: string) => readTopic(brokers, topic, PARTITIONS)
   const events = await read(EVENTS_TOPIC)
   const retries = await Promise.all(RETRIES.map(read))
-  const [output, deadLetter, claims] = await Promise.all([read(OUTPUT), read(DEAD_LETTER), read(CLAIMS)])
+  const [output, deadLetter] = await Promise.all([read(OUTPUT), read(DEAD_LETTER)])
+  const claims = await readTopic(brokers, CLAIMS, PARTITIONS, true)
   const logs = [events, ...retries, output, deadLetter, claims]
   const effects = effectsOf(output, deadLetter)
   const lost: string[] = []
