@@ -1,0 +1,236 @@
+/**
+ * Races of a processor's stay in its group: it is fenced, its commits go astray, its handlers run on. Each test states
+ * its setup, its timeline, and what it proves; the numbers are the invariants at the top of task.ts, membership.ts and
+ * settle.ts.
+ */
+import assert from 'node:assert/strict'
+import { encodeWire } from '@sallyport/core/codec'
+import type { Event } from '@sallyport/core/event'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { partitionOf } from '@sallyport/core/partition'
+import type { Handler } from '@sallyport/processor'
+import { CLAIM_SCHEMA } from '@sallyport/processor/config'
+import { Membership } from '@sallyport/processor/membership'
+import kafkajs from 'kafkajs'
+import { eventOf, Topics } from '../support/events.ts'
+import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import { rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+
+describe('races of a stay in the group', function () {
+  this.timeout(60_000)
+  let connection: { brokers: readonly string[]; registryUrl: string }
+  let kafka: kafkajs.Kafka
+  let topics: Topics
+  let processor: TestProcessor
+  /** Event id → how often a handler began with it. */
+  let runs: Map<string, number>
+  const cleanups: (() => Promise<void> | void)[] = []
+
+  before(async () => {
+    connection = await sharedCluster()
+    kafka = rawKafka(connection.brokers)
+    topics = new Topics(connection, PARTITIONS)
+    await topics.connect()
+  })
+  after(() => topics.close())
+  beforeEach(() => {
+    runs = new Map()
+  })
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  })
+
+  /** A processor whose handlers count themselves, wait for `held`, and emit one record. */
+  function emitting(held: (event: Event) => Promise<void> | void = () => {}): TestProcessor {
+    const handler: Handler = async (event, { attempt, emit }) => {
+      runs.set(event.id, (runs.get(event.id) ?? 0) + 1)
+      await held(event)
+      emit(processor.output, agentEvent(event.id, attempt))
+    }
+    processor = testProcessor(connection, handler)
+    cleanups.push(() => processor.stop())
+    return processor
+  }
+
+  /** An event for each partition. */
+  function oneEach(): Event[] {
+    const events = new Map<number, Event>()
+    while (events.size < PARTITIONS) {
+      const event = eventOf(processor.source, {})
+      events.set(partitionOf(Buffer.from(event.id), PARTITIONS), event)
+    }
+    return [...events.values()]
+  }
+
+  /** Another owner of the event's partition comes, processes the event, and goes. */
+  async function processElsewhere(event: Event): Promise<void> {
+    const schemaId = await createRegistry(connection.registryUrl).register(CLAIM_SCHEMA.name, CLAIM_SCHEMA)
+    const partition = partitionOf(Buffer.from(event.id), PARTITIONS)
+    const claim = { state: 'DONE', generation: 0, attempt: 1, windowMs: 86_400_000 }
+    const value = encodeWire(schemaId, CLAIM_SCHEMA.type, claim)
+    const owner = await rawTransactionalProducer(kafka, `${processor.config.groupId}-${partition}`)
+    const transaction = await owner.transaction()
+    await transaction.send({
+      topic: processor.config.topics.claims,
+      messages: [{ partition, key: event.id, value }],
+    })
+    await transaction.send({
+      topic: processor.output,
+      messages: [{ partition, key: event.id, value: 'elsewhere' }],
+    })
+    await transaction.commit()
+    await owner.disconnect()
+  }
+
+  async function outputIds(): Promise<(string | null)[]> {
+    return (await topics.readAll(processor.output)).map(({ key }) => key).sort()
+  }
+
+  /** Resolves once the processor has processed an event of every partition that comes now. */
+  async function processOneMoreEach(): Promise<Event[]> {
+    const more = oneEach()
+    await topics.append(more)
+    const ids = new Set<string | null>(more.map(({ id }) => id))
+    await topics.read(processor.output, ({ key }) => ids.has(key), PARTITIONS)
+    return more
+  }
+
+  it('a task that goes on over a rebalance, with another owner between, repeats nothing (M1, M3)', async () => {
+    // Setup: an event of every partition is being handled. Timeline: another owner of each partition comes, processes
+    // the same event and goes; a second member joins, so that some tasks are kept and some move; then the handlers
+    // end. Proves: what was decided on the state from before is refused, the stay ends, and the next one reads what
+    // the other owner did: one effect an event.
+    const release = Promise.withResolvers<void>()
+    const held = new Set<string>()
+    emitting(({ id }) => (held.has(id) ? release.promise : undefined))
+    await processor.start()
+    const events = oneEach()
+    for (const { id } of events) held.add(id)
+    await topics.append(events)
+    await until(() => runs.size === PARTITIONS)
+    for (const event of events) await processElsewhere(event)
+    await processor.start()
+    release.resolve()
+    const more = await processOneMoreEach()
+    assert.deepEqual(await outputIds(), [...events, ...more].map(({ id }) => id).sort())
+  })
+
+  it('an owner that was fenced acquires again only from a newer GROUP_JOIN (M3)', async () => {
+    // Setup: an event is being handled. Timeline: another owner comes and goes; the handler ends, and its transaction
+    // is refused. Proves: no producer is connected between the refusal and the next join. A zombie that acquired again
+    // in place would fence the true owner.
+    const release = Promise.withResolvers<void>()
+    const held = new Set<string>()
+    const steps: string[] = []
+    cleanups.push(record(Membership.prototype, 'joined', () => steps.push('joined')))
+    cleanups.push(record(TaskProducer, 'connect', () => steps.push('connect')))
+    emitting(({ id }) => (held.has(id) ? release.promise : undefined))
+    await processor.start()
+    await processOneMoreEach()
+    const [event] = oneEach() as [Event]
+    held.add(event.id)
+    await topics.append([event])
+    await until(() => runs.has(event.id))
+    await processElsewhere(event)
+    steps.length = 0
+    release.resolve()
+    await processOneMoreEach()
+    assert.deepEqual(steps.slice(0, 2), ['joined', 'connect'])
+    assert.equal(runs.get(event.id), 1)
+  })
+
+  for (const { title, happens, expected } of [
+    { title: 'a commit whose answer is lost', happens: true, expected: 1 },
+    { title: 'a commit that fails', happens: false, expected: 2 },
+  ]) {
+    it(`${title} leaves one effect: the claims tell the next stay what came of it (X4)`, async () => {
+      // Setup: a processor that runs. Timeline: an event is handled; its transaction's commit reaches the broker, or
+      // does not, and in both cases the task only hears of a broken connection. Proves: the task does not settle on,
+      // nor ends the transaction again; the next stay reads the claims, and runs the event again only if nothing
+      // was committed.
+      const faults = breakCommits(happens)
+      cleanups.push(faults.mend)
+      emitting()
+      await processor.start()
+      await processOneMoreEach()
+      const [event] = oneEach() as [Event]
+      faults.arm()
+      await topics.append([event])
+      await topics.read(processor.output, ({ key }) => key === event.id, 1)
+      await processOneMoreEach()
+      assert.equal((await outputIds()).filter(id => id === event.id).length, 1)
+      assert.equal(runs.get(event.id), expected)
+    })
+  }
+
+  it('a handler that runs on holds up no reader of a shared output partition: transactions are open for the flush only', async () => {
+    // Setup: two processors that emit into one topic. Timeline: the slow one's handler has emitted and runs on; the
+    // fast one settles the same event. Proves: a reader of committed records sees the fast one's output at once. A
+    // transaction that was open while a handler runs would hold the last stable offset.
+    const release = Promise.withResolvers<void>()
+    emitting()
+    const { output, source } = processor
+    const slow = testProcessor(
+      connection,
+      async (event, { attempt, emit }) => {
+        emit(output, agentEvent(event.id, attempt), { key: event.id })
+        await release.promise
+      },
+      { sources: [source], outputs: { [output]: 'agent-event.v1' } },
+    )
+    cleanups.push(() => slow.stop())
+    cleanups.push(() => release.resolve())
+    await Promise.all([processor.start(), slow.start()])
+    const events = await processOneMoreEach()
+    assert.deepEqual(await outputIds(), events.map(({ id }) => id).sort())
+    release.resolve()
+    await topics.read(output, () => true, 2 * PARTITIONS)
+  })
+})
+
+/** Calls `note` before each call of a method; gives what undoes it. */
+function record<T extends object>(owner: T, method: keyof T, note: () => void): () => void {
+  const original = owner[method] as (...args: unknown[]) => unknown
+  owner[method] = function (this: unknown, ...args: unknown[]) {
+    note()
+    return original.apply(this, args)
+  } as T[keyof T]
+  return () => {
+    owner[method] = original as T[keyof T]
+  }
+}
+
+/** Once armed, the next commit throws: after it reached the broker, or before. */
+function breakCommits(happens: boolean): { arm(): void; mend(): void } {
+  const createProducer = kafkajs.Kafka.prototype.producer
+  let armed = false
+  kafkajs.Kafka.prototype.producer = function (config) {
+    const producer = createProducer.call(this, config)
+    const begin = producer.transaction
+    producer.transaction = async () => {
+      const transaction = await begin()
+      const commit = async () => {
+        if (!armed) return await transaction.commit()
+        armed = false
+        if (happens) await transaction.commit()
+        throw new Error('the connection was reset')
+      }
+      return { ...transaction, commit }
+    }
+    return producer
+  }
+  return {
+    arm: () => {
+      armed = true
+    },
+    mend: () => {
+      kafkajs.Kafka.prototype.producer = createProducer
+    },
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise(resolve => setTimeout(resolve, 20))
+}
