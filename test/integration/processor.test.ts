@@ -7,6 +7,7 @@ import { type Event, Fatal, RetryLater } from '@sallyport/processor'
 import { eventOf, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
 import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 describe('processor on a real broker', function () {
   this.timeout(60_000)
@@ -106,12 +107,12 @@ describe('processor on a real broker', function () {
       emit(processor?.output ?? '', agentEvent(event.id, attempt))
     })
     await processor.start()
-    const events = Array.from({ length: 20 }, (_, i) => eventOf(processor?.source ?? '', { i }))
+    const events = Array.from({ length: 15 }, (_, i) => eventOf(processor?.source ?? '', { i }))
     await topics.append(events)
-    await topics.read(processor.output, () => true, 20)
+    await topics.read(processor.output, () => true, 15)
     await sleep(500)
     const outputs = await topics.readAll(processor.output)
-    assert.equal(outputs.length, 20)
+    assert.equal(outputs.length, 15)
     const decoded = await topics.decode(outputs[0]?.value as Buffer)
     assert.equal(decoded.attempt, 3)
     const mine = ({ key }: RawRecord) => key?.startsWith(`${processor?.source}/`) === true
@@ -360,11 +361,3 @@ describe('processor on a real broker', function () {
     assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
   })
 })
-
-async function waitFor(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error('the condition did not come true within 20 s')
-    await sleep(20)
-  }
-}

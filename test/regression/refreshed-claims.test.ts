@@ -71,7 +71,12 @@ describe('claims that are written again', () => {
       nextOffset: records.length,
       highWatermark: records.length,
     })
-    const failure = { kind: 'retryable', code: 'SP_HANDLER_FAILED', message: 'not yet' } as const
+    const failure = {
+      kind: 'retryable',
+      code: 'SP_HANDLER_FAILED',
+      message: 'not yet',
+      blamesDependency: true,
+    } as const
     for (const { event, record } of records) {
       const claim = { state: 'PENDING', generation: 0, attempt: 2, windowMs: 1, at: 0 } as const
       const eventRecord: EventRecord = { record, event, round: { generation: 0, attempt: 1 }, history: [] }

@@ -61,8 +61,15 @@ export class SallyportError extends Error {
   }
 }
 
-/** The message of anything that was thrown, as one line. */
+/** The message of anything that was thrown, as one line. Never throws, whatever it is. */
 export function errorMessage(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error)
-  return text.replaceAll(/\s+/g, ' ').trim()
+  return textOf(error).replaceAll(/\s+/g, ' ').trim()
+}
+
+function textOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error)
+  } catch {
+    return `a value of type ${typeof error} that cannot be printed`
+  }
 }

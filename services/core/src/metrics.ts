@@ -114,3 +114,17 @@ export const expiredUnprocessedTotal = new Counter({
   labelNames: ['processor'] as const,
   registers,
 })
+
+export const intakeHeld = new Gauge({
+  name: 'sallyport_processor_intake_held',
+  help: '1 while this process takes no records of the processor, by why: breaker, paused',
+  labelNames: ['processor', 'reason'] as const,
+  registers,
+})
+
+export const breakerState = new Gauge({
+  name: 'sallyport_processor_breaker',
+  help: '1 for the state that the circuit breaker is in: closed, open, probing',
+  labelNames: ['processor', 'state'] as const,
+  registers,
+})

@@ -47,6 +47,14 @@ export interface ProcessorEntry {
   readonly retry?: readonly string[]
   readonly timeout?: string
   readonly concurrency?: number
+  readonly breaker?: {
+    readonly window?: string
+    readonly errorRate?: number
+    readonly attemptsMin?: number
+    readonly pause?: string
+    readonly pauseMax?: string
+  }
+  readonly failures?: Readonly<Record<string, 'retry' | 'fatal'>>
   readonly start?: 'earliest' | 'latest'
   readonly settings?: Readonly<Record<string, unknown>>
 }
@@ -56,6 +64,8 @@ export interface ProcessingSettings {
   readonly transactionTimeoutMs: number
   readonly queueRecordsMax: number
   readonly queueBytesMax: number
+  /** Bytes of records that the handlers of one processor may hold at once. */
+  readonly attemptBytesMax: number
   readonly drainTimeoutMs: number
   /** Memory that the claims of one process may take. */
   readonly claimsBytesMax: number
@@ -96,6 +106,7 @@ interface Document {
     transactionTimeout: string
     queueRecordsMax: number
     queueBytesMax: number
+    attemptBytesMax: number
     drainTimeout: string
     claimsBytesMax: number
     expectedEventsPerSecond?: number
@@ -132,6 +143,7 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       transactionTimeoutMs: durationMs(processing.transactionTimeout, 'processing.transactionTimeout'),
       queueRecordsMax: processing.queueRecordsMax,
       queueBytesMax: processing.queueBytesMax,
+      attemptBytesMax: processing.attemptBytesMax,
       drainTimeoutMs: durationMs(processing.drainTimeout, 'processing.drainTimeout'),
       claimsBytesMax: processing.claimsBytesMax,
       ...(processing.expectedEventsPerSecond === undefined

@@ -63,12 +63,13 @@ export async function runAttempt(
     return { kind: 'succeeded', outputs }
   } catch (error) {
     if (taskSignal.aborted) return { kind: 'abandoned' }
-    if (timeout.signal.aborted) return { kind: 'failed', failure: timeoutFailure(processor.timeoutMs) }
+    if (timeout.signal.aborted)
+      return { kind: 'failed', failure: timeoutFailure(processor.timeoutMs, processor.failures) }
     input.log.debug(
       { error: errorMessage(error), stack: error instanceof Error ? error.stack : undefined },
       'the handler threw',
     )
-    return { kind: 'failed', failure: failureOf(error) }
+    return { kind: 'failed', failure: failureOf(error, processor.failures) }
   } finally {
     ended = true
     clearTimeout(timer)

@@ -5,7 +5,9 @@ import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { type Provision, sharedProvision, valueSubject } from '@sallyport/core/provision'
 import { type ProcessorEntry, type Settings, topicPlan } from '@sallyport/core/settings'
 import { type ProcessorTopics, processorTopicSpecs, processorTopics } from '@sallyport/core/topics'
-import type { Handler, Processor } from './index.ts'
+import type { BreakerSettings } from './breaker.ts'
+import type { FailureTable } from './failure.ts'
+import type { BreakerDefinition, Handler, Processor } from './index.ts'
 
 /** A processor as it runs: the module's definition with what `sallyport.yaml` says over it. */
 export interface ProcessorConfig {
@@ -20,6 +22,8 @@ export interface ProcessorConfig {
   readonly timeoutMs: number
   /** Handlers at once in this process. */
   readonly concurrency: number
+  readonly breaker: BreakerSettings
+  readonly failures: FailureTable
   /** Where it begins when it has never run. */
   readonly start: 'earliest' | 'latest'
   readonly outputs: ReadonlyMap<string, AvroSchema>
@@ -27,6 +31,9 @@ export interface ProcessorConfig {
   readonly handler: Handler
   readonly topics: ProcessorTopics
 }
+
+/** Longest pause of a breaker, ms: a day. */
+const PAUSE_MS_LIMIT = 86_400_000
 
 export const CLAIM_SCHEMA: AvroSchema = loadSchema('claim.v1')
 export const POSITIONS_SCHEMA: AvroSchema = loadSchema('positions.v1')
@@ -93,12 +100,59 @@ export function configure(processor: Processor, entry: Omit<ProcessorEntry, 'mod
     delaysMs: delays.map((delay, i) => durationMs(delay, `${name}.retry[${i}]`)),
     timeoutMs: durationMs(entry.timeout ?? processor.timeout, `${name}.timeout`),
     concurrency: entry.concurrency ?? processor.concurrency,
+    breaker: breakerSettings(name, { ...processor.breaker, ...entry.breaker }),
+    failures: failureTable(name, { ...processor.failures, ...entry.failures }),
     start: entry.start ?? 'earliest',
     outputs: new Map(Object.entries(processor.outputs).map(([topic, schema]) => [topic, loadSchema(schema)])),
     settings: entry.settings ?? {},
     handler: processor.handler,
     topics: processorTopics(name, delays.length),
   }
+}
+
+function breakerSettings(name: string, breaker: BreakerDefinition): BreakerSettings {
+  const { window = '1m', errorRate = 0.5, attemptsMin = 20, pause = '1s', pauseMax = '1m' } = breaker
+  const settings = {
+    windowMs: durationMs(window, `${name}.breaker.window`),
+    errorRate,
+    attemptsMin,
+    pauseMs: durationMs(pause, `${name}.breaker.pause`),
+    pauseMsMax: durationMs(pauseMax, `${name}.breaker.pauseMax`),
+  }
+  if (!(errorRate > 0 && errorRate <= 1)) {
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${name}.breaker.errorRate is ${errorRate}: set more than 0, at most 1`,
+    )
+  }
+  if (!Number.isInteger(attemptsMin) || attemptsMin < 1 || attemptsMin > 100) {
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${name}.breaker.attemptsMin is ${attemptsMin}: set a whole number from 1 to 100`,
+    )
+  }
+  if (
+    settings.pauseMs < 1 ||
+    settings.pauseMsMax < settings.pauseMs ||
+    settings.pauseMsMax > PAUSE_MS_LIMIT
+  ) {
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${name}.breaker pauses from ${pause} to ${pauseMax}: set pause to 1ms or more, and pauseMax between it and 1d`,
+    )
+  }
+  return settings
+}
+
+function failureTable(name: string, table: FailureTable): FailureTable {
+  for (const [failure, rule] of Object.entries(table)) {
+    if (rule === 'retry' || rule === 'fatal') continue
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${name}.failures.${failure} is ${JSON.stringify(rule)}: set it to retry or fatal`,
+    )
+  }
+  return table
 }
 
 async function importProcessor(file: string): Promise<Processor> {

@@ -96,7 +96,7 @@ export class EventDecoder {
 }
 
 function poison(code: Failure['code'], message: string): Decoded {
-  return { kind: 'poison', failure: { kind: 'fatal', code, message } }
+  return { kind: 'poison', failure: { kind: 'fatal', code, message, blamesDependency: false } }
 }
 
 /** A header's whole number, or the default where it is absent or none. */

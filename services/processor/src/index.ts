@@ -7,6 +7,7 @@ import type { Event } from '@sallyport/core/event'
 import type { Log } from '@sallyport/core/log'
 import { checkProcessorName } from '@sallyport/core/topics'
 import type { Span } from '@sallyport/core/trace'
+import { retryAfterMs } from './retry-after.ts'
 
 export type { Event } from '@sallyport/core/event'
 
@@ -36,6 +37,23 @@ export interface HandlerContext {
 
 export type Handler = (event: Event, context: HandlerContext) => Promise<void> | void
 
+/** What follows from a failure: the next tier, or the dead letter at once. */
+export type FailureRule = 'retry' | 'fatal'
+
+/** The circuit breaker; the states are in breaker.ts. */
+export interface BreakerDefinition {
+  /** Attempts that are older do not count. Default: 1m. */
+  readonly window?: string
+  /** Share of failures among the last attempts (at most 100) from which it opens. Default: 0.5. */
+  readonly errorRate?: number
+  /** With fewer attempts in the window it stays closed. Default: 20. */
+  readonly attemptsMin?: number
+  /** How long it waits for the first probe; each probe that fails doubles it. Default: 1s. */
+  readonly pause?: string
+  /** Longest wait between probes; not below `pause`. Default: 1m. */
+  readonly pauseMax?: string
+}
+
 export interface ProcessorDefinition {
   /** Stands in topic names and is the consumer group `sallyport.<name>`. */
   readonly name: string
@@ -49,6 +67,13 @@ export interface ProcessorDefinition {
   readonly timeout?: string
   /** Handlers at once in one process. Default: 100. */
   readonly concurrency?: number
+  /** When attempts fail too often the intake is held, and probed. */
+  readonly breaker?: BreakerDefinition
+  /**
+   * What failures mean: rules by error code (`ECONNREFUSED`), error name (`TypeError`) or HTTP status (`404`), of the
+   * error or of its causes; `timeout` for the deadline, `unknown` for the rest. What is not named is tried again.
+   */
+  readonly failures?: Readonly<Record<string, FailureRule>>
   /** Output topic → schema: the name of a file in `schemas/` without `.avsc`. */
   readonly outputs?: Readonly<Record<string, string>>
   readonly handler: Handler
@@ -71,6 +96,8 @@ export function defineProcessor(definition: ProcessorDefinition): Processor {
     retry: definition.retry ?? ['5s', '30s', '5m'],
     timeout: definition.timeout ?? '30s',
     concurrency: definition.concurrency ?? 100,
+    breaker: definition.breaker ?? {},
+    failures: definition.failures ?? {},
     outputs: definition.outputs ?? {},
     handler: definition.handler,
   }
@@ -88,15 +115,40 @@ export function defineProcessor(definition: ProcessorDefinition): Processor {
   return processor
 }
 
-/** Thrown by a handler: try again after `delay` (the shortest tier that is long enough, else the last one). */
+/**
+ * Thrown by a handler: try again after `delay` (the shortest tier that is long enough, else the last one). It counts
+ * as an attempt, and not for the circuit breaker.
+ */
 export class RetryLater extends Error {
   readonly delayMs: number
+  /** Whether a downstream service asked for it: that counts for the circuit breaker. */
+  readonly isPushback: boolean = false
 
   constructor(delay: string, message = `retry in ${delay}`) {
     super(message)
     this.name = 'RetryLater'
     this.delayMs = durationMs(delay, 'RetryLater')
   }
+
+  /**
+   * What a downstream's 429 or 503 asks for: its Retry-After, in seconds or as a date (measured from its own Date
+   * where it sends one, so that clocks need not agree). `otherwise` where it says nothing that can be read.
+   */
+  static fromResponse(response: RefusingResponse, otherwise: string): RetryLater {
+    const askedMs = retryAfterMs(response.headers, Date.now())
+    const delay = askedMs === undefined ? otherwise : `${askedMs}ms`
+    return new Pushback(delay, `the downstream answered ${response.status}: retry in ${delay}`)
+  }
+}
+
+class Pushback extends RetryLater {
+  override readonly isPushback = true
+}
+
+/** What `RetryLater.fromResponse` needs of a response; that of `fetch` has it. */
+export interface RefusingResponse {
+  readonly status: number
+  readonly headers: { get(name: string): string | null }
 }
 
 /** Thrown by a handler: no retry can help; the event goes to the dead letter at once. */

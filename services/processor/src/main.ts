@@ -18,6 +18,7 @@ import {
   type ProcessorConfig,
   processorProvision,
 } from './config.ts'
+import { Gate } from './gate.ts'
 import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
 
 const PROVISION_RETRY_MS = 1_000
@@ -26,6 +27,8 @@ const PROVISION_RETRY_MS = 1_000
 export interface RunningProcessors extends RunningService {
   /** Resolves when each has joined its group; rejects with `failed`. */
   readonly ready: Promise<void>
+  /** The intake gate of each processor, by its name. */
+  readonly gates: ReadonlyMap<string, Gate>
 }
 
 /**
@@ -59,13 +62,23 @@ export function runProcessors(
   const { claimsBytesMax } = settings.processing
   claimsBytesLimit.set(claimsBytesMax)
   const claimsBudget = new ClaimsBudget(claimsBytesMax, error => log.error(error.message))
+  const gates = new Map(
+    processors.map(({ name }) => [name, new Gate(name, log.child({ processor: name }))] as const),
+  )
 
   async function run(processor: ProcessorConfig, onJoin: () => void): Promise<void> {
     const processorLog = log.child({ processor: processor.name })
     const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
     // Asked to stop while it was provisioning: a runtime made now would never hear of it.
     if (kafka === undefined || stopping.signal.aborted) return
-    const runtime = new ProcessorRuntime(processor, settings, kafka, claimsBudget, processorLog)
+    const runtime = new ProcessorRuntime(
+      processor,
+      settings,
+      kafka,
+      claimsBudget,
+      gates.get(processor.name) as Gate,
+      processorLog,
+    )
     runtimes.push(runtime)
     await runtime.run(onJoin)
   }
@@ -89,6 +102,7 @@ export function runProcessors(
     name: 'processor',
     failed: failed.promise,
     ready,
+    gates,
     drain: deadlineMs => {
       drained ??= drain(deadlineMs)
       return drained

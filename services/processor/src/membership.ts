@@ -22,8 +22,7 @@ import { EventDecoder } from './decode.ts'
 import { inputSpecs } from './inputs.ts'
 import { OutputEncoder } from './outputs.ts'
 import { type PositionReader, readPositions } from './positions.ts'
-import type { ProcessorKafka } from './runtime.ts'
-import type { Slots } from './slots.ts'
+import type { Admission, ProcessorKafka } from './runtime.ts'
 import { Task, type TaskDependencies } from './task.ts'
 
 /** Why a stay ended. */
@@ -33,7 +32,7 @@ export class Membership implements GroupListener {
   readonly #processor: ProcessorConfig
   readonly #settings: Settings
   readonly #kafka: ProcessorKafka
-  readonly #slots: Slots
+  readonly #admission: Admission
   readonly #claimsBudget: ClaimsBudget
   readonly #log: Log
   readonly #consumer: GroupConsumer
@@ -50,14 +49,14 @@ export class Membership implements GroupListener {
     processor: ProcessorConfig,
     settings: Settings,
     kafka: ProcessorKafka,
-    slots: Slots,
+    admission: Admission,
     claimsBudget: ClaimsBudget,
     log: Log,
   ) {
     this.#processor = processor
     this.#settings = settings
     this.#kafka = kafka
-    this.#slots = slots
+    this.#admission = admission
     this.#claimsBudget = claimsBudget
     this.#log = log
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
@@ -156,7 +155,7 @@ export class Membership implements GroupListener {
       registry: this.#kafka.registry,
       decoder: this.#decoder,
       encoder: this.#encoder,
-      slots: this.#slots,
+      admission: this.#admission,
       claimsBudget: this.#claimsBudget,
       log: this.#log,
       clock: systemClock,

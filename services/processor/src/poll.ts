@@ -51,6 +51,9 @@ export class Intake {
   readonly #rotation: Input[]
   readonly #limits: IntakeLimits
   readonly #flow: Flow
+  /** Records that came back: they are due, and still count as taken. */
+  readonly #again: FetchedRecord[] = []
+  #isAgainsTurn = false
 
   constructor(inputs: readonly Input[], limits: IntakeLimits, flow: Flow) {
     this.#inputs = new Map(inputs.map(input => [input.spec.topic, input]))
@@ -88,8 +91,14 @@ export class Intake {
     return true
   }
 
-  /** The next record that is due at `now`, the inputs in turn; undefined when none is. */
+  /** The next record that is due at `now`, what was put back and the inputs in turn; undefined when none is. */
   next(now: number): FetchedRecord | undefined {
+    this.#isAgainsTurn = !this.#isAgainsTurn
+    if (this.#isAgainsTurn && this.#again.length > 0) return this.#again.shift()
+    return this.#nextFetched(now) ?? this.#again.shift()
+  }
+
+  #nextFetched(now: number): FetchedRecord | undefined {
     for (let i = 0; i < this.#rotation.length; i++) {
       const input = this.#rotation[i] as Input
       const dueAt = input.blocked ? undefined : input.dueAt()
@@ -101,11 +110,15 @@ export class Intake {
     return undefined
   }
 
+  /** Takes back records that `next` gave and that are to be considered again. */
+  putBack(records: readonly FetchedRecord[]): void {
+    this.#again.push(...records)
+  }
+
   /** Puts back the record that `next` gave last of this input, and holds the input until `unblock`. */
   block(record: FetchedRecord): void {
     const input = this.input(record.topic)
-    input.head--
-    input.queue[input.head] = record
+    input.queue.splice(input.head, 0, record)
     input.bytes += recordBytes(record)
     input.blocked = true
   }
@@ -148,6 +161,7 @@ export class Intake {
   }
 }
 
-function recordBytes(record: FetchedRecord): number {
+/** What a record in memory counts for, bytes. */
+export function recordBytes(record: FetchedRecord): number {
   return (record.key?.length ?? 0) + (record.value?.length ?? 0) + 256
 }

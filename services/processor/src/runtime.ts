@@ -9,8 +9,10 @@ import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { Log } from '@sallyport/core/log'
 import { membershipsTotal } from '@sallyport/core/metrics'
 import type { Settings } from '@sallyport/core/settings'
+import { Breaker } from './breaker.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
+import type { Gate } from './gate.ts'
 import { type Ending, Membership } from './membership.ts'
 import type { OutputTopic } from './outputs.ts'
 import type { RestoreSchemas } from './restore.ts'
@@ -24,6 +26,13 @@ export interface ProcessorKafka {
   readonly outputs: ReadonlyMap<string, OutputTopic>
 }
 
+/** What decides whether a task may begin an attempt; shared by the tasks of a processor in this process. */
+export interface Admission {
+  readonly slots: Slots
+  readonly gate: Gate
+  readonly breaker: Breaker
+}
+
 const PAUSE_MS_MIN = 200
 const PAUSE_MS_MAX = 5_000
 /** A stay that lasted this long was a good one: the next pause is short again. */
@@ -33,7 +42,7 @@ export class ProcessorRuntime {
   readonly #processor: ProcessorConfig
   readonly #settings: Settings
   readonly #kafka: ProcessorKafka
-  readonly #slots: Slots
+  readonly #admission: Admission
   readonly #claimsBudget: ClaimsBudget
   readonly #log: Log
   readonly #stopping = new AbortController()
@@ -45,13 +54,18 @@ export class ProcessorRuntime {
     settings: Settings,
     kafka: ProcessorKafka,
     claimsBudget: ClaimsBudget,
+    gate: Gate,
     log: Log,
   ) {
     this.#processor = processor
     this.#settings = settings
     this.#kafka = kafka
-    this.#slots = new Slots(processor.concurrency)
     this.#claimsBudget = claimsBudget
+    this.#admission = {
+      slots: new Slots(processor.concurrency, settings.processing.attemptBytesMax),
+      gate,
+      breaker: new Breaker(processor.name, processor.breaker, gate, log, () => performance.now()),
+    }
     this.#log = log
   }
 
@@ -62,7 +76,7 @@ export class ProcessorRuntime {
         this.#processor,
         this.#settings,
         this.#kafka,
-        this.#slots,
+        this.#admission,
         this.#claimsBudget,
         this.#log,
       )
@@ -79,6 +93,7 @@ export class ProcessorRuntime {
   async drain(deadlineMs: number): Promise<void> {
     this.#stopping.abort()
     await this.#membership?.drain(deadlineMs)
+    this.#admission.breaker.stop()
   }
 
   async #pauseAfter(ending: Extract<Ending, { kind: 'failed' }>, stayMs: number): Promise<void> {

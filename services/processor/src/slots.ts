@@ -1,35 +1,124 @@
-/** The handlers that one process may run at once for a processor, shared by its tasks in turn. */
+/**
+ * The handlers that one process may run at once for a processor, and the bytes that they may hold. Its tasks share
+ * them in turn.
+ *
+ * K1. Never more than `count` attempts at once.
+ * K2. While `bytesMax` bytes are held only a task that runs nothing may begin an attempt: so the bytes stay below
+ *     `bytesMax` and one record for each task.
+ * K3. A task that runs nothing finds a slot although others are slow: one is kept for each such task, up to half of
+ *     all slots.
+ */
 export class Slots {
+  readonly #count: number
   #free: number
+  #bytesFree: number
+  /** Tasks that run nothing. */
+  #idle = 0
   /** Tasks that found no slot, in the order in which they asked. */
-  readonly #waiting = new Set<() => void>()
+  readonly #waiting = new Set<TaskSlots>()
 
-  constructor(count: number) {
+  constructor(count: number, bytesMax: number) {
+    this.#count = count
     this.#free = count
+    this.#bytesFree = bytesMax
   }
 
-  /** Takes a slot; where none is free, `wake` is called once when one is. */
-  take(wake: () => void): boolean {
-    if (this.#free === 0) {
-      this.#waiting.add(wake)
+  /** A task's share. `wake` is called once when a slot may be free after `take` found none. */
+  join(wake: () => void): TaskSlots {
+    this.#idle++
+    return new TaskSlots(this, wake)
+  }
+
+  /** For `TaskSlots` alone. */
+  take(task: TaskSlots): boolean {
+    if (!this.#mayTake(task)) {
+      this.#waiting.add(task)
       return false
     }
+    if (task.running === 0) this.#idle--
     this.#free--
     return true
   }
 
-  /** Gives a slot back, and wakes waiting tasks until one of them has taken it. */
-  give(): void {
-    this.#free++
-    for (const wake of this.#waiting) {
-      if (this.#free === 0) return
-      this.#waiting.delete(wake)
-      wake()
-    }
+  /** For `TaskSlots` alone. */
+  hold(bytes: number): void {
+    this.#bytesFree -= bytes
   }
 
-  /** Forgets a task that has ended. */
-  forget(wake: () => void): void {
-    this.#waiting.delete(wake)
+  /** For `TaskSlots` alone. */
+  give(task: TaskSlots, bytes: number): void {
+    if (task.running === 0 && !task.hasLeft) this.#idle++
+    this.#free++
+    this.#bytesFree += bytes
+    this.#wake()
+  }
+
+  /** For `TaskSlots` alone. */
+  leave(task: TaskSlots): void {
+    this.#waiting.delete(task)
+    if (task.running === 0) this.#idle--
+    this.#wake()
+  }
+
+  #mayTake({ running }: TaskSlots): boolean {
+    if (running === 0) return this.#free > 0
+    return this.#bytesFree > 0 && this.#free > Math.min(this.#idle, Math.floor(this.#count / 2))
+  }
+
+  /** Wakes each waiting task once, until the slots are gone; one that still finds none waits again. */
+  #wake(): void {
+    let left = this.#waiting.size
+    for (const task of this.#waiting) {
+      if (left-- === 0 || this.#free === 0) return
+      this.#waiting.delete(task)
+      task.wake()
+    }
+  }
+}
+
+/** The slots of one task. */
+export class TaskSlots {
+  readonly #slots: Slots
+  readonly wake: () => void
+  #running = 0
+  #hasLeft = false
+
+  constructor(slots: Slots, wake: () => void) {
+    this.#slots = slots
+    this.wake = wake
+  }
+
+  /** Slots that the task has. */
+  get running(): number {
+    return this.#running
+  }
+
+  get hasLeft(): boolean {
+    return this.#hasLeft
+  }
+
+  /** Takes a slot, if there is one. */
+  take(): boolean {
+    if (!this.#slots.take(this)) return false
+    this.#running++
+    return true
+  }
+
+  /** Says how many bytes the attempt in a slot holds. */
+  hold(bytes: number): void {
+    this.#slots.hold(bytes)
+  }
+
+  /** Gives a slot back, and the bytes that its attempt held. */
+  give(bytes = 0): void {
+    this.#running--
+    this.#slots.give(this, bytes)
+  }
+
+  /** The task has ended; what it still runs is given back later. */
+  leave(): void {
+    if (this.#hasLeft) return
+    this.#hasLeft = true
+    this.#slots.leave(this)
   }
 }

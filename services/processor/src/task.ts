@@ -27,6 +27,7 @@ import * as metrics from '@sallyport/core/metrics'
 import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/core/trace'
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
 import { type AttemptResult, runAttempt } from './attempt.ts'
+import type { Verdict } from './breaker.ts'
 import { type Claim, isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
 import type { ProcessorConfig } from './config.ts'
@@ -34,10 +35,11 @@ import { decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
 import { inputSpecs } from './inputs.ts'
 import type { OutputEncoder } from './outputs.ts'
-import { Input, Intake, type IntakeLimits } from './poll.ts'
+import { Input, Intake, type IntakeLimits, recordBytes } from './poll.ts'
+import type { Admission } from './runtime.ts'
 import { Settler } from './settle.ts'
 import { SettleQueue } from './settle-queue.ts'
-import type { Slots } from './slots.ts'
+import type { TaskSlots } from './slots.ts'
 
 /** What a task needs of its membership. */
 export interface TaskDependencies extends AcquisitionDependencies {
@@ -45,7 +47,7 @@ export interface TaskDependencies extends AcquisitionDependencies {
   readonly limits: IntakeLimits
   readonly decoder: EventDecoder
   readonly encoder: OutputEncoder
-  readonly slots: Slots
+  readonly admission: Admission
   readonly log: Log
   readonly clock: Clock
   /** How long the claim of an event holds, ms. */
@@ -101,6 +103,7 @@ export class Task {
   /** Ids that are being attempted, with the records that wait for the result (T2). */
   readonly #attempting = new Map<string, FetchedRecord[]>()
   readonly #wake = (): void => this.#pump()
+  readonly #slots: TaskSlots
   /** Records in `#attempting`. */
   #waiting = 0
   #state: State = 'acquiring'
@@ -115,6 +118,7 @@ export class Task {
     this.#deps = deps
     this.#log = deps.log.child({ partition })
     this.#clock = new BrokerClock(deps.clock)
+    this.#slots = deps.admission.slots.join(this.#wake)
     this.#acquisition = new Acquisition(partition, deps, this.#abort.signal)
     this.#over.promise.catch(() => {})
   }
@@ -204,7 +208,8 @@ export class Task {
     clearInterval(this.#refreshTimer)
     clearInterval(this.#sweepTimer)
     this.#workplace?.queue.close()
-    this.#deps.slots.forget(this.#wake)
+    this.#slots.leave()
+    this.#deps.admission.gate.forget(this.#wake)
     this.#abort.abort(why)
     this.#acquisition.close()
     metrics.claimsHeld.remove(this.#labels())
@@ -249,19 +254,19 @@ export class Task {
     this.#deps.readFrom(this.partition, positions)
   }
 
-  /** Takes records for as long as there are due ones, free slots, and room for outcomes (T5). */
+  /** Takes records for as long as the gate is open, and there are due ones, free slots, and room for outcomes (T5). */
   #pump(): void {
-    const { slots, limits } = this.#deps
+    const { admission, limits } = this.#deps
     while (this.#state === 'running' && this.#workplace !== undefined) {
       const { intake, queue, claims } = this.#workplace
       // The timer that sweeps asks again.
       if (!claims.hasRoom) return
       if (queue.length >= UNSETTLED_MAX || this.#waiting >= limits.queueRecordsMax) return
-      if (!slots.take(this.#wake)) return
+      if (!admission.gate.enter(this.#wake) || !this.#slots.take()) return
       const now = this.#clock.now()
       const record = intake.next(now)
       if (record === undefined) {
-        slots.give()
+        this.#slots.give()
         this.#wakeAt(intake.nextDueAt(now), now)
         return
       }
@@ -298,7 +303,7 @@ export class Task {
         }
       }
     }
-    this.#deps.slots.give()
+    this.#slots.give()
   }
 
   /** Stage 6: why a record is not attempted; undefined when it is. */
@@ -312,7 +317,10 @@ export class Task {
   /** Stages 7 and 8. */
   async #attempt(eventRecord: EventRecord): Promise<void> {
     const { event, record, round } = eventRecord
-    const { processor, encoder, slots, clock } = this.#deps
+    const { processor, encoder, admission, clock } = this.#deps
+    const bytes = recordBytes(record)
+    this.#slots.hold(bytes)
+    const watched = admission.breaker.begin()
     const parent = contextFromHeader(headerText(record.headers, HEADER.traceparent))
     const span = startChild(
       `process ${processor.name}`,
@@ -331,9 +339,14 @@ export class Task {
     const waiting = this.#attempting.get(event.id) ?? []
     this.#attempting.delete(event.id)
     this.#waiting -= waiting.length
+    const charge = admission.breaker.end(watched, verdictOf(result))
     const workplace = this.#workplace
     if (result.kind === 'abandoned' || workplace === undefined || this.#state === 'ended') {
       span.end()
+    } else if (charge === 'put back') {
+      span.end()
+      log.debug({ durationMs }, 'put back while the breaker is open')
+      workplace.intake.putBack([record, ...waiting])
     } else {
       const outcome = decide(result, round, processor.delaysMs)
       const attempt = attemptRecord(result, round.attempt, startedAt, durationMs)
@@ -341,16 +354,10 @@ export class Task {
       if (claim !== null) workplace.claims.decide(event.id, claim)
       logOutcome(log, outcome, { durationMs, attempts: processor.delaysMs.length + 1 })
       workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span })
-      for (const record of waiting) this.#reconsider(record)
+      workplace.intake.putBack(waiting)
     }
-    slots.give()
+    this.#slots.give(bytes)
     this.#pump()
-  }
-
-  /** A record that waited for another one of its event id (T2); a draining task leaves it to the next owner. */
-  #reconsider(record: FetchedRecord): void {
-    if (this.#state !== 'running' || this.#workplace === undefined) return
-    if (this.#deps.slots.take(() => this.#reconsider(record))) this.#consider(record, this.#workplace)
   }
 
   #claimAfter({ event, record, round, history }: EventRecord, outcome: Outcome): Claim | null {
@@ -408,6 +415,11 @@ function spanAttributes({ event, record, round }: EventRecord): Record<string, s
     'sallyport.source': event.source,
     'sallyport.attempt': round.attempt,
   }
+}
+
+function verdictOf(result: AttemptResult): Verdict {
+  if (result.kind === 'succeeded') return 'up'
+  return result.kind === 'failed' && result.failure.blamesDependency ? 'down' : 'nothing'
 }
 
 function attemptRecord(

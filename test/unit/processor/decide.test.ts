@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { SallyportError } from '@sallyport/core/errors'
 import { Fatal, RetryLater } from '@sallyport/processor'
 import { decide } from '@sallyport/processor/decide'
-import { type Failure, failureOf } from '@sallyport/processor/failure'
+import { type Failure, failureOf, timeoutFailure } from '@sallyport/processor/failure'
 
 const delaysMs = [5_000, 30_000, 300_000]
 
@@ -77,6 +77,27 @@ describe('what a thrown value means', () => {
     ['null', null],
     ['an object without a message', {}],
     ['an error whose message has line breaks', new Error('a\nb')],
+    ['an object without a prototype', Object.create(null)],
+    [
+      'an object whose toString throws',
+      {
+        toString() {
+          throw new Error('no')
+        },
+      },
+    ],
+    ['a symbol', Symbol('s')],
+    [
+      'an object whose getters throw',
+      {
+        get name() {
+          throw new Error('no')
+        },
+        get cause() {
+          throw new Error('no')
+        },
+      },
+    ],
   ]
   for (const [what, value] of thrown) {
     it(`${what} is a retryable failure with a one-line message`, () => {
@@ -85,6 +106,56 @@ describe('what a thrown value means', () => {
       assert.ok(!failure.message.includes('\n'))
     })
   }
+
+  it('a time-out and an unknown error are tried again, and may be a dependency’s', () => {
+    for (const failure of [timeoutFailure(1_000), failureOf(new Error('no'))]) {
+      assert.equal(failure.kind, 'retryable')
+      assert.equal(failure.blamesDependency, true)
+    }
+  })
+
+  it('what the handler decides by itself blames no dependency; a downstream’s Retry-After does', () => {
+    assert.equal(failureOf(new Fatal('no')).blamesDependency, false)
+    assert.equal(failureOf(new RetryLater('1s')).blamesDependency, false)
+    const pushback = RetryLater.fromResponse(new Response(null, { status: 503 }), '2s')
+    assert.ok(pushback instanceof RetryLater)
+    assert.equal(failureOf(pushback).blamesDependency, true)
+  })
+
+  describe('a processor’s own rules', () => {
+    const rules = { TypeError: 'fatal', '404': 'fatal', EPIPE: 'fatal', timeout: 'fatal' } as const
+    const withCause = new Error('fetch failed', {
+      cause: Object.assign(new Error('gone'), { code: 'EPIPE' }),
+    })
+    const cases: [string, unknown, Failure['kind']][] = [
+      ['an error name', new TypeError('no'), 'fatal'],
+      ['a status', Object.assign(new Error('no'), { status: 404 }), 'fatal'],
+      ['the status of a response', Object.assign(new Error('no'), { response: { status: 404 } }), 'fatal'],
+      ['the code of a cause', withCause, 'fatal'],
+      ['none of them', new RangeError('no'), 'retryable'],
+      ['a name that objects have by nature', { name: 'constructor' }, 'retryable'],
+    ]
+    for (const [what, thrown, kind] of cases) {
+      it(`${what}: ${kind}`, () => assert.equal(failureOf(thrown, rules).kind, kind))
+    }
+
+    it('the outer error’s rule wins over its cause’s', () => {
+      const error = new TypeError('no', { cause: { code: 'EPIPE' } })
+      assert.equal(failureOf(error, { TypeError: 'retry', EPIPE: 'fatal' }).kind, 'retryable')
+    })
+
+    it('time-outs and unknown errors have names of their own', () => {
+      const failure = timeoutFailure(1_000, rules)
+      assert.deepEqual([failure.kind, failure.code], ['fatal', 'SP_HANDLER_TIMEOUT'])
+      const unknown = failureOf('oh', { unknown: 'fatal' })
+      assert.deepEqual([unknown.kind, unknown.code], ['fatal', 'SP_HANDLER_FATAL'])
+    })
+
+    it('what is said on purpose stands: Fatal and RetryLater are not overruled', () => {
+      assert.equal(failureOf(new Fatal('no'), { Fatal: 'retry', unknown: 'retry' }).kind, 'fatal')
+      assert.equal(failureOf(new RetryLater('1s'), { RetryLater: 'fatal' }).kind, 'retryable')
+    })
+  })
 
   it('a message is cut, so that headers keep within the headroom', () => {
     assert.equal(failureOf(new Error('x'.repeat(1e6))).message.length, 1_000)

@@ -89,6 +89,15 @@ describe('intake', () => {
     assert.equal(intake.next(0)?.offset, 1)
   })
 
+  it('gives what was put back and what was fetched in turn', () => {
+    const { intake, offer } = intakeOf([events])
+    offer('events', [0, 1, 2, 3])
+    const taken = [intake.next(0), intake.next(0)] as FetchedRecord[]
+    intake.putBack(taken)
+    const offsets = Array.from({ length: 5 }, () => intake.next(0)?.offset)
+    assert.deepEqual(offsets, [0, 2, 1, 3, undefined])
+  })
+
   it('a batch of another topic is not taken', () => {
     const { offer } = intakeOf([events])
     assert.equal(offer('elsewhere', [0]), false)
