@@ -21,8 +21,13 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   processor: () => import('./commands/processor.ts'),
   send: () => import('./commands/send.ts'),
   verify: () => import('./commands/verify.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  config: () => import('./commands/config.ts'),
+  init: () => import('./commands/init.ts'),
+  add: () => import('./commands/add.ts'),
   topics: () => import('./commands/topics.ts'),
   asyncapi: () => import('./commands/asyncapi.ts'),
+  schemas: () => import('./commands/schemas.ts'),
 }
 
 /** Commands that run until they are asked to stop. */
@@ -34,6 +39,7 @@ Examples:
   sallyport start --demo          the same, with a trickle of sample webhooks
   sallyport send crm              signed sample webhooks, followed to their end
   sallyport verify --help         why does a sender get a 401?
+  sallyport doctor                what is wrong, and what to do
   KAFKA_BROKERS=kafka:9092 SCHEMA_REGISTRY_URL=http://registry:8081 sallyport ingress
 
 Exit codes:

@@ -13,7 +13,11 @@ describe('acquisition', () => {
     const deps = {
       claimsTopic: 'claims',
       schemas: { claim: 1, positions: 2, barrier: 3 },
-      registry: { register: async () => 1, find: async () => undefined },
+      registry: {
+        register: async () => 1,
+        check: async () => ({ kind: 'new' as const }),
+        find: async () => undefined,
+      },
       claimsStart: () => start.promise,
       readFrom: () => {
         reads++

@@ -1,33 +1,84 @@
-import { connectionFromEnvironment } from '@sallyport/core/connection'
-import { alterTopics, ensureTopics } from '@sallyport/core/kafka/admin'
+import { alterTopics, ensureTopics, inspectTopics } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
-import { createLog } from '@sallyport/core/log'
 import { loadSettings } from '@sallyport/core/settings'
 import type { Command } from 'commander'
-import { topicSpecs } from '../topic-specs.ts'
+import { EXIT } from '../exit.ts'
+import { commandLog, connectionOf, declareKafkaOptions, type KafkaOptions } from '../kafka-options.ts'
+import { print, printDocument, table } from '../output.ts'
+import { provisionOf } from '../provision-of.ts'
 
-interface TopicsOptions {
+interface TopicsOptions extends KafkaOptions {
   readonly config: string
+  readonly json: boolean
 }
 
-/** `sallyport topics apply`: makes the topics what the settings say. */
+/** A topic, and what has to be done to it. */
+interface Change {
+  readonly topic: string
+  /** null: the topic is created. */
+  readonly setting: string | null
+  readonly found: string | null
+  readonly wanted: string | null
+}
+
+const PLAN_EXAMPLES = `
+Examples:
+  sallyport topics plan
+  sallyport topics plan --json -c production.yaml --brokers kafka:9092
+
+Ends with 4 where apply would change something. What holds a partition count cannot be changed: see DESIGN.md.`
+
+/** `sallyport topics plan|apply`: what the topics are, and making them what the settings say. */
 export function register(program: Command): void {
-  program
-    .command('topics')
-    .description('the topics of the settings file')
-    .command('apply')
-    .description('create missing topics and set the configuration of existing ones (KAFKA_BROKERS)')
-    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
+  const topics = program.command('topics').description('the topics of the settings file')
+  declare(topics.command('plan'))
+    .description('say what apply would create and change; changes nothing')
+    .addHelpText('after', PLAN_EXAMPLES)
+    .action(plan)
+  declare(topics.command('apply'))
+    .description('create missing topics and set the configuration of existing ones')
+    .addHelpText('after', '\nExample:\n  sallyport topics apply --brokers kafka:9092')
     .action(apply)
 }
 
+function declare(command: Command): Command {
+  return declareKafkaOptions(command)
+    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
+    .option('--json', 'one JSON document', false)
+}
+
+async function plan(options: TopicsOptions): Promise<void> {
+  const { kafka, specs, file } = await prepare(options)
+  const { missing, differences } = await inspectTopics(kafka, specs)
+  const changes: Change[] = [...missing.map(created), ...differences]
+  await report(changes, options.json, `${specs.length} topics are as ${file} says`)
+  if (changes.length > 0) process.exitCode = EXIT.findings
+}
+
 async function apply(options: TopicsOptions): Promise<void> {
-  const settings = loadSettings(options.config, process.env)
-  const kafka = createKafka(connectionFromEnvironment(process.env), 'sallyport-topics', createLog('topics'))
-  const specs = await topicSpecs(settings)
-  const changed = await alterTopics(kafka, specs)
+  const { kafka, specs, file } = await prepare(options)
+  const { missing } = await inspectTopics(kafka, specs)
+  const altered = await alterTopics(kafka, specs)
   await ensureTopics(kafka, specs)
-  for (const { topic, setting, found, wanted } of changed)
-    console.log(`${topic}: ${setting} ${found} → ${wanted}`)
-  console.log(`${specs.length} topics are as ${settings.file} says`)
+  await report([...missing.map(created), ...altered], options.json, '')
+  if (!options.json) await print(`${specs.length} topics are as ${file} says`)
+}
+
+async function prepare(options: TopicsOptions) {
+  const settings = loadSettings(options.config, process.env)
+  const kafka = createKafka(connectionOf(options, process.env), 'sallyport-topics', commandLog('topics'))
+  return { kafka, specs: (await provisionOf(settings)).topics, file: settings.file }
+}
+
+function created(topic: string): Change {
+  return { topic, setting: null, found: null, wanted: null }
+}
+
+async function report(changes: readonly Change[], json: boolean, none: string): Promise<void> {
+  if (json) return await printDocument(changes)
+  if (changes.length === 0) return none === '' ? undefined : await print(none)
+  const rows = changes.map(({ topic, setting, found, wanted }) =>
+    setting === null ? [topic, 'create', ''] : [topic, setting, `${found} → ${wanted}`],
+  )
+  for (const line of table(['topic', 'change', 'from → to'], rows)) await print(line)
 }

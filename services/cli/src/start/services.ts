@@ -7,7 +7,7 @@ import type { RunningService } from '@sallyport/core/lifecycle'
 import { provision } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
 import { LogFile } from '../broker/log-file.ts'
-import { topicSpecs } from '../topic-specs.ts'
+import { provisionOf } from '../provision-of.ts'
 import type { Progress } from './progress.ts'
 import { serviceLog } from './service-log.ts'
 
@@ -60,7 +60,7 @@ export class Services {
       const kafka = createKafka(connection, 'sallyport-start', log)
       for (const { topic, setting, found, wanted } of await alterTopics(
         kafka,
-        await topicSpecs(this.#settings),
+        (await provisionOf(this.#settings)).topics,
       )) {
         this.#progress.say(`${topic}: ${setting} was ${found}, is ${wanted}`)
       }

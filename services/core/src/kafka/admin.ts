@@ -47,6 +47,29 @@ export async function ensureTopics(kafka: kafkajs.Kafka, specs: readonly TopicSp
   })
 }
 
+/** What is there of the topics, nothing changed. */
+export interface TopicInspection {
+  readonly missing: readonly string[]
+  readonly differences: readonly TopicDifference[]
+}
+
+/** Compares the topics with their specs, and changes nothing. Throws `SP_BROKER_UNREACHABLE` (retryable). */
+export async function inspectTopics(
+  kafka: kafkajs.Kafka,
+  specs: readonly TopicSpec[],
+): Promise<TopicInspection> {
+  return await withAdmin(kafka, async admin => {
+    const existing = new Set(await admin.listTopics())
+    return {
+      missing: specs.map(({ name }) => name).filter(name => !existing.has(name)),
+      differences: await compareTopics(
+        admin,
+        specs.filter(({ name }) => existing.has(name)),
+      ),
+    }
+  })
+}
+
 /** Sets the configuration of existing topics to their specs; partition counts cannot be changed this way. */
 export async function alterTopics(
   kafka: kafkajs.Kafka,

@@ -6,8 +6,17 @@ import { errorMessage, SallyportError } from '../errors.ts'
 /** How often a conflict is tried before it counts as a refusal. */
 const TRIES_MAX = 3
 const CONFLICT_PAUSE_MS = 100
+const REQUEST_TIMEOUT_MS = 5_000
 
 const { SchemaRegistry: Client, COMPATIBILITY } = confluent
+
+/** How a schema stands to what a subject has. */
+export type SchemaStanding =
+  /** The subject has no version yet. */
+  | { readonly kind: 'new' }
+  | { readonly kind: 'registered'; readonly id: number }
+  | { readonly kind: 'compatible' }
+  | { readonly kind: 'incompatible'; readonly reason: string }
 
 /** The schemas behind the ids in wire format. */
 export interface SchemaRegistry {
@@ -17,6 +26,8 @@ export interface SchemaRegistry {
    * `SP_REGISTRY_UNREACHABLE` (retryable).
    */
   register(subject: string, schema: AvroSchema): Promise<number>
+  /** What registering a schema would come to; nothing is registered. Throws `SP_REGISTRY_UNREACHABLE` (retryable). */
+  check(subject: string, schema: AvroSchema): Promise<SchemaStanding>
   /** The schema of an id, or undefined where the registry has none. Throws `SP_REGISTRY_UNREACHABLE` (retryable). */
   find(id: number): Promise<AvroSchema | undefined>
 }
@@ -47,17 +58,50 @@ export function createRegistry(url: string): SchemaRegistry {
     }
   }
 
-  async function find(id: number): Promise<AvroSchema | undefined> {
-    // Not `client.getSchema`: it caches a type parsed with other union rules than ours.
-    let response: Response
+  async function check(subject: string, schema: AvroSchema): Promise<SchemaStanding> {
+    const path = `subjects/${encodeURIComponent(subject)}`
+    const found = await ask(path, schema)
+    if (found.status === 200) return { kind: 'registered', id: (found.body as { id: number }).id }
+    const compatible = await ask(`compatibility/${path}/versions?verbose=true`, schema)
+    if (compatible.status === 404) return { kind: 'new' }
+    const { is_compatible: isCompatible, messages = [] } = compatible.body as {
+      is_compatible?: boolean
+      messages?: readonly string[]
+    }
+    if (compatible.status === 200 && isCompatible === true) {
+      return found.status === 404 && (await ask(`${path}/versions`)).status === 404
+        ? { kind: 'new' }
+        : { kind: 'compatible' }
+    }
+    return { kind: 'incompatible', reason: messages.join('; ') || `HTTP ${compatible.status}` }
+  }
+
+  /** Posts a schema to the registry's API, or reads; statuses of 500 and above are no answer. */
+  async function ask(path: string, schema?: AvroSchema): Promise<{ status: number; body: unknown }> {
     try {
-      response = await fetch(`${url}/schemas/ids/${id}`, { signal: AbortSignal.timeout(5_000) })
+      const response = await fetch(`${url}/${path}`, {
+        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        ...(schema === undefined
+          ? {}
+          : {
+              method: 'POST',
+              headers: { 'content-type': 'application/vnd.schemaregistry.v1+json' },
+              body: JSON.stringify({ schema: schema.text }),
+            }),
+      })
+      if (response.status >= 500) throw new Error(`HTTP ${response.status}`)
+      return { status: response.status, body: await response.json() }
     } catch (error) {
       throw unreachable(error)
     }
-    if (response.status === 404) return undefined
-    if (!response.ok) throw unreachable(new Error(`HTTP ${response.status}`))
-    const { schema } = (await response.json()) as { schema: string }
+  }
+
+  async function find(id: number): Promise<AvroSchema | undefined> {
+    // Not `client.getSchema`: it caches a type parsed with other union rules than ours.
+    const { status, body } = await ask(`schemas/ids/${id}`)
+    if (status === 404) return undefined
+    if (status !== 200) throw unreachable(new Error(`HTTP ${status}`))
+    const { schema } = body as { schema: string }
     return parseSchema(schema)
   }
 
@@ -69,7 +113,7 @@ export function createRegistry(url: string): SchemaRegistry {
     )
   }
 
-  return { register, find }
+  return { register, check, find }
 }
 
 function incompatible(subject: string, schema: AvroSchema, cause: unknown): SallyportError {

@@ -1,0 +1,118 @@
+/** Checks that ask the brokers and the registry. Each gives findings, and none keeps the others from running. */
+import type { Connection } from '@sallyport/core/connection'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { inspectTopics } from '@sallyport/core/kafka/admin'
+import { createKafka } from '@sallyport/core/kafka/client'
+import { clockSkewMs, clusterFacts } from '@sallyport/core/kafka/cluster-check'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import type { Settings } from '@sallyport/core/settings'
+import { commandLog } from '../kafka-options.ts'
+import { provisionOf } from '../provision-of.ts'
+import { type Finding, ok, problem, warning } from './finding.ts'
+
+/** Brokers below which a lost one loses data or stops the line. */
+const BROKERS_WANTED = 3
+const SKEW_MS_MAX = 2_000
+
+type Kafka = ReturnType<typeof createKafka>
+
+export async function checkCluster(settings: Settings, connection: Connection): Promise<Finding[]> {
+  const kafka = createKafka(connection, 'sallyport-doctor', commandLog('doctor'))
+  const brokers = await checkBrokers(kafka, connection)
+  const reachable = brokers.every(({ state }) => state !== 'problem')
+  const asked = reachable ? [checkClock(kafka), checkTopics(kafka, settings)] : []
+  const rest = await Promise.all([...asked, checkSchemas(settings, connection)])
+  return [...brokers, ...rest.flat()]
+}
+
+async function checkBrokers(kafka: Kafka, connection: Connection): Promise<Finding[]> {
+  const about = 'brokers'
+  try {
+    const { brokers, release } = await clusterFacts(kafka)
+    const count = `${brokers} ${brokers === 1 ? 'broker answers' : 'brokers answer'}`
+    const version =
+      release === undefined
+        ? warning('kafka', 'is older than 3.3 or runs ZooKeeper: this was never tried, upgrade it')
+        : ok('kafka', `${release} or newer`)
+    if (brokers >= BROKERS_WANTED) return [ok(about, count), version]
+    const advice = `${count} at ${connection.brokers.join(', ')}: enough to try things, but one that dies takes records with it; production wants ${BROKERS_WANTED}`
+    return [warning(about, advice), version]
+  } catch (error) {
+    return [problem(about, error)]
+  }
+}
+
+async function checkClock(kafka: Kafka): Promise<Finding[]> {
+  const about = 'clock'
+  try {
+    const skewMs = Math.round(await clockSkewMs(kafka))
+    const side = skewMs > 0 ? 'ahead of' : 'behind'
+    const text = `the brokers’ clock is ${Math.abs(skewMs)} ms ${side} this machine’s`
+    if (Math.abs(skewMs) <= SKEW_MS_MAX) return [ok(about, text)]
+    return [
+      warning(
+        about,
+        `${text}: set both by NTP. Windows and retries follow the brokers; senders’ timestamps are judged by the ingress’s clock`,
+      ),
+    ]
+  } catch (error) {
+    return [warning(about, `cannot be compared: ${errorMessage(error)}`)]
+  }
+}
+
+async function checkTopics(kafka: Kafka, settings: Settings): Promise<Finding[]> {
+  const about = 'topics'
+  try {
+    const { topics } = await provisionOf(settings)
+    const { missing, differences } = await inspectTopics(kafka, topics)
+    const findings: Finding[] = differences.map(({ topic, setting, wanted, found }) => {
+      const remedy =
+        setting === 'partitions'
+          ? 'set topics.partitions to what exists, or drain and recreate the topics'
+          : 'npx sallyport topics apply'
+      return {
+        about: `topic ${topic}`,
+        state: 'problem',
+        text: `${setting} is ${found}, settings say ${wanted}: ${remedy}`,
+        code: setting === 'partitions' ? 'SP_PARTITION_COUNT' : 'SP_TOPIC_MISMATCH',
+      }
+    })
+    if (missing.length > 0) {
+      findings.push(
+        warning(
+          about,
+          `${missing.length} of ${topics.length} are not there yet (${missing[0]} …): the services create them, or npx sallyport topics apply`,
+        ),
+      )
+    }
+    return findings.length > 0 ? findings : [ok(about, `${topics.length} are as the settings say`)]
+  } catch (error) {
+    return [problem(about, error)]
+  }
+}
+
+async function checkSchemas(settings: Settings, connection: Connection): Promise<Finding[]> {
+  const about = 'registry'
+  try {
+    const { schemas } = await provisionOf(settings)
+    const registry = createRegistry(connection.registryUrl)
+    const standings = await Promise.all(
+      Object.entries(schemas).map(async ([subject, schema]) => ({
+        subject,
+        standing: await registry.check(subject, schema),
+      })),
+    )
+    const refused = standings.flatMap(({ subject, standing }) =>
+      standing.kind === 'incompatible' ? [{ subject, reason: standing.reason }] : [],
+    )
+    if (refused.length === 0) return [ok(about, `answers; ${standings.length} schemas are compatible`)]
+    return refused.map(({ subject, reason }) =>
+      problem(
+        `schema ${subject}`,
+        new SallyportError('SP_SCHEMA_INCOMPATIBLE', `${reason}: make the change backward compatible`),
+      ),
+    )
+  } catch (error) {
+    return [problem(about, error)]
+  }
+}

@@ -1,0 +1,90 @@
+/** Checks what stands in `sallyport.yaml`, and what it names: secrets, certificate, modules. Nothing is asked of a network. */
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { type Clock, systemClock } from '@sallyport/core/clock'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { loadSettings, type Settings } from '@sallyport/core/settings'
+import { openDoors } from '@sallyport/ingress/config'
+import { loadProcessors } from '@sallyport/processor/config'
+import { type Finding, ok, problem, warning } from './finding.ts'
+
+const DAY_MS = 86_400_000
+/** A certificate that has less time left is worth a warning. */
+const CERTIFICATE_DAYS_MIN = 21
+
+export interface SettingsCheck {
+  readonly findings: readonly Finding[]
+  /** Undefined where the file cannot be used at all. */
+  readonly settings: Settings | undefined
+}
+
+export async function checkSettings(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  clock: Clock = systemClock,
+): Promise<SettingsCheck> {
+  let settings: Settings
+  try {
+    settings = loadSettings(file, env)
+  } catch (error) {
+    return { findings: [problem(file, error)], settings: undefined }
+  }
+  const findings = [
+    ok(file, 'fits its schema'),
+    ...Object.keys(settings.sources).map(name => checkSource(settings, name, env)),
+    ...checkCertificate(settings, clock()),
+    ...(await checkProcessors(settings)),
+  ]
+  return { findings, settings }
+}
+
+function checkSource(settings: Settings, name: string, env: NodeJS.ProcessEnv): Finding {
+  const about = `source ${name}`
+  const entry = settings.sources[name] as Settings['sources'][string]
+  try {
+    const door = openDoors({ ...settings, sources: { [name]: entry } }, env, systemClock).get(name)
+    if (door?.source.awaitsSecret) return warning(about, 'waits for the secret of its sender’s handshake')
+    return ok(about, `${door?.source.scheme}, at /webhooks/${name}`)
+  } catch (error) {
+    return problem(about, error)
+  }
+}
+
+function checkCertificate({ ingress: { tls } }: Settings, now: number): Finding[] {
+  if (tls === undefined) return []
+  const about = 'certificate'
+  try {
+    const { validFrom, validTo } = new X509Certificate(readFileSync(tls.cert))
+    const days = Math.floor((Date.parse(validTo) - now) / DAY_MS)
+    if (days < 0) return [expired(`${tls.cert} expired on ${validTo}: renew it`)]
+    if (Date.parse(validFrom) > now)
+      return [expired(`${tls.cert} is valid from ${validFrom} on: check the clock`)]
+    const text = `${tls.cert} is valid for ${days} more days`
+    return [days < CERTIFICATE_DAYS_MIN ? warning(about, `${text}: renew it`) : ok(about, text)]
+  } catch (error) {
+    return [expired(`${tls.cert} cannot be read (${errorMessage(error)}): put a PEM certificate there`)]
+  }
+
+  function expired(text: string): Finding {
+    return problem(about, new SallyportError('SP_SETTINGS', text))
+  }
+}
+
+async function checkProcessors(settings: Settings): Promise<Finding[]> {
+  if (settings.processors.length === 0) {
+    return [
+      warning(
+        'processors',
+        'none: events are accepted, and nobody handles them. Try: npx sallyport add processor my-agent',
+      ),
+    ]
+  }
+  try {
+    const processors = await loadProcessors(settings)
+    return processors.map(({ name, delaysMs }) =>
+      ok(`processor ${name}`, `loads; ${delaysMs.length} retry tiers`),
+    )
+  } catch (error) {
+    return [problem('processors', error)]
+  }
+}

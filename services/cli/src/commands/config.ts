@@ -1,0 +1,30 @@
+import type { Command } from 'commander'
+import { report } from '../check/finding.ts'
+import { checkSettings } from '../check/settings-check.ts'
+
+interface CheckOptions {
+  readonly config: string
+  readonly json: boolean
+}
+
+const EXAMPLES = `
+Examples:
+  sallyport config check
+  GITHUB_WEBHOOK_SECRET=… sallyport config check -c production.yaml --json
+
+Ends with 4 where something is wrong.`
+
+/** `sallyport config check`: whether the services would start with these settings; asks nothing of a network. */
+export function register(program: Command): void {
+  program
+    .command('config')
+    .description('the settings file')
+    .command('check')
+    .description('check the settings, the secrets and modules that they name; needs no network')
+    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
+    .option('--json', 'one JSON document', false)
+    .addHelpText('after', EXAMPLES)
+    .action(async ({ config, json }: CheckOptions) =>
+      report((await checkSettings(config, process.env)).findings, json),
+    )
+}

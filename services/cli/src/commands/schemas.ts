@@ -1,0 +1,104 @@
+import type { AvroSchema } from '@sallyport/core/codec'
+import { createRegistry, type SchemaRegistry, type SchemaStanding } from '@sallyport/core/kafka/registry'
+import { loadSettings } from '@sallyport/core/settings'
+import type { Command } from 'commander'
+import { EXIT } from '../exit.ts'
+import { connectionOf, declareKafkaOptions, type KafkaOptions } from '../kafka-options.ts'
+import { print, printDocument, table } from '../output.ts'
+import { provisionOf } from '../provision-of.ts'
+
+interface SchemasOptions extends KafkaOptions {
+  readonly config: string
+  readonly json: boolean
+}
+
+interface Standing {
+  readonly subject: string
+  readonly schema: string
+  readonly state: SchemaStanding['kind']
+  readonly id: number | null
+  /** The registry's words, where it refuses the schema. */
+  readonly reason: string | null
+}
+
+const WORDS: Readonly<Record<SchemaStanding['kind'], string>> = {
+  new: 'would be registered as the first version',
+  registered: 'is registered',
+  compatible: 'would be registered as a new version',
+  incompatible: 'is refused: make the change backward compatible (give new fields a default)',
+}
+
+/** `sallyport schemas check|register`: the schemas of the settings' topics and the registry. */
+export function register(program: Command): void {
+  const schemas = program.command('schemas').description('the schemas of the topics')
+  declare(schemas.command('check'))
+    .description('say how each schema stands to the registry’s versions; registers nothing')
+    .addHelpText(
+      'after',
+      '\nExample:\n  sallyport schemas check --registry http://registry:8081\n\nEnds with 4 where the registry would refuse one.',
+    )
+    .action(check)
+  declare(schemas.command('register'))
+    .description('register what is not there yet, with BACKWARD_TRANSITIVE compatibility')
+    .addHelpText('after', '\nExample:\n  sallyport schemas register --json')
+    .action(registerAll)
+}
+
+function declare(command: Command): Command {
+  return declareKafkaOptions(command)
+    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
+    .option('--json', 'one JSON document', false)
+}
+
+async function check(options: SchemasOptions): Promise<void> {
+  const { registry, subjects } = await prepare(options)
+  const standings = await Promise.all(
+    subjects.map(async ([subject, schema]) =>
+      standing(subject, schema, await registry.check(subject, schema)),
+    ),
+  )
+  await report(standings, options.json)
+  if (standings.some(({ state }) => state === 'incompatible')) process.exitCode = EXIT.findings
+}
+
+async function registerAll(options: SchemasOptions): Promise<void> {
+  const { registry, subjects } = await prepare(options)
+  const standings = await Promise.all(
+    subjects.map(async ([subject, schema]) =>
+      standing(subject, schema, { kind: 'registered', id: await registry.register(subject, schema) }),
+    ),
+  )
+  await report(standings, options.json)
+}
+
+async function prepare(
+  options: SchemasOptions,
+): Promise<{ registry: SchemaRegistry; subjects: [string, AvroSchema][] }> {
+  const settings = loadSettings(options.config, process.env)
+  const registry = createRegistry(connectionOf(options, process.env).registryUrl)
+  return { registry, subjects: Object.entries((await provisionOf(settings)).schemas) }
+}
+
+function standing(subject: string, schema: AvroSchema, found: SchemaStanding): Standing {
+  return {
+    subject,
+    schema: schema.name,
+    state: found.kind,
+    id: found.kind === 'registered' ? found.id : null,
+    reason: found.kind === 'incompatible' ? found.reason : null,
+  }
+}
+
+async function report(standings: readonly Standing[], json: boolean): Promise<void> {
+  if (json) return await printDocument(standings)
+  const rows = standings.map(({ subject, schema, state, id, reason }) => [
+    subject,
+    schema,
+    [
+      WORDS[state],
+      ...(id === null ? [] : [`under id ${id}`]),
+      ...(reason === null ? [] : [`(${reason})`]),
+    ].join(' '),
+  ])
+  for (const line of table(['subject', 'schema', 'state'], rows)) await print(line)
+}
