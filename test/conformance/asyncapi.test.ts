@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import avroParser from '@asyncapi/avro-schema-parser'
 import asyncapi from '@asyncapi/parser'
 import { loadSettings } from '@sallyport/core/settings'
-import { topicSpecs } from 'sallyport/topic-specs'
+import { provisionOf } from 'sallyport/provision-of'
 import YAML from 'yaml'
 
 const FILE = new URL('../../schemas/asyncapi.yaml', import.meta.url)
@@ -48,7 +48,7 @@ describe('the AsyncAPI document', function () {
       channels: Record<string, { bindings: { kafka: { partitions: number } }; tags: { name: string }[] }>
       operations: Record<string, { action: string; channel: { $ref: string } }>
     }
-    const specs = await topicSpecs(settings)
+    const specs = (await provisionOf(settings)).topics
     assert.deepEqual(Object.keys(document.channels).sort(), specs.map(({ name }) => name).sort())
     for (const { name, partitions } of specs) {
       assert.equal(document.channels[name]?.bindings.kafka.partitions, partitions)
