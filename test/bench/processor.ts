@@ -1,0 +1,101 @@
+/**
+ * `npm run bench:processor [-- --short] [--only a,b,c,d,latency,takeover,claims]`: what an event costs the engine,
+ * beside what it costs kafkajs alone.
+ *
+ *   a   a bare kafkajs eachBatch consumer that only counts
+ *   b   kafkajs at least once: one output record per event, produced per batch, then the commit
+ *   c   the engine as shipped, with handlers that do nothing but emit one record
+ *   d   the engine with handlers that wait 10 ms and then emit, 1,000 at once
+ *
+ * Then, with c's handlers: from accept to the handler's start and to the visible output at 500 events a second, where
+ * accept is the broker's append time of the event; and how long it takes until another process has taken over from
+ * one that was killed.
+ *
+ * Every process under test runs alone on core 0; the broker, the registry and this program share core 1. Rounds are
+ * interleaved, figures are medians.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Latency, latencyAt } from './processor/latency.ts'
+import { Site } from './processor/site.ts'
+import { takeoverMs } from './processor/takeover.ts'
+import { CONTESTANTS, type ContestantName, type Throughput, throughputOf } from './processor/throughput.ts'
+
+const { values: options } = parseArgs({ options: { short: { type: 'boolean' }, only: { type: 'string' } } })
+const SHORT = options.short === true
+const ROUNDS = SHORT ? 2 : 5
+const EVENTS = SHORT ? 60_000 : 200_000
+const LATENCY_RATE = 500
+const LATENCY_S = SHORT ? 10 : 30
+const TAKEOVERS = SHORT ? 1 : 3
+const RESULTS = fileURLToPath(new URL('../../.sallyport/bench-processor.json', import.meta.url))
+
+type Results = Partial<Record<ContestantName, Throughput>> & {
+  latency?: Latency
+  takeoverMs?: number
+}
+
+function wanted(part: string): boolean {
+  return options.only === undefined || options.only.split(',').includes(part)
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] as number
+}
+
+async function compare(site: Site, results: Results): Promise<void> {
+  const names = (Object.keys(CONTESTANTS) as ContestantName[]).filter(wanted)
+  if (names.length === 0) return
+  await site.append(EVENTS)
+  const rounds = new Map<ContestantName, Throughput[]>(names.map(name => [name, []]))
+  for (let i = 0; i < ROUNDS; i++) {
+    for (const [name, all] of rounds) all.push(await throughputOf(site, name))
+  }
+  console.log(`${''.padEnd(32)}${'events/s'.padStart(10)}${'CPU µs/event'.padStart(14)}   rounds`)
+  for (const [name, all] of rounds) {
+    const perSecond = median(all.map(each => each.perSecond))
+    const cpuMicros = median(all.map(each => each.cpuMicros))
+    results[name] = { perSecond, cpuMicros }
+    const each = all.map(round => Math.round(round.perSecond)).join(' ')
+    const label = `${name}  ${CONTESTANTS[name].label}`.padEnd(32)
+    console.log(
+      `${label}${String(Math.round(perSecond)).padStart(10)}${cpuMicros.toFixed(1).padStart(14)}   ${each}`,
+    )
+  }
+}
+
+async function main(): Promise<void> {
+  const site = await Site.open()
+  const results: Results = {}
+  try {
+    // The backlog comes last, or it would have to be worked off before events of these could be.
+    if (wanted('latency')) results.latency = await latencyAt(site, LATENCY_RATE, LATENCY_S)
+    if (wanted('takeover')) {
+      const all: number[] = []
+      for (let i = 0; i < TAKEOVERS; i++) all.push(await takeoverMs(site))
+      results.takeoverMs = median(all)
+    }
+    await compare(site, results)
+  } finally {
+    await site.close()
+  }
+  report(results)
+}
+
+function report(results: Results): void {
+  const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`
+  mkdirSync(path.dirname(RESULTS), { recursive: true })
+  writeFileSync(RESULTS, JSON.stringify({ machine, events: EVENTS, rounds: ROUNDS, ...results }, null, 2))
+  console.log(JSON.stringify(results, null, 2))
+  console.log(`\n${machine}; also in ${path.relative(process.cwd(), RESULTS)}`)
+  if (results.b !== undefined && results.c !== undefined) {
+    console.log(`throughput engine/at-least-once = ${(results.c.perSecond / results.b.perSecond).toFixed(2)}`)
+  }
+}
+
+await main()
+process.exit()

@@ -1,0 +1,113 @@
+/**
+ * A steady flow of events, one a request, and what became of each: when the broker appended it (accept), when its
+ * handler started, and when a read_committed consumer in this process saw its output. All by one machine's clock.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { EVENT_SCHEMA, encodeEvent, loadSchema } from '@sallyport/core/codec'
+import { eventHeaders } from '@sallyport/core/headers'
+import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import { type Tail, tailTopics } from '@sallyport/core/kafka/tail'
+import { partitionOf } from '@sallyport/core/partition'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import type kafkajs from 'kafkajs'
+import { TRACEPARENT } from '../../support/events.ts'
+import { rawKafka } from '../../support/raw-kafka.ts'
+import { OUTPUT } from './names.ts'
+import { newEvent, PARTITIONS, type Site } from './site.ts'
+
+/** An accepted event; times in ms since the epoch. */
+export interface Delivery {
+  readonly partition: number
+  readonly acceptedAt: number
+  startedAt?: number
+  visibleAt?: number
+}
+
+const AGENT_EVENT = loadSchema('agent-event.v1')
+const PREFIX_BYTES = 5
+const SETTLED_TIMEOUT_MS = 60_000
+
+export class Flow {
+  readonly deliveries = new Map<string, Delivery>()
+  readonly #site: Site
+  readonly #producer: kafkajs.Producer
+  readonly #schemaId: number
+  readonly #visible = new Map<string, { readonly startedAt: number; readonly visibleAt: number }>()
+  readonly #pending: Promise<void>[] = []
+  #tail: Tail | undefined
+  #running = true
+  #generated: Promise<void> | undefined
+
+  private constructor(site: Site, producer: kafkajs.Producer, schemaId: number) {
+    this.#site = site
+    this.#producer = producer
+    this.#schemaId = schemaId
+  }
+
+  static async start(site: Site, perSecond: number): Promise<Flow> {
+    const kafka = rawKafka(site.brokers)
+    const createPartitioner: kafkajs.ICustomPartitioner =
+      () =>
+      ({ message }) =>
+        message.partition as number
+    const producer = kafka.producer({ createPartitioner })
+    await producer.connect()
+    const schemaId = await createRegistry(site.registryUrl).register(`${EVENTS_TOPIC}-value`, EVENT_SCHEMA)
+    const flow = new Flow(site, producer, schemaId)
+    flow.#tail = await tailTopics(kafka, [OUTPUT], record => flow.#see(record))
+    flow.#generated = flow.#generate(perSecond)
+    return flow
+  }
+
+  /** Sends no more, waits until every accepted event's output is visible, and gives the deliveries. */
+  async stop(): Promise<readonly Delivery[]> {
+    this.#running = false
+    await this.#generated
+    await Promise.all(this.#pending)
+    const deadline = performance.now() + SETTLED_TIMEOUT_MS
+    while (this.#missing() > 0) {
+      if (performance.now() > deadline) throw new Error(`${this.#missing()} outputs are missing`)
+      await sleep(50)
+    }
+    await this.#tail?.stop()
+    await this.#producer.disconnect()
+    for (const [id, delivery] of this.deliveries) Object.assign(delivery, this.#visible.get(id))
+    return [...this.deliveries.values()]
+  }
+
+  #missing(): number {
+    return [...this.deliveries.keys()].filter(id => !this.#visible.has(id)).length
+  }
+
+  async #generate(perSecond: number): Promise<void> {
+    const startedAt = performance.now()
+    for (let sent = 0; this.#running; await sleep(1)) {
+      const due = ((performance.now() - startedAt) / 1_000) * perSecond
+      for (; sent < due; sent++) this.#pending.push(this.#send())
+    }
+  }
+
+  async #send(): Promise<void> {
+    const event = newEvent()
+    const key = Buffer.from(event.id)
+    const partition = partitionOf(key, PARTITIONS)
+    const value = encodeEvent(this.#schemaId, event)
+    const headers = eventHeaders(event, TRACEPARENT)
+    const [answer] = await this.#producer.send({
+      topic: EVENTS_TOPIC,
+      acks: -1,
+      messages: [{ partition, key, value, headers }],
+    })
+    this.#site.events++
+    this.deliveries.set(event.id, { partition, acceptedAt: Number(answer?.logAppendTime) })
+  }
+
+  #see({ key, value }: FetchedRecord): void {
+    const visibleAt = Date.now()
+    const { processedAt } = AGENT_EVENT.type.fromBuffer((value as Buffer).subarray(PREFIX_BYTES)) as {
+      processedAt: number
+    }
+    this.#visible.set(String(key), { startedAt: processedAt, visibleAt })
+  }
+}

@@ -1,0 +1,2 @@
+/** Where every contestant writes its outputs. */
+export const OUTPUT = 'sallyport.agent-events'
