@@ -50,7 +50,7 @@ let lastMs = Number.NaN
 let lastIso = ''
 
 /** A time in RFC 3339; at high rates many events share their millisecond. */
-function isoTime(ms: number): string {
+export function isoTime(ms: number): string {
   if (ms !== lastMs) {
     lastIso = new Date(ms).toISOString()
     lastMs = ms

@@ -22,57 +22,115 @@ export interface AttemptInput {
   readonly event: Event
   readonly round: Round
   readonly span: Span
-  /** Aborts when the task ends. */
-  readonly taskSignal: AbortSignal
-  readonly log: Log
+  /** Gives the attempt's log: making one costs more than most attempts need. */
+  log(): Log
 }
 
-export async function runAttempt(
-  processor: ProcessorConfig,
-  encoder: OutputEncoder,
-  input: AttemptInput,
-): Promise<AttemptResult> {
-  const { event, round, span, taskSignal } = input
-  if (taskSignal.aborted) return { kind: 'abandoned' }
-  const timeout = new AbortController()
-  const signal = AbortSignal.any([taskSignal, timeout.signal])
-  const timer = setTimeout(() => timeout.abort(timeoutError(processor.timeoutMs)), processor.timeoutMs)
-  const outputs: Output[] = []
-  let ended = false
-  const handlerContext: HandlerContext = {
-    signal,
-    idempotencyKey: idempotencyKey(processor.name, event.id, round.generation),
-    attempt: round.attempt,
-    settings: processor.settings,
-    log: input.log,
-    span,
-    emit: (topic, value, options) => {
-      if (ended)
-        throw new SallyportError(
-          'SP_EMIT',
-          'emit was called after the attempt had ended: await what the handler starts',
-        )
-      outputs.push(encoder.encode(topic, value, options?.key ?? event.id))
-    },
+/**
+ * The attempts of one task. What ends them early reaches them through a set, not through signals derived from the
+ * task's: deriving one for each attempt cost more CPU than all the rest of it, and most handlers never look at it.
+ */
+export class Attempts {
+  readonly #processor: ProcessorConfig
+  readonly #encoder: OutputEncoder
+  readonly #taskSignal: AbortSignal
+  readonly #running = new Set<CutOff>()
+
+  /** `taskSignal` aborts when the task ends. */
+  constructor(processor: ProcessorConfig, encoder: OutputEncoder, taskSignal: AbortSignal) {
+    this.#processor = processor
+    this.#encoder = encoder
+    this.#taskSignal = taskSignal
+    const abandon = () => {
+      for (const cutOff of this.#running) cutOff.cut(taskSignal.reason)
+    }
+    taskSignal.addEventListener('abort', abandon, { once: true })
   }
-  try {
-    const running = context.with(trace.setSpan(context.active(), span), async () => {
-      await processor.handler(event, handlerContext)
+
+  async run(input: AttemptInput): Promise<AttemptResult> {
+    if (this.#taskSignal.aborted) return { kind: 'abandoned' }
+    const { timeoutMs, failures } = this.#processor
+    const cutOff = new CutOff()
+    const outputs: Output[] = []
+    const handlerContext = this.#contextFor(input, cutOff, outputs)
+    const timer = setTimeout(cutOffLate, timeoutMs, cutOff, timeoutMs)
+    this.#running.add(cutOff)
+    try {
+      await this.#call(input, handlerContext, cutOff)
+      return { kind: 'succeeded', outputs }
+    } catch (error) {
+      if (this.#taskSignal.aborted) return { kind: 'abandoned' }
+      if (cutOff.reason !== undefined) return { kind: 'failed', failure: timeoutFailure(timeoutMs, failures) }
+      input
+        .log()
+        .debug(
+          { error: errorMessage(error), stack: error instanceof Error ? error.stack : undefined },
+          'the handler threw',
+        )
+      return { kind: 'failed', failure: failureOf(error, failures) }
+    } finally {
+      cutOff.ended = true
+      clearTimeout(timer)
+      this.#running.delete(cutOff)
+    }
+  }
+
+  #contextFor({ event, round, span, log }: AttemptInput, cutOff: CutOff, outputs: Output[]): HandlerContext {
+    const { name, settings } = this.#processor
+    const encoder = this.#encoder
+    return {
+      get signal() {
+        return cutOff.signal
+      },
+      idempotencyKey: idempotencyKey(name, event.id, round.generation),
+      attempt: round.attempt,
+      settings,
+      get log() {
+        return log()
+      },
+      span,
+      emit(topic, value, options) {
+        if (cutOff.ended) throw emittedLate()
+        outputs.push(encoder.encode(topic, value, options?.key ?? event.id))
+      },
+    }
+  }
+
+  /** Runs the handler to its end, or until it is cut off: a handler that ignores its signal is not waited for. */
+  #call({ event, span }: AttemptInput, handlerContext: HandlerContext, cutOff: CutOff): Promise<void> | void {
+    const { handler } = this.#processor
+    const called = context.with(trace.setSpan(context.active(), span), () => handler(event, handlerContext))
+    if (called === undefined) return
+    return new Promise((resolve, reject) => {
+      cutOff.onCut = reject
+      if (cutOff.reason !== undefined) reject(cutOff.reason)
+      Promise.resolve(called).then(resolve, reject)
     })
-    await Promise.race([running, aborted(signal)])
-    return { kind: 'succeeded', outputs }
-  } catch (error) {
-    if (taskSignal.aborted) return { kind: 'abandoned' }
-    if (timeout.signal.aborted)
-      return { kind: 'failed', failure: timeoutFailure(processor.timeoutMs, processor.failures) }
-    input.log.debug(
-      { error: errorMessage(error), stack: error instanceof Error ? error.stack : undefined },
-      'the handler threw',
-    )
-    return { kind: 'failed', failure: failureOf(error, processor.failures) }
-  } finally {
-    ended = true
-    clearTimeout(timer)
+  }
+}
+
+/** What ends an attempt from outside. Its signal is made for handlers that ask for it. */
+class CutOff {
+  /** The attempt is over: nothing of its handler counts any more. */
+  ended = false
+  /** Why it was cut off. */
+  reason: unknown
+  onCut: ((reason: unknown) => void) | undefined
+  #controller: AbortController | undefined
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.reason !== undefined) this.#controller.abort(this.reason)
+    }
+    return this.#controller.signal
+  }
+
+  cut(reason: unknown): void {
+    if (this.reason !== undefined) return
+    this.reason = reason
+    this.#controller?.abort(reason)
+    this.onCut?.(reason)
   }
 }
 
@@ -81,15 +139,18 @@ export function idempotencyKey(processor: string, eventId: string, generation: n
   return generation === 0 ? `${processor}:${eventId}` : `${processor}:${eventId}:${generation}`
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
+function cutOffLate(cutOff: CutOff, timeoutMs: number): void {
+  cutOff.cut(
+    new SallyportError(
+      'SP_HANDLER_TIMEOUT',
+      `the handler did not finish within ${timeoutMs} ms; it is not waited for`,
+    ),
+  )
 }
 
-function timeoutError(timeoutMs: number): SallyportError {
+function emittedLate(): SallyportError {
   return new SallyportError(
-    'SP_HANDLER_TIMEOUT',
-    `the handler did not finish within ${timeoutMs} ms; it is not waited for`,
+    'SP_EMIT',
+    'emit was called after the attempt had ended: await what the handler starts',
   )
 }

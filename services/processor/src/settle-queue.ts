@@ -5,10 +5,13 @@
  * Q2. A position passes a record only in the transaction that settles it, or a later one.
  * Q3. After a failure nothing more is settled.
  */
+import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextOf, endFailed, type Span, SpanKind, startChild } from '@sallyport/core/trace'
 import type { ClaimStore } from './claim-store.ts'
+import type { Outcome } from './decide.ts'
+import type { Failure } from './failure.ts'
 import type { Intake } from './poll.ts'
 import type { Settlement, Settler } from './settle.ts'
 
@@ -29,11 +32,18 @@ export interface SettleQueueDependencies {
 
 /** Outcomes in one transaction. */
 const TRANSACTION_OUTCOMES_MAX = 2_000
+/**
+ * Between the beginnings of two transactions of a task, ms. A transaction costs as much CPU as some thirty events, so
+ * at a moderate rate it must not be one an event; a task that was idle settles at once.
+ */
+const GATHER_MS = 20
 
 export class SettleQueue {
   readonly #deps: SettleQueueDependencies
   #waiting: Settlement[] = []
   #refresh = false
+  /** When the last transaction began, by `performance.now()`. */
+  #begunAt = Number.NEGATIVE_INFINITY
   #settling: Promise<void> | undefined
   #closed = false
 
@@ -73,16 +83,24 @@ export class SettleQueue {
   }
 
   async #run(): Promise<void> {
-    // What is decided in this turn of the event loop goes into one transaction.
-    await new Promise(resolve => setImmediate(resolve))
     try {
-      while (!this.#closed && (this.#waiting.length > 0 || this.#refresh)) await this.#settle()
+      do {
+        await this.#gather()
+        if (!this.#closed) await this.#settle()
+      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh))
     } catch (error) {
       this.#closed = true
       this.#deps.failed(error)
     } finally {
       this.#settling = undefined
     }
+  }
+
+  /** Waits until the last transaction began a while ago; at least for this turn of the event loop. */
+  async #gather(): Promise<void> {
+    const waitMs = this.#begunAt + GATHER_MS - performance.now()
+    await new Promise(resolve => (waitMs > 0 ? setTimeout(resolve, waitMs) : setImmediate(resolve)))
+    this.#begunAt = performance.now()
   }
 
   async #settle(): Promise<void> {
@@ -97,7 +115,7 @@ export class SettleQueue {
       offset: watermark.position,
     }))
     const startedAt = performance.now()
-    const spans = settlements.flatMap(({ span }) => (span === null ? [] : [settleSpan(span), span]))
+    const spans = settlements.flatMap(({ span }) => (span?.isRecording() ? [settleSpan(span), span] : []))
     try {
       await settler.settle(settlements, refreshed, positions)
     } catch (error) {
@@ -106,22 +124,36 @@ export class SettleQueue {
     }
     for (const span of spans) span.end()
     metrics.settleSeconds.observe({ processor }, (performance.now() - startedAt) / 1_000)
-    for (const settlement of settlements) {
-      const { eventRecord, claim } = settlement
+    for (const { eventRecord, claim } of settlements) {
       if (eventRecord !== null && claim !== null) claims.set(eventRecord.event.id, claim, now())
-      this.#count(settlement)
     }
+    this.#count(settlements)
     this.#deps.settled()
   }
 
-  #count({ eventRecord, outcome, record }: Settlement): void {
-    const { processor, log, sourceLabel } = this.#deps
-    const source = eventRecord === null ? 'unreadable' : sourceLabel(eventRecord.event.source)
-    metrics.outcomesTotal.inc({ processor, source, outcome: outcome.kind })
-    if (outcome.kind !== 'dead' || eventRecord !== null) return
-    const { code, message } = outcome.failure
-    const place = `${record.topic}/${record.partition}/${record.offset}`
-    log.warn({ record: place, code, reason: message }, 'a record that cannot be read is in the dead letter')
+  /** Counted together: finding a counter's labels for each outcome would cost as much as deciding it. */
+  #count(settlements: readonly Settlement[]): void {
+    const { processor, sourceLabel } = this.#deps
+    const counts = new Map<string, { source: string; outcome: Outcome['kind']; count: number }>()
+    for (const { eventRecord, outcome, record } of settlements) {
+      const source = eventRecord === null ? 'unreadable' : sourceLabel(eventRecord.event.source)
+      const key = `${outcome.kind} ${source}`
+      const entry = counts.get(key)
+      if (entry === undefined) counts.set(key, { source, outcome: outcome.kind, count: 1 })
+      else entry.count++
+      if (outcome.kind === 'dead' && eventRecord === null) this.#warnOfPoison(record, outcome.failure)
+    }
+    for (const { source, outcome, count } of counts.values()) {
+      metrics.outcomesTotal.inc({ processor, source, outcome }, count)
+    }
+  }
+
+  #warnOfPoison({ topic, partition, offset }: FetchedRecord, { code, message }: Failure): void {
+    const place = `${topic}/${partition}/${offset}`
+    this.#deps.log.warn(
+      { record: place, code, reason: message },
+      'a record that cannot be read is in the dead letter',
+    )
   }
 }
 

@@ -9,7 +9,7 @@
  */
 import { type AttemptRecord, extendHistory } from '@sallyport/core/attempt'
 import { encodeWire } from '@sallyport/core/codec'
-import { HEADER } from '@sallyport/core/headers'
+import { HEADER, isoTime } from '@sallyport/core/headers'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type {
   InputPosition,
@@ -131,7 +131,7 @@ export class Settler {
       [HEADER.id]: index === 0 ? id : `${id}#${index}`,
       [HEADER.source]: this.#processor.groupId,
       [HEADER.type]: type,
-      [HEADER.time]: new Date().toISOString(),
+      [HEADER.time]: isoTime(Date.now()),
       ...traceHeader(span),
     }
   }

@@ -26,7 +26,7 @@ import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/core/trace'
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
-import { type AttemptResult, runAttempt } from './attempt.ts'
+import { type AttemptResult, Attempts } from './attempt.ts'
 import type { Verdict } from './breaker.ts'
 import { type Claim, isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
@@ -98,6 +98,7 @@ export class Task {
   readonly #abort = new AbortController()
   readonly #clock: BrokerClock
   readonly #acquisition: Acquisition
+  readonly #attempts: Attempts
   readonly #over = Promise.withResolvers<never>()
   readonly #unwound = Promise.withResolvers<void>()
   /** Ids that are being attempted, with the records that wait for the result (T2). */
@@ -120,6 +121,7 @@ export class Task {
     this.#clock = new BrokerClock(deps.clock)
     this.#slots = deps.admission.slots.join(this.#wake)
     this.#acquisition = new Acquisition(partition, deps, this.#abort.signal)
+    this.#attempts = new Attempts(deps.processor, deps.encoder, this.#abort.signal)
     this.#over.promise.catch(() => {})
   }
 
@@ -317,7 +319,7 @@ export class Task {
   /** Stages 7 and 8. */
   async #attempt(eventRecord: EventRecord): Promise<void> {
     const { event, record, round } = eventRecord
-    const { processor, encoder, admission, clock } = this.#deps
+    const { processor, admission, clock } = this.#deps
     const bytes = recordBytes(record)
     this.#slots.hold(bytes)
     const watched = admission.breaker.begin()
@@ -328,13 +330,19 @@ export class Task {
       parent,
       spanAttributes(eventRecord),
     )
-    const attemptSpan = startChild(`attempt ${round.attempt}`, SpanKind.INTERNAL, contextOf(span))
-    const log = this.#log.child({ event: event.id, attempt: round.attempt })
+    // What is not recorded needs no spans of its own: the next hop continues the same trace either way.
+    const attemptSpan = span.isRecording()
+      ? startChild(`attempt ${round.attempt}`, SpanKind.INTERNAL, contextOf(span))
+      : span
+    let attemptLog: Log | undefined
+    const log = (): Log => {
+      attemptLog ??= this.#log.child({ event: event.id, attempt: round.attempt })
+      return attemptLog
+    }
     const startedAt = clock()
-    const taskSignal = this.#abort.signal
-    const result = await runAttempt(processor, encoder, { event, round, span: attemptSpan, taskSignal, log })
+    const result = await this.#attempts.run({ event, round, span: attemptSpan, log })
     const durationMs = clock() - startedAt
-    attemptSpan.end()
+    if (attemptSpan !== span) attemptSpan.end()
     metrics.attemptSeconds.observe({ processor: processor.name }, durationMs / 1_000)
     const waiting = this.#attempting.get(event.id) ?? []
     this.#attempting.delete(event.id)
@@ -345,14 +353,16 @@ export class Task {
       span.end()
     } else if (charge === 'put back') {
       span.end()
-      log.debug({ durationMs }, 'put back while the breaker is open')
+      log().debug({ durationMs }, 'put back while the breaker is open')
       workplace.intake.putBack([record, ...waiting])
     } else {
       const outcome = decide(result, round, processor.delaysMs)
       const attempt = attemptRecord(result, round.attempt, startedAt, durationMs)
       const claim = this.#claimAfter(eventRecord, outcome)
       if (claim !== null) workplace.claims.decide(event.id, claim)
-      logOutcome(log, outcome, { durationMs, attempts: processor.delaysMs.length + 1 })
+      if (outcome.kind !== 'processed' || this.#log.isLevelEnabled('debug')) {
+        logOutcome(log(), outcome, { durationMs, attempts: processor.delaysMs.length + 1 })
+      }
       workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span })
       workplace.intake.putBack(waiting)
     }

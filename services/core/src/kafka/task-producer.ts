@@ -153,7 +153,9 @@ function* batches(records: readonly ProduceRecord[]): Generator<ProduceRecord[]>
 /** What a record takes in a batch, at most. */
 export function recordBytes(record: ProduceRecord): number {
   let bytes = RECORD_OVERHEAD_BYTES + (record.key?.length ?? 0) + (record.value?.length ?? 0)
-  for (const [name, value] of Object.entries(record.headers ?? {})) {
+  const headers = record.headers ?? {}
+  for (const name in headers) {
+    const value = headers[name]
     const length = Array.isArray(value)
       ? value.reduce((sum, item) => sum + item.length, 0)
       : (value?.length ?? 0)
