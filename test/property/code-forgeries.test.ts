@@ -17,7 +17,9 @@ async function code(source: Source, parts: RequestParts): Promise<string> {
   return judged
 }
 
-describe('forgeries of senders with code or keys of their own', () => {
+describe('forgeries of senders with code or keys of their own', function () {
+  this.timeout(120_000)
+
   it('every such sender is here, and its genuine request is accepted', async () => {
     const names = listPresets().filter(({ code, needs }) => code !== undefined || needs === 'publicKeys')
     assert.deepEqual(CODED_SENDERS.map(({ name }) => name).sort(), names.map(({ name }) => name).sort())
