@@ -68,6 +68,14 @@ describe('limits of the door', function () {
     assert.match(await speak(url, head), /^HTTP\/1\.1 408 [\s\S]*request-timeout/)
   })
 
+  it('a connection on which nothing comes is closed, before its first request as after its last', async () => {
+    const { url } = await started(CRM, 'headerTimeout: 400ms, keepAliveTimeout: 300ms')
+    assert.match(await speak(url, ''), /^HTTP\/1\.1 408 /)
+    const said = await speak(url, 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n')
+    assert.equal(said.match(/HTTP\/1\.1 /g)?.length, 1)
+    assert.match(said, /^HTTP\/1\.1 200 /)
+  })
+
   it('a connection is closed after ingress.requestsPerConnectionMax requests', async () => {
     const { url } = await started(CRM, 'requestsPerConnectionMax: 2')
     const get = 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'

@@ -12,15 +12,18 @@ export async function watchFiles(
   files: () => readonly string[],
   changed: () => void,
   stopping: AbortSignal,
+  lookMs = LOOK_MS,
 ): Promise<void> {
   let seen = await fingerprint(files())
   while (!stopping.aborted) {
-    await sleep(LOOK_MS, undefined, { signal: stopping, ref: false }).catch(() => {})
+    await sleep(lookMs, undefined, { signal: stopping, ref: false }).catch(() => {})
     const now = await fingerprint(files())
     if (now === seen || stopping.aborted) continue
+    const list = files().join('\n')
     changed()
-    // The list itself may be another one now.
-    seen = await fingerprint(files())
+    // What was seen before the files were read: a change behind that, such as the second half of a slow write, is
+    // found at the next look. The list itself may be another one now.
+    seen = files().join('\n') === list ? now : await fingerprint(files())
   }
 }
 
