@@ -32,6 +32,10 @@ export function createListener(settings: IngressSettings, handle: RequestListene
   // Unheard, Node would answer "100 Continue" before anything is known about the request.
   server.on('checkContinue', handle)
   server.on('clientError', answerTransportError)
+  // Without a handshake there is nobody to answer. Node would call it a clientError as well: an answer would be written
+  // that can never leave, and a stranger's connection would stay open for ever.
+  server.removeAllListeners('tlsClientError')
+  server.on('tlsClientError', (_error, socket) => socket.destroy())
   return server as Server
 }
 
