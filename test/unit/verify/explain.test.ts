@@ -76,6 +76,37 @@ describe('vectors', () => {
     body_base64: '',
   } as const
 
+  it('a line holds what its format has and nothing else', async () => {
+    const body = '{"id":"1","type":"done"}'
+    const headers = [['X-Webhook-Signature', hmac('sha256', 's', body)]] as const
+    const delivery = {
+      ...vector,
+      kind: 'delivery' as const,
+      provider: 'generic',
+      config: { secrets: ['s'] },
+      headers,
+      body_base64: Buffer.from(body).toString('base64'),
+    }
+    assert.deepEqual(await judgeVector(delivery), {
+      id: 'v',
+      verdict: 'accept',
+      code: 'verified',
+      event: { id: null, type: null },
+    })
+    const refused = await judgeVector({ ...delivery, body_base64: '' })
+    assert.deepEqual(refused, { id: 'v', verdict: 'reject', code: 'wrong-signature' })
+    const url = 'https://hooks.example.com/in?challenge=abc'
+    const asked = await judgeVector({
+      ...vector,
+      provider: 'dropbox',
+      config: { secrets: ['s'] },
+      method: 'GET',
+      url,
+    })
+    assert.deepEqual(Object.keys(asked), ['id', 'verdict', 'code', 'response'])
+    assert.deepEqual(Object.keys(asked.response ?? {}), ['status', 'headers', 'body'])
+  })
+
   it('a handshake that is refused tells the status, a delivery does not', async () => {
     const forged = await judgeVector({ ...vector, provider: 'slack', config: { secrets: ['s'] } })
     assert.deepEqual(forged.response, { status: 401, body: '', headers: {} })

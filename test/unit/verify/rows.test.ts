@@ -97,6 +97,7 @@ describe('the custom scheme of a CRM', () => {
       1.5,
       '1e9',
       '+1798761600',
+      '01798761600',
       true,
       {},
     ]) {

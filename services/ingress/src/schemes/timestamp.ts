@@ -1,4 +1,4 @@
-/** Reading the times that senders sign. One text for one time: digits only, or RFC 3339. */
+/** Reading the times that senders sign. One text for one time: digits only, without leading zeros, or RFC 3339. */
 
 /**
  * - `s`, `ms`: digits since the epoch
@@ -13,6 +13,7 @@ const DIGITS_MAX = 15
 
 function digits(text: string): number | null {
   if (text.length === 0 || text.length > DIGITS_MAX) return null
+  if (text.length > 1 && text.startsWith('0')) return null
   let value = 0
   for (let i = 0; i < text.length; i++) {
     const digit = text.charCodeAt(i) - 48
