@@ -148,6 +148,28 @@ describe('the walk through X-Forwarded-For', () => {
     )
   })
 
+  it('no forwarding header makes a caller throw: it is secure only by https alone, and its host is its own or one plausible host', () => {
+    const proto = fc.oneof(fc.string(), fc.constantFrom('https', 'HTTPS ', 'https, http', 'https,https', ','))
+    const host = fc.oneof(
+      fc.string(),
+      fc.domain(),
+      fc.ipV6(),
+      fc.constantFrom('a:1', '[::1]:8', 'a, b', 'a/b'),
+    )
+    fc.assert(
+      fc.property(proto, host, fc.string(), (said, named, list) => {
+        const headers = { 'x-forwarded-proto': said, 'x-forwarded-host': named, 'x-forwarded-for': list }
+        const caller = new Caller(request('10.0.0.2', headers), trusted)
+        caller.address()
+        if (caller.secure) assert.match(said, /^\s*https\s*(,\s*https\s*)*$/i)
+        if (caller.host !== 'here') assert.match(caller.host, /^[A-Za-z0-9.:[\]-]{1,260}$/)
+        const stranger = new Caller(request('192.0.2.1', headers), trusted)
+        assert.deepEqual([stranger.secure, stranger.host, stranger.address()], [false, 'here', '192.0.2.1'])
+      }),
+      { numRuns: RUNS },
+    )
+  })
+
   it('whatever a sender writes before what a trusted proxy appended, its own address comes out', () => {
     fc.assert(
       fc.property(fc.string(), fc.ipV4(), (forged, real) => {
