@@ -29,13 +29,19 @@ export function parseSchema(text: string): AvroSchema {
   return { name: type.name ?? '', text, type }
 }
 
+/** Where data are laid out before their length is known. Nothing here awaits, so one space serves all. */
+const space = Buffer.allocUnsafe(64 * 1_024)
+
 /** A datum in wire format. Throws avsc's error, which names the path, when the value does not fit the schema. */
 export function encodeWire(schemaId: number, type: avro.Type, value: unknown): Buffer {
-  const datum = type.toBuffer(value)
-  const wire = Buffer.allocUnsafe(PREFIX_BYTES + datum.length)
+  // avsc's own `toBuffer` encodes what is longer than 1 KiB twice.
+  const end = type.encode(value, space, PREFIX_BYTES)
+  // Where the space is too short, `end` says by how much, below 0.
+  const wire = Buffer.allocUnsafe(end < 0 ? space.length - end : end)
+  if (end < 0) type.encode(value, wire, PREFIX_BYTES)
+  else space.copy(wire, PREFIX_BYTES, PREFIX_BYTES, end)
   wire[0] = MAGIC
   wire.writeInt32BE(schemaId, 1)
-  datum.copy(wire, PREFIX_BYTES)
   return wire
 }
 

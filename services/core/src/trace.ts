@@ -31,10 +31,10 @@ const tracer = trace.getTracer('sallyport')
  * A server span that starts a trace of our own. The caller's `traceparent` is linked, not trusted as parent: a
  * stranger must not choose our trace ids or our sampling.
  */
-export function startRoot(name: string, attributes: Attributes, callerTraceparent: string | undefined): Span {
+export function startRoot(name: string, callerTraceparent: string | undefined): Span {
   const caller = callerTraceparent === undefined ? null : parseTraceParent(callerTraceparent)
   const links: Link[] = caller === null ? [] : [{ context: caller }]
-  const span = tracer.startSpan(name, { kind: SpanKind.SERVER, root: true, attributes, links }, ROOT_CONTEXT)
+  const span = tracer.startSpan(name, { kind: SpanKind.SERVER, root: true, links }, ROOT_CONTEXT)
   if (isSpanContextValid(span.spanContext())) return span
   return trace.wrapSpanContext(unsampledContext())
 }
@@ -77,13 +77,18 @@ export function endFailed(span: Span, error: unknown): void {
  * Random ids from a block of random bytes: one system call for many spans, which matters where every request
  * needs a trace id although nothing is exported.
  */
-const BLOCK_BYTES = 24 * 256
+const IDS_BYTES = 24
+const BLOCK_BYTES = IDS_BYTES * 256
 let block = Buffer.alloc(0)
+let used = 0
 
 function unsampledContext(): SpanContext {
-  if (block.length < 24) block = randomBytes(BLOCK_BYTES)
-  const ids = block.toString('hex', 0, 24)
-  block = block.subarray(24)
+  if (used === block.length) {
+    block = randomBytes(BLOCK_BYTES)
+    used = 0
+  }
+  const ids = block.toString('hex', used, used + IDS_BYTES)
+  used += IDS_BYTES
   return { traceId: ids.slice(0, 32), spanId: ids.slice(32), traceFlags: TraceFlags.NONE }
 }
 

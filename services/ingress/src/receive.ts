@@ -33,8 +33,6 @@ export type Receipt =
   /** The sender went away; nobody is there to answer. */
   | { readonly kind: 'gone' }
 
-type ReadBody = Exclude<Receipt, { kind: 'received' }> | { readonly kind: 'read'; readonly body: Buffer }
-
 /** What the headers alone tell against a request (R1). */
 export function refuseEarly(
   req: IncomingMessage,
@@ -55,7 +53,7 @@ export function refuseEarly(
 }
 
 /** Reads the body of a request to `url`; `refuseEarly` must have had nothing against it. Never rejects. */
-export async function receive(
+export function receive(
   req: IncomingMessage,
   res: ServerResponse,
   url: string,
@@ -64,14 +62,12 @@ export async function receive(
   budget: ByteBudget,
 ): Promise<Receipt> {
   if (req.headers.expect !== undefined) res.writeContinue()
-  let read = await readBody(req, limits, budget)
-  if (read.kind === 'read' && policy === 'decode') {
-    const encoding = encodingOf(req)
-    if (encoding !== undefined) read = await decodeBody(read.body, encoding, limits, budget)
-  }
-  if (read.kind !== 'read') return read
-  const headers = new HeaderList(req.rawHeaders)
-  return { kind: 'received', request: { method: req.method ?? '', url, headers, body: read.body } }
+  const receipt = readBody(req, url, limits, budget)
+  const encoding = policy === 'decode' ? encodingOf(req) : undefined
+  if (encoding === undefined) return receipt
+  return receipt.then(read => {
+    return read.kind === 'received' ? decodeBody(read.request, encoding, limits, budget) : read
+  })
 }
 
 function encodingOf(req: IncomingMessage): string | undefined {
@@ -79,19 +75,24 @@ function encodingOf(req: IncomingMessage): string | undefined {
   return encoding === undefined || encoding.trim().toLowerCase() === 'identity' ? undefined : encoding
 }
 
-function readBody(req: IncomingMessage, limits: ReceiveLimits, budget: ByteBudget): Promise<ReadBody> {
+function readBody(
+  req: IncomingMessage,
+  url: string,
+  limits: ReceiveLimits,
+  budget: ByteBudget,
+): Promise<Receipt> {
   return new Promise(resolve => {
     const chunks: Buffer[] = []
     let bytes = 0
     let settled = false
 
-    function settle(read: ReadBody): void {
+    function settle(receipt: Receipt): void {
       settled = true
-      if (read.kind !== 'read') {
+      if (receipt.kind !== 'received') {
         budget.give(bytes)
         chunks.length = 0
       }
-      resolve(read)
+      resolve(receipt)
     }
     // No listener for 'error': without one Node reports a broken connection by 'close' alone.
     req.on('data', (chunk: Buffer) => {
@@ -107,10 +108,9 @@ function readBody(req: IncomingMessage, limits: ReceiveLimits, budget: ByteBudge
     })
     req.on('end', () => {
       if (settled) return
-      settle({
-        kind: 'read',
-        body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes),
-      })
+      const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)
+      const headers = new HeaderList(req.rawHeaders)
+      settle({ kind: 'received', request: { method: req.method ?? '', url, headers, body } })
     })
     req.on('close', () => {
       if (!settled) settle({ kind: 'gone' })
@@ -120,21 +120,22 @@ function readBody(req: IncomingMessage, limits: ReceiveLimits, budget: ByteBudge
 
 /** Decodes a body that was read. What comes out is unknown, so the longest body is held for it meanwhile. */
 async function decodeBody(
-  encoded: Buffer,
+  request: RawRequest,
   encoding: string,
   limits: ReceiveLimits,
   budget: ByteBudget,
-): Promise<ReadBody> {
+): Promise<Receipt> {
+  const encodedBytes = request.body.length
   if (!budget.take(limits.bodyBytesMax)) {
-    budget.give(encoded.length)
+    budget.give(encodedBytes)
     return { kind: 'refused', problem: overloaded(limits) }
   }
-  const decoded = await decode(encoding, encoded, limits.bodyBytesMax)
-  budget.give(encoded.length + limits.bodyBytesMax)
+  const decoded = await decode(encoding, request.body, limits.bodyBytesMax)
+  budget.give(encodedBytes + limits.bodyBytesMax)
   if (decoded.kind === 'decoded') {
     // Just given back, so there is room.
     budget.take(decoded.body.length)
-    return { kind: 'read', body: decoded.body }
+    return { kind: 'received', request: { ...request, body: decoded.body } }
   }
   if (decoded.kind === 'too-large') return { kind: 'refused', problem: tooLarge(limits) }
   return { kind: 'refused', problem: problem('malformed-encoding', `The body is not ${encoding.trim()}.`) }

@@ -54,7 +54,8 @@ export function answerAccepted(res: ServerResponse, eventId: string, tracerespon
     'traceresponse',
     traceresponse,
   ])
-  res.end(body)
+  // Text that is ASCII is Latin-1 too, and that Node copies instead of transcoding it.
+  res.end(body, length === body.length ? 'latin1' : 'utf8')
 }
 
 /** Writes a problem document. Where the body is not read to its end yet, see `lingerThenClose`. */

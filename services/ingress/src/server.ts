@@ -269,12 +269,15 @@ class Ingress {
 }
 
 function startSpan(req: IncomingMessage, source: string): Span {
-  const attributes = {
-    'http.request.method': req.method ?? '',
-    'http.route': '/webhooks/:source',
-    'sallyport.source': source,
+  const span = startRoot('POST /webhooks/:source', req.headers.traceparent as string | undefined)
+  if (span.isRecording()) {
+    span.setAttributes({
+      'http.request.method': req.method ?? '',
+      'http.route': '/webhooks/:source',
+      'sallyport.source': source,
+    })
   }
-  return startRoot('POST /webhooks/:source', attributes, req.headers.traceparent as string | undefined)
+  return span
 }
 
 const NOT_READY = 'The ingress is starting and cannot store deliveries yet. Send the same delivery again.'

@@ -28,6 +28,16 @@ describe('codec', () => {
     assert.deepEqual({ ...read }, event)
   })
 
+  it('events of any length are encoded as avsc does it, also around the space in which they are laid out', () => {
+    const reader = new WireReader<Event>(EVENT_SCHEMA)
+    reader.learn(7, EVENT_SCHEMA)
+    for (const length of [0, 1_000, 1_100, 200_000, ...Array.from({ length: 200 }, (_, i) => 65_400 + i)]) {
+      const wire = encodeEvent(7, { ...event, body: Buffer.alloc(length, 1) })
+      assert.equal(reader.read(wire).body.length, length)
+      assert.deepEqual(wire.subarray(5), EVENT_SCHEMA.type.toBuffer(reader.read(wire)))
+    }
+  })
+
   it('an event written before a field existed gets its default', () => {
     const older = JSON.parse(EVENT_SCHEMA.text)
     older.fields = older.fields.filter((field: { name: string }) => field.name !== 'secretIndex')

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Reader, readRecordsBatch } from '@platformatic/kafka'
 import { type Batch, Lane } from '@sallyport/core/kafka/lane'
+import { encodeRecord } from '@sallyport/core/kafka/record-batch'
 
 const LIMITS = { batchBytesMax: 10_000, batchRecordsMax: 3 }
 const WRITER = { producerId: 7n, epoch: 0 }
@@ -21,7 +22,7 @@ function lane(): {
   made.identify(WRITER)
   const add = (name: string, deadlineAt = 1_000, size = 1): void =>
     made.add({
-      record: { key: Buffer.from(name), value: Buffer.alloc(size), headers: {} },
+      record: encodeRecord({ key: Buffer.from(name), value: Buffer.alloc(size), headers: {} }),
       deadlineAt,
       resolve: () => ended.push({ name, how: 'resolved' }),
       reject: () => ended.push({ name, how: 'rejected' }),

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { crc32c, Reader, readRecordsBatch } from '@platformatic/kafka'
 import {
   type BatchRecord,
-  batchBytes,
   encodeBatch,
+  encodeRecord,
   recordBytesMax,
   sequenceAfter,
 } from '@sallyport/core/kafka/record-batch'
@@ -30,9 +30,9 @@ describe('record batch', () => {
         fc.integer({ min: 0, max: 32_767 }),
         fc.integer({ min: 0, max: 2 ** 31 - 1 }),
         (records, producerId, epoch, sequence) => {
-          const encoded = encodeBatch(records, { producerId, epoch, sequence }, 1_700_000_000_123)
-          assert.ok(encoded.length <= batchBytes(records))
-          assert.ok(encoded.length <= records.reduce((sum, each) => sum + recordBytesMax(each), 61))
+          const encodedRecords = records.map(encodeRecord)
+          const encoded = encodeBatch(encodedRecords, { producerId, epoch, sequence }, 1_700_000_000_123)
+          assert.ok(encoded.length <= encodedRecords.reduce((sum, each) => sum + recordBytesMax(each), 61))
           const read = readRecordsBatch(Reader.from(encoded))
           assert.equal(read.length, encoded.length - 12)
           assert.equal(read.magic, 2)
@@ -60,6 +60,18 @@ describe('record batch', () => {
       ),
       { numRuns: 300 },
     )
+  })
+
+  it('a record longer than the space in which records are laid out is whole', () => {
+    const long = {
+      key: Buffer.from('k'),
+      value: Buffer.alloc(300_000, 7),
+      headers: { name: 'é'.repeat(40_000) },
+    }
+    const encoded = encodeBatch([encodeRecord(long)], { producerId: 1n, epoch: 0, sequence: 0 }, 0)
+    const [read] = readRecordsBatch(Reader.from(encoded)).records
+    assert.deepEqual(read?.value as Buffer | undefined, long.value)
+    assert.deepEqual([...(read?.headers ?? [])].map(String), [`name,${long.headers.name}`])
   })
 
   it('sequence numbers wrap to 0 after 2^31 - 1, as the broker counts them', () => {

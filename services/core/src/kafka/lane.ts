@@ -8,11 +8,12 @@
  * P1–P3 of publisher.ts are kept here.
  */
 import type { ProducerIdentity } from './cluster.ts'
-import { type BatchRecord, encodeBatch, recordBytesMax, sequenceAfter } from './record-batch.ts'
+import { encodeBatch, recordBytesMax, sequenceAfter } from './record-batch.ts'
 
 /** A record and who waits for it. */
 export interface Waiting {
-  readonly record: BatchRecord
+  /** Encoded (`encodeRecord`). */
+  readonly record: Buffer
   readonly deadlineAt: number
   readonly resolve: () => void
   readonly reject: (why: string) => void

@@ -28,7 +28,7 @@ import type { Log } from '../log.ts'
 import { Cluster, type ProducerIdentity } from './cluster.ts'
 import { type Batch, Lane } from './lane.ts'
 import { errorName, produce, verdictOf } from './produce.ts'
-import type { BatchRecord } from './record-batch.ts'
+import { type BatchRecord, encodeRecord } from './record-batch.ts'
 
 export interface PublishRecord extends BatchRecord {
   readonly partition: number
@@ -104,7 +104,13 @@ export class Publisher {
       }
       const deadlineAt = Date.now() + this.#settings.deadlineMs
       const refuse = (why: string): void => reject(notPublished(why))
-      this.#lane(record.partition).add({ record, deadlineAt, resolve, reject: refuse, settled: false })
+      this.#lane(record.partition).add({
+        record: encodeRecord(record),
+        deadlineAt,
+        resolve,
+        reject: refuse,
+        settled: false,
+      })
       this.#schedule()
     })
   }

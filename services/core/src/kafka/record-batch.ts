@@ -3,7 +3,7 @@
  *
  * Encoded once and kept until it is acknowledged or given up: a batch that is sent again is the very same bytes,
  * and so carries the same sequence numbers. The library's own encoder makes some forty small buffers a record;
- * this one fills a single buffer, which is most of the ingress's cost of publishing.
+ * this one makes one, when the record arrives, and lays them behind each other when the batch is formed.
  *
  * Source: Kafka documentation, "Record Batch" and "Record"; sequence numbers as in
  * org.apache.kafka.common.record.DefaultRecordBatch.incrementSequence.
@@ -37,73 +37,71 @@ export function sequenceAfter(sequence: number, count: number): number {
   return (sequence + count) % SEQUENCES
 }
 
-/** The most bytes that a batch of these records can take. */
-export function batchBytes(records: readonly BatchRecord[]): number {
-  let bytes = HEADER_BYTES
-  for (const record of records) bytes += recordBytesMax(record)
-  return bytes
+/** The most bytes that an encoded record can take in a batch: its length, attributes and place come before it. */
+export function recordBytesMax(record: Buffer): number {
+  return 5 + 2 + 5 + record.length
 }
 
-/** The most bytes that a record can take in a batch. */
-export function recordBytesMax(record: BatchRecord): number {
-  let bytes = 5 + 2 + 5 + 5 + record.key.length + 5 + record.value.length + 5
-  for (const name in record.headers) {
-    // A UTF-16 unit is at most three bytes in UTF-8: an upper bound is enough, and counting exactly costs more.
-    bytes += 10 + 3 * (name.length + (record.headers[name] as string).length)
-  }
-  return bytes
-}
+/** Where records are laid out before their length is known. Nothing here awaits, so one space serves all. */
+const space = Buffer.allocUnsafe(64 * 1_024)
 
-/** Encodes a batch; `nowMs` is the producer's time (topics with LogAppendTime replace it by the broker's). */
-export function encodeBatch(records: readonly BatchRecord[], identity: BatchIdentity, nowMs: number): Buffer {
-  const buffer = Buffer.allocUnsafe(batchBytes(records))
-  let at = HEADER_BYTES
-  for (let i = 0; i < records.length; i++) at = writeRecord(buffer, at, records[i] as BatchRecord, i)
-  const now = BigInt(nowMs)
-  buffer.writeBigInt64BE(0n, 0)
-  buffer.writeInt32BE(at - 12, 8)
-  buffer.writeInt32BE(NO_LEADER_EPOCH, 12)
-  buffer[16] = MAGIC
-  buffer.writeInt16BE(0, ATTRIBUTES_AT)
-  buffer.writeInt32BE(records.length - 1, 23)
-  buffer.writeBigInt64BE(now, 27)
-  buffer.writeBigInt64BE(now, 35)
-  buffer.writeBigInt64BE(identity.producerId, 43)
-  buffer.writeInt16BE(identity.epoch, 51)
-  buffer.writeInt32BE(identity.sequence, 53)
-  buffer.writeInt32BE(records.length, 57)
-  const batch = buffer.subarray(0, at)
-  batch.writeUInt32BE(crc32c(batch.subarray(ATTRIBUTES_AT)) >>> 0, CRC_AT)
-  return batch
-}
-
-function writeRecord(buffer: Buffer, start: number, record: BatchRecord, offsetDelta: number): number {
-  const { key, value, headers } = record
-  let length = 2 + varintBytes(offsetDelta)
-  length += varintBytes(key.length) + key.length + varintBytes(value.length) + value.length
+/** A record as it stands in any batch, behind the place that it has there: key, value, headers. */
+export function encodeRecord({ key, value, headers }: BatchRecord): Buffer {
+  let bytesMax = 5 + key.length + 5 + value.length + 5
   let count = 0
   for (const name in headers) {
+    // A UTF-16 unit is at most three bytes in UTF-8: an upper bound is enough, and counting exactly costs more.
+    bytesMax += 10 + 3 * (name.length + (headers[name] as string).length)
     count++
-    const nameLength = nameBytes(name).length
-    const valueLength = Buffer.byteLength(headers[name] as string)
-    length += varintBytes(nameLength) + nameLength + varintBytes(valueLength) + valueLength
   }
-  length += varintBytes(count)
-
-  let at = writeVarint(buffer, start, length)
-  buffer[at++] = 0 // attributes
-  buffer[at++] = 0 // timestamp, relative to the batch's
-  at = writeVarint(buffer, at, offsetDelta)
-  at = writeBytes(buffer, at, key)
+  const buffer = bytesMax <= space.length ? space : Buffer.allocUnsafe(bytesMax)
+  let at = writeBytes(buffer, 0, key)
   at = writeBytes(buffer, at, value)
   at = writeVarint(buffer, at, count)
   for (const name in headers) {
-    at = writeBytes(buffer, at, nameBytes(name))
     const text = headers[name] as string
+    at = writeBytes(buffer, at, nameBytes(name))
     at = writeVarint(buffer, at, Buffer.byteLength(text))
     at += buffer.write(text, at, 'utf8')
   }
-  return at
+  const record = Buffer.allocUnsafe(at)
+  buffer.copy(record, 0, 0, at)
+  return record
+}
+
+/** A batch of encoded records; `nowMs` is the producer's time (topics with LogAppendTime replace it by the broker's). */
+export function encodeBatch(records: readonly Buffer[], identity: BatchIdentity, nowMs: number): Buffer {
+  let bytesMax = HEADER_BYTES
+  for (const record of records) bytesMax += recordBytesMax(record)
+  const buffer = Buffer.allocUnsafe(bytesMax)
+  let at = HEADER_BYTES
+  for (let i = 0; i < records.length; i++) at = writeRecord(buffer, at, records[i] as Buffer, i)
+  const batch = buffer.subarray(0, at)
+  const header = new DataView(batch.buffer, batch.byteOffset, HEADER_BYTES)
+  const now = BigInt(nowMs)
+  header.setBigInt64(0, 0n)
+  header.setInt32(8, at - 12)
+  header.setInt32(12, NO_LEADER_EPOCH)
+  header.setInt8(16, MAGIC)
+  header.setInt16(ATTRIBUTES_AT, 0)
+  header.setInt32(23, records.length - 1)
+  header.setBigInt64(27, now)
+  header.setBigInt64(35, now)
+  header.setBigInt64(43, identity.producerId)
+  header.setInt16(51, identity.epoch)
+  header.setInt32(53, identity.sequence)
+  header.setInt32(57, records.length)
+  header.setUint32(CRC_AT, crc32c(batch.subarray(ATTRIBUTES_AT)) >>> 0)
+  return batch
+}
+
+function writeRecord(buffer: Buffer, start: number, record: Buffer, offsetDelta: number): number {
+  let at = writeVarint(buffer, start, 2 + varintBytes(offsetDelta) + record.length)
+  buffer[at++] = 0 // attributes
+  buffer[at++] = 0 // timestamp, relative to the batch's
+  at = writeVarint(buffer, at, offsetDelta)
+  buffer.set(record, at)
+  return at + record.length
 }
 
 function writeBytes(buffer: Buffer, at: number, bytes: Buffer): number {
