@@ -38,6 +38,8 @@ export const ERROR_CATALOGUE = {
   SP_HANDLER_FATAL: 'The handler said that no retry can help; the event is in the dead letter.',
   SP_EMIT: 'A handler emitted a value that its topic does not take: unknown topic, wrong shape or too large.',
   SP_PROCESSOR: 'A processor module is missing, fails to load or is defined wrongly; nothing was started.',
+  SP_SUBSCRIBER_STOPPED:
+    'A subscription stopped at a record that nobody takes over; nothing was passed over. Mend the handler, or give onPoison or onExhausted, and start again.',
   SP_ALREADY_RUNNING: 'Another npm start runs in this folder. Stop it first.',
   SP_PORT_TAKEN: 'A port is taken by another program. Free it or set another one.',
   SP_DATA_CORRUPT: 'The broker cannot use its data folder. Move .sallyport away to start afresh.',

@@ -1,12 +1,12 @@
 /** Between poll and claim: bytes → `EventRecord`, or why they are none. Nothing thrown. */
 import { type AttemptRecord, parseHistory } from '@sallyport/core/attempt'
-import { EVENT_SCHEMA, WireReader, wireSchemaId } from '@sallyport/core/codec'
-import { errorMessage } from '@sallyport/core/errors'
+import { EVENT_SCHEMA } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
+import { ValueDecoder } from '@sallyport/core/value-decoder'
 import type { Round } from './claim.ts'
 import type { Failure } from './failure.ts'
 
@@ -25,18 +25,12 @@ export type Decoded =
   /** The schema must be asked for first: `learn`. */
   | { readonly kind: 'unknown-schema'; readonly schemaId: number }
 
-/** Most schema ids that are remembered as unreadable: a foreign producer can invent any number. */
-const UNREADABLE_MAX = 1_000
-
 export class EventDecoder {
-  readonly #registry: SchemaRegistry
+  readonly #values: ValueDecoder<Event>
   readonly #partitions: number
-  readonly #reader = new WireReader<Event>(EVENT_SCHEMA)
-  /** Ids that the registry does not have, or whose schema is no event's, and why. */
-  readonly #unreadable = new Map<number, string>()
 
   constructor(registry: SchemaRegistry, partitions: number) {
-    this.#registry = registry
+    this.#values = new ValueDecoder<Event>(EVENT_SCHEMA, registry.find)
     this.#partitions = partitions
   }
 
@@ -44,19 +38,10 @@ export class EventDecoder {
     const { key, value } = record
     if (key === null || value === null)
       return poison('SP_POISON', `the record has no ${key === null ? 'key' : 'value'}`)
-    const schemaId = wireSchemaId(value)
-    if (schemaId === undefined)
-      return poison('SP_POISON', 'the value is not in the wire format (magic byte 0, schema id, Avro)')
-    if (!this.#reader.knows(schemaId)) {
-      const reason = this.#unreadable.get(schemaId)
-      return reason === undefined ? { kind: 'unknown-schema', schemaId } : poison('SP_POISON', reason)
-    }
-    let event: Event
-    try {
-      event = this.#reader.read(value)
-    } catch (error) {
-      return poison('SP_POISON', `the value is no ${EVENT_SCHEMA.name}: ${errorMessage(error)}`)
-    }
+    const decoded = this.#values.decode(value)
+    if (decoded.kind === 'unknown-schema') return decoded
+    if (decoded.kind === 'poison') return poison('SP_POISON', decoded.reason)
+    const event = decoded.value
     if (event.id !== key.toString()) return poison('SP_POISON', 'the key is not the event id')
     if (partitionOf(key, this.#partitions) !== record.partition) {
       return poison(
@@ -74,24 +59,7 @@ export class EventDecoder {
 
   /** Asks the registry for a schema. Throws `SP_REGISTRY_UNREACHABLE` (retryable): nothing was learnt. */
   async learn(schemaId: number): Promise<void> {
-    const schema = await this.#registry.find(schemaId)
-    if (schema === undefined) {
-      this.#markUnreadable(schemaId, `the registry has no schema ${schemaId}`)
-      return
-    }
-    try {
-      this.#reader.learn(schemaId, schema)
-    } catch (error) {
-      this.#markUnreadable(
-        schemaId,
-        `schema ${schemaId} (${schema.name}) is no ${EVENT_SCHEMA.name}: ${errorMessage(error)}`,
-      )
-    }
-  }
-
-  #markUnreadable(schemaId: number, reason: string): void {
-    if (this.#unreadable.size >= UNREADABLE_MAX) this.#unreadable.clear()
-    this.#unreadable.set(schemaId, reason)
+    await this.#values.learn(schemaId)
   }
 }
 

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import confluent from '@kafkajs/confluent-schema-registry'
-import { type AvroSchema, parseSchema } from '../codec.ts'
+import type { AvroSchema } from '../codec.ts'
 import { errorMessage, SallyportError } from '../errors.ts'
+import { registryUnreachable, type SchemaLookup, schemaLookup } from '../schema-lookup.ts'
 
 /** How often a conflict is tried before it counts as a refusal. */
 const TRIES_MAX = 3
@@ -28,8 +29,7 @@ export interface SchemaRegistry {
   register(subject: string, schema: AvroSchema): Promise<number>
   /** What registering a schema would come to; nothing is registered. Throws `SP_REGISTRY_UNREACHABLE` (retryable). */
   check(subject: string, schema: AvroSchema): Promise<SchemaStanding>
-  /** The schema of an id, or undefined where the registry has none. Throws `SP_REGISTRY_UNREACHABLE` (retryable). */
-  find(id: number): Promise<AvroSchema | undefined>
+  readonly find: SchemaLookup
 }
 
 /** A registry with a Confluent-compatible API. `url` is its base: `{url}/schemas/ids/1` answers. */
@@ -49,7 +49,7 @@ export function createRegistry(url: string): SchemaRegistry {
         return (await client.register(raw, options)).id
       } catch (error) {
         const status = httpStatus(error)
-        if (status !== 409 && status !== 422) throw unreachable(error)
+        if (status !== 409 && status !== 422) throw registryUnreachable(url, error)
         // The first to register a subject sets its compatibility; whoever comes second at that moment gets a
         // conflict too, and finds the subject settled when it asks again.
         if (tries === TRIES_MAX) throw incompatible(subject, schema, error)
@@ -92,28 +92,12 @@ export function createRegistry(url: string): SchemaRegistry {
       if (response.status >= 500) throw new Error(`HTTP ${response.status}`)
       return { status: response.status, body: await response.json() }
     } catch (error) {
-      throw unreachable(error)
+      throw registryUnreachable(url, error)
     }
   }
 
-  async function find(id: number): Promise<AvroSchema | undefined> {
-    // Not `client.getSchema`: it caches a type parsed with other union rules than ours.
-    const { status, body } = await ask(`schemas/ids/${id}`)
-    if (status === 404) return undefined
-    if (status !== 200) throw unreachable(new Error(`HTTP ${status}`))
-    const { schema } = body as { schema: string }
-    return parseSchema(schema)
-  }
-
-  function unreachable(cause: unknown): SallyportError {
-    return new SallyportError(
-      'SP_REGISTRY_UNREACHABLE',
-      `the schema registry at ${url} does not answer (${errorMessage(cause)}): check SCHEMA_REGISTRY_URL and that it runs`,
-      { cause, retryable: true },
-    )
-  }
-
-  return { register, check, find }
+  // Not `client.getSchema`: it caches a type parsed with other union rules than ours.
+  return { register, check, find: schemaLookup(url) }
 }
 
 function incompatible(subject: string, schema: AvroSchema, cause: unknown): SallyportError {
