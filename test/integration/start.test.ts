@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -8,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { createLog } from '@sallyport/core/log'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
-import { sampleUpdates, sign } from 'sallyport/samples'
+import { sampleUpdates } from 'sallyport/samples'
 import { type DevFile, devFilePath } from 'sallyport/start/dev-file'
 import { Started, survivors } from '../support/started.ts'
 
@@ -46,7 +47,10 @@ async function post(dev: DevFile, secret: string): Promise<Response> {
   const body = JSON.stringify(sampleUpdates()[0])
   return await fetch(`${dev.ingress}/webhooks/crm`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-webhook-signature': sign(body, secret) },
+    headers: {
+      'content-type': 'application/json',
+      'x-webhook-signature': createHmac('sha256', secret).update(body).digest('hex'),
+    },
     body,
   })
 }

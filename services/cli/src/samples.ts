@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 
 /** A CRM's ticket update, as the `crm` source takes it. */
 export interface TicketUpdate {
@@ -28,9 +28,4 @@ export function sampleUpdates(now: number = Date.now()): TicketUpdate[] {
     ticket_id: `T-${randomBytes(5).toString('hex')}`,
     timestamp: new Date(now).toISOString(),
   }))
-}
-
-/** The `X-Webhook-Signature` of a body: HMAC-SHA256 of its bytes, in lower-case hex. */
-export function sign(body: string | Uint8Array, secret: string): string {
-  return createHmac('sha256', secret).update(body).digest('hex')
 }

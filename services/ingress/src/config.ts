@@ -32,8 +32,6 @@ interface DoorSettings {
   readonly contentEncoding?: EncodingPolicy
   readonly secretStore?: string
   readonly rate?: { readonly perSecond: number; readonly burst?: number }
-  /** The processor's. */
-  readonly window?: string
 }
 
 /**
@@ -62,14 +60,10 @@ function openDoor(
   clock: Clock,
 ): Door {
   const place = `sources.${name}`
-  const { headers, allowFrom, contentEncoding, secretStore, rate, window, ...scheme } = resolveSecrets(
-    entry,
-    place,
-    env,
-  ) as DoorSettings
-  const store = secretStore === undefined ? null : path.resolve(folder, secretStore)
+  const { door, signing } = sourceSettings(name, entry, folder, env)
+  const { headers, allowFrom, contentEncoding, rate } = door
   return {
-    source: compileSource(name, withStoredSecret(scheme as SourceSettings, store, place)),
+    source: compileSource(name, signing),
     // Kept bytes cannot be read without the name of their encoding.
     keep: [
       ...(contentEncoding === 'keep' ? ['content-encoding'] : []),
@@ -77,9 +71,29 @@ function openDoor(
     ],
     allowFrom: allowFrom === undefined ? null : new Networks(allowFrom, `${place}.allowFrom`),
     encoding: contentEncoding ?? 'refuse',
-    secretStore: store,
+    secretStore: storePath(door, folder),
     bucket: rate === undefined ? null : bucketOf(rate, clock),
   }
+}
+
+/**
+ * A source's settings with its secrets resolved: what they say of its door, and of how its sender signs. Throws
+ * `SP_SETTINGS` or `SP_SECRET_MISSING`.
+ */
+export function sourceSettings(
+  name: string,
+  entry: SourceEntry,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+): { readonly door: DoorSettings; readonly signing: SourceSettings } {
+  const place = `sources.${name}`
+  const resolved = resolveSecrets(entry, place, env) as DoorSettings & SourceSettings
+  const { headers, allowFrom, contentEncoding, secretStore, rate, ...signing } = resolved
+  return { door: resolved, signing: withStoredSecret(signing, storePath(resolved, folder), place) }
+}
+
+function storePath({ secretStore }: DoorSettings, folder: string): string | null {
+  return secretStore === undefined ? null : path.resolve(folder, secretStore)
 }
 
 function bucketOf(rate: { perSecond: number; burst?: number }, clock: Clock): TokenBucket {

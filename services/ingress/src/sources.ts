@@ -72,6 +72,7 @@ const COMMON = new Set([
   'id',
   'type',
   'url',
+  'window',
   'success',
 ])
 const OPTION_PLACES: Readonly<Record<string, OptionRule>> = {

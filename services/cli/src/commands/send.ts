@@ -1,112 +1,210 @@
-import { durationMs, durationText } from '@sallyport/core/duration'
+import { readFileSync } from 'node:fs'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { createRegistry } from '@sallyport/core/kafka/registry'
-import type { Tail } from '@sallyport/core/kafka/tail'
-import { createLog } from '@sallyport/core/log'
-import { loadSettings } from '@sallyport/core/settings'
-import { loadProcessors, type ProcessorConfig } from '@sallyport/processor/config'
-import { Argument, type Command } from 'commander'
+import { loadSettings, type Settings } from '@sallyport/core/settings'
+import { loadProcessors } from '@sallyport/processor/config'
+import type { Command } from 'commander'
 import { colors } from '../colors.ts'
+import { EXIT, UsageError } from '../exit.ts'
+import { commandLog } from '../kafka-options.ts'
+import { duration, wholeNumber } from '../option.ts'
+import { print, printRecord } from '../output.ts'
 import { printable } from '../printable.ts'
-import { sampleUpdates } from '../samples.ts'
+import { ProgressLine } from '../progress-line.ts'
 import { type Answer, deliver } from '../send/deliver.ts'
-import { followEvents, type Step } from '../send/follow.ts'
+import { followEvents } from '../send/follow.ts'
+import { Journey, type SentEvent } from '../send/journey.ts'
+import { paced } from '../send/paced.ts'
+import { type Sample, Sender } from '../send/sender.ts'
 import { crmSecret } from '../start/crm-secret.ts'
 import { type DevFile, readDevFile } from '../start/dev-file.ts'
 import { homeFolder } from '../start/home.ts'
+import { parseHeaders } from '../verify/captured.ts'
 
 interface SendOptions {
   readonly config: string
   readonly ingress?: string
-  readonly timeout?: string
+  readonly file?: string
+  readonly header: readonly string[]
+  readonly count?: number
+  readonly rate?: number
+  readonly follow: boolean
+  readonly timeout?: number
+  readonly json: boolean
 }
 
 /** What waiting costs beyond the tiers' delays: handlers, transactions, a slow machine. */
 const SLACK_MS = 60_000
-const ID_CHARS = 16
+/** More than these are told as a sum, and not followed. */
+const TOLD_MAX = 50
+const COUNT_MAX = 10_000_000
+const RATE_MAX = 10_000
 
-/** `sallyport send crm`: sample ticket updates, signed, sent, and followed to their end. */
+const EXAMPLES = `
+Examples:
+  sallyport send crm
+  sallyport send github --file push.json -H 'X-GitHub-Event: push'
+  sallyport send crm --count 1000 --rate 100 --no-follow
+  CRM_WEBHOOK_SECRET=… sallyport send crm --ingress https://hooks.example.com
+
+The source's own secret signs, as its sender does; senders that sign with a private key cannot be stood in for. Times
+that stand in the body of a file are sent as they are. Ends with 1 where a delivery is refused, or an event is still on
+its way when the time is up.`
+
+/** `sallyport send SOURCE`: deliveries signed as the source's sender does, sent, and followed to their end. */
 export function register(program: Command): void {
   program
     .command('send')
-    .description('send signed sample webhooks to what npm start runs, and follow each event to its end')
-    .addArgument(new Argument('[source]', 'whose samples to send').choices(['crm']).default('crm'))
-    .option('-c, --config <file>', 'settings file, for the processors to follow', 'sallyport.yaml')
-    .option(
-      '--ingress <url>',
-      'another ingress than the one that npm start runs; its events are not followed',
-    )
-    .option('--timeout <duration>', 'how long to follow (default: the retry tiers’ delays and a minute)')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  npx sallyport send crm\n  CRM_WEBHOOK_SECRET=… npx sallyport send crm --ingress https://hooks.example.com',
-    )
+    .description('send signed webhooks as a source’s sender would, and follow each event to its end')
+    .argument('[source]', 'whose sender to be', 'crm')
+    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
+    .option('--ingress <url>', 'another ingress than npm start’s; its events are not followed')
+    .option('--file <file>', 'the body, byte for byte, instead of a sample; - for standard input')
+    .option('-H, --header <line>', 'one more header, "name: value"; may be repeated', collect, [])
+    .option('--count <n>', 'how many deliveries (default: each sample once)', wholeNumber(1, COUNT_MAX))
+    .option('--rate <n>', 'deliveries a second (default: one after the other)', wholeNumber(1, RATE_MAX))
+    .option('--no-follow', 'do not follow the events')
+    .option('--timeout <duration>', 'how long to follow (default: the tiers’ delays and a minute)', duration)
+    .option('--json', 'a JSON line for each answer and each step', false)
+    .addHelpText('after', EXAMPLES)
     .action(send)
 }
 
+function collect(line: string, lines: readonly string[]): readonly string[] {
+  return [...lines, line]
+}
+
 async function send(source: string, options: SendOptions): Promise<void> {
+  const settings = loadSettings(options.config, process.env)
   const home = homeFolder(process.env)
   const dev = readDevFile(home)
   const ingress = options.ingress ?? dev?.ingress
-  const secret = crmSecret(home, process.env)
   if (ingress === undefined) {
     throw new SallyportError(
       'SP_NOT_RUNNING',
       'nothing runs here: run npm start in another terminal, or name an ingress with --ingress URL',
     )
   }
-  if (secret === undefined) {
-    throw new SallyportError(
-      'SP_SECRET_MISSING',
-      'the secret of crm is unknown: set CRM_WEBHOOK_SECRET to what the ingress has',
-    )
-  }
-  const journey =
-    dev === undefined || options.ingress !== undefined ? undefined : await follow(dev, source, options)
+  // What npm start verifies with, where nobody has set another one.
+  const sender = Sender.of(source, settings, {
+    ...process.env,
+    CRM_WEBHOOK_SECRET: crmSecret(home, process.env),
+  })
+  const samples = samplesOf(sender, options)
+  const count = options.count ?? samples().length
+  const isTold = count <= TOLD_MAX
+  const follows = isTold && options.follow && options.ingress === undefined && dev !== undefined
+  const journey = follows ? await startJourney(dev, source, settings, options) : undefined
   try {
-    const answers = await sendAll(`${ingress}/webhooks/${source}`, secret)
-    const accepted = answers.filter(({ eventId }) => eventId !== undefined)
-    if (journey !== undefined && accepted.length > 0) await journey.untilEnd(accepted)
-    if (accepted.length < answers.length) process.exitCode = 1
+    const url = `${ingress.replace(/\/+$/, '')}/webhooks/${source}`
+    const { events, refused } = await sendAll({ url, sender, samples, count, isTold }, options)
+    const ended = journey === undefined || events.length === 0 || (await journey.untilEnd(events))
+    if (refused > 0 || !ended) process.exitCode = EXIT.error
   } finally {
     await journey?.stop()
   }
 }
 
-async function sendAll(url: string, secret: string): Promise<Answer[]> {
-  const updates = sampleUpdates()
-  console.log(`Sending ${updates.length} ticket updates to ${url}`)
-  const answers: Answer[] = []
-  for (const update of updates) {
-    const answer = await deliver(url, Buffer.from(JSON.stringify(update)), secret)
-    answers.push(answer)
-    const what = `${update.agent_id} ${update.status}`.padEnd(22)
-    const trace = answer.traceId === undefined ? '' : colors.dim(`  trace ${answer.traceId}`)
-    const status =
-      answer.eventId === undefined ? colors.red(String(answer.status)) : colors.green(String(answer.status))
-    console.log(`  ${status} ${what} ${answer.eventId ?? printable(answer.body)}${trace}`)
+/** Gives fresh samples whenever it is asked: their times are those at which they are sent. */
+function samplesOf(sender: Sender, { file, header }: SendOptions): () => readonly Sample[] {
+  const more = Object.fromEntries(
+    parseHeaders(header.join('\n')).map(([name, value]) => [name.toLowerCase(), value.trim()] as const),
+  )
+  if (file === undefined) {
+    return () =>
+      sender.samples(Date.now()).map(sample => ({ ...sample, headers: { ...sample.headers, ...more } }))
   }
-  return answers
+  const body = readBody(file)
+  const headers = { 'content-type': 'application/json', ...more }
+  return () => [{ title: file, body, headers }]
+}
+
+function readBody(file: string): Buffer {
+  try {
+    return readFileSync(file === '-' ? 0 : file)
+  } catch (error) {
+    throw new UsageError(
+      `--file cannot be read (${errorMessage(error)}): name a file, or - for standard input`,
+    )
+  }
+}
+
+interface Sending {
+  readonly url: string
+  readonly sender: Sender
+  readonly samples: () => readonly Sample[]
+  readonly count: number
+  readonly isTold: boolean
+}
+
+async function sendAll(
+  { url, sender, samples, count, isTold }: Sending,
+  { json, rate }: SendOptions,
+): Promise<{ events: SentEvent[]; refused: number }> {
+  const events: SentEvent[] = []
+  const statuses = new Map<number, number>()
+  const progress = new ProgressLine('sent')
+  let refused = 0
+  let done = 0
+  if (!json) await print(`Sending ${count} to ${url}`)
+  await paced(count, rate, async i => {
+    const fresh = samples()
+    const sample = fresh[i % fresh.length] as Sample
+    const answer = await deliver(url, sample.body, sender.headersOf(sample, url, Date.now()))
+    statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
+    if (!answer.isAccepted) refused++
+    else if (isTold && answer.eventId !== undefined)
+      events.push({ eventId: answer.eventId, traceId: answer.traceId })
+    if (json) await printRecord(recordOf(answer))
+    else if (isTold) await print(lineOf(sample, answer))
+    else progress.update(++done, count)
+  })
+  progress.end()
+  if (!isTold && !json) {
+    for (const [status, times] of statuses) await print(`  ${status}: ${times.toLocaleString('en')}`)
+  }
+  return { events, refused }
+}
+
+function recordOf({ status, eventId, traceId, tookMs, isAccepted, body }: Answer) {
+  return {
+    status,
+    id: eventId ?? null,
+    trace: traceId ?? null,
+    tookMs,
+    ...(isAccepted ? {} : { answer: body }),
+  }
+}
+
+function lineOf(sample: Sample, { isAccepted, status, eventId, traceId, body }: Answer): string {
+  const color = isAccepted ? colors.green : colors.red
+  const trace = traceId === undefined ? '' : colors.dim(`  trace ${traceId}`)
+  return `  ${color(String(status))} ${printable(sample.title).padEnd(22)} ${printable(eventId ?? body)}${trace}`
 }
 
 /** Follows events from now on; started before they are sent, so that nothing is missed. */
-async function follow(dev: DevFile, source: string, options: SendOptions): Promise<Journey> {
-  const processors = (await loadProcessors(loadSettings(options.config, process.env))).filter(
+async function startJourney(
+  dev: DevFile,
+  source: string,
+  settings: Settings,
+  { timeout, json }: SendOptions,
+): Promise<Journey> {
+  const processors = (await loadProcessors(settings)).filter(
     ({ sources }) => sources === null || sources.has(source),
   )
   const tiersMs = Math.max(
+    0,
     ...processors.map(({ delaysMs }) => delaysMs.reduce((sum, delayMs) => sum + delayMs, 0)),
   )
-  const timeoutMs =
-    options.timeout === undefined ? tiersMs + SLACK_MS : durationMs(options.timeout, '--timeout')
-  const journey = new Journey(processors, timeoutMs)
-  const kafka = createKafka(
-    { brokers: dev.brokers, registryUrl: dev.registry },
-    'sallyport-send',
-    createLog('send'),
-  )
+  const journey = new Journey({
+    processors: processors.map(({ name }) => name),
+    timeoutMs: timeout ?? tiersMs + SLACK_MS,
+    json,
+  })
+  const connection = { brokers: dev.brokers, registryUrl: dev.registry }
   try {
+    const kafka = createKafka(connection, 'sallyport-send', commandLog('send'))
     journey.tail = await followEvents(kafka, createRegistry(dev.registry), processors, step =>
       journey.arrived(step),
     )
@@ -118,79 +216,4 @@ async function follow(dev: DevFile, source: string, options: SendOptions): Promi
     )
   }
   return journey
-}
-
-/** The way of the sent events through the processors, printed as it goes. */
-class Journey {
-  readonly #processors: readonly ProcessorConfig[]
-  readonly #timeoutMs: number
-  /** Steps that came before their event's answer. */
-  readonly #early: Step[] = []
-  readonly #open = new Set<string>()
-  readonly #traces = new Map<string, string | undefined>()
-  readonly #ends = { processed: 0, 'dead letter': 0 }
-  readonly #done = Promise.withResolvers<void>()
-  #sent = false
-  tail: Tail | undefined
-
-  constructor(processors: readonly ProcessorConfig[], timeoutMs: number) {
-    this.#processors = processors
-    this.#timeoutMs = timeoutMs
-  }
-
-  arrived(step: Step): void {
-    if (!this.#sent) {
-      this.#early.push(step)
-      return
-    }
-    const place = `${step.processor} ${step.eventId}`
-    if (!this.#open.has(place)) return
-    console.log(`  ${describe(step, this.#traces.get(step.eventId))}`)
-    if (!step.isEnd || step.kind === 'retry') return
-    this.#ends[step.kind]++
-    this.#open.delete(place)
-    if (this.#open.size === 0) this.#done.resolve()
-  }
-
-  /** Resolves when every event has ended at every processor, or the time is up. */
-  async untilEnd(answers: readonly Answer[]): Promise<void> {
-    for (const { eventId, traceId } of answers) {
-      this.#traces.set(eventId as string, traceId)
-      for (const { name } of this.#processors) this.#open.add(`${name} ${eventId}`)
-    }
-    console.log('\nFollowing them to their end; Ctrl-C stops following, not the events')
-    this.#sent = true
-    for (const step of this.#early.splice(0)) this.arrived(step)
-    const timer = setTimeout(() => this.#done.resolve(), this.#timeoutMs)
-    await this.#done.promise
-    clearTimeout(timer)
-    const still =
-      this.#open.size === 0
-        ? ''
-        : `, ${this.#open.size} still on their way after ${durationText(this.#timeoutMs)}`
-    console.log(
-      `\n${answers.length} accepted: ${this.#ends.processed} processed, ${this.#ends['dead letter']} in the dead letter${still}`,
-    )
-    if (this.#open.size > 0) process.exitCode = 1
-  }
-
-  async stop(): Promise<void> {
-    await this.tail?.stop()
-  }
-}
-
-function describe(step: Step, traceId: string | undefined): string {
-  const id = `${step.eventId.slice(0, ID_CHARS)}…`
-  const trace = colors.dim(`  trace ${step.traceId ?? traceId ?? 'unknown'}`)
-  const reason = step.reason === undefined ? '' : `: ${printable(step.reason)}`
-  switch (step.kind) {
-    case 'processed':
-      return `${id} ${step.processor} ${colors.green('processed')}, attempt ${step.attempt}${trace}`
-    case 'retry': {
-      const { number, of, delayMs } = step.tier as NonNullable<Step['tier']>
-      return `${id} ${step.processor} attempt ${step.attempt} ${colors.yellow('failed')}, retry ${number} of ${of} in ${durationText(delayMs)}${reason}${trace}`
-    }
-    case 'dead letter':
-      return `${id} ${step.processor} ${colors.red('dead letter')} after attempt ${step.attempt}, ${step.reason === undefined ? '' : printable(step.reason)}${trace}`
-  }
 }

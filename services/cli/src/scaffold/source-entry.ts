@@ -2,6 +2,8 @@
 import { durationText } from '@sallyport/core/duration'
 import type { OptionRule, Preset } from '@sallyport/ingress/schemes/scheme'
 
+const USERNAME: OptionRule = { kind: 'text', required: true, words: 'the user name of basic authentication' }
+
 /** `acme-crm` → `ACME_CRM`. */
 function variablePart(name: string): string {
   return name.toUpperCase().replaceAll(/[^A-Z0-9]+/g, '_')
@@ -21,18 +23,22 @@ export function sourceScaffold(name: string, preset: Preset): SourceScaffold {
   const secret = `${variablePart(name)}_WEBHOOK_SECRET`
   const key = `${variablePart(name)}_PUBLIC_KEY`
   const needs = preset.needs ?? 'secrets'
-  const required = Object.entries(preset.options ?? {}).filter(([, rule]) => rule.required === true)
+  const options = {
+    ...preset.options,
+    ...(preset.scheme?.algorithm === 'basic' ? { username: USERNAME } : {}),
+  }
+  const required = Object.entries(options).filter(([, rule]) => rule.required === true)
   const entry = {
     preset: preset.name,
     ...(needs === 'secrets' ? { secrets: [`\${env:${secret}}`] } : {}),
     ...(needs === 'publicKeys' ? { publicKeys: [`\${env:${key}}`] } : {}),
     ...Object.fromEntries(required.map(([setting, rule]) => [setting, placeholder(name, setting, rule)])),
   }
-  const options = required.map(([setting]) => `${variablePart(name)}_${variablePart(setting)}`)
+  const needed = required.map(([setting]) => `${variablePart(name)}_${variablePart(setting)}`)
   return {
     entry,
     comment: [preset.title, ...(preset.caution === undefined ? [] : [preset.caution])],
-    variables: [...(needs === 'secrets' ? [secret] : needs === 'publicKeys' ? [key] : []), ...options],
+    variables: [...(needs === 'secrets' ? [secret] : needs === 'publicKeys' ? [key] : []), ...needed],
     open: required.map(([setting, rule]) => [setting, rule.words]),
   }
 }

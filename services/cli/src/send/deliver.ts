@@ -1,26 +1,33 @@
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { traceIdOf } from '@sallyport/core/trace'
-import { sign } from '../samples.ts'
 
 /** The ingress's answer to one delivery. */
 export interface Answer {
   readonly status: number
   readonly body: string
-  /** Undefined where the delivery was not accepted. */
+  /** From the request's begin to the answer's end. */
+  readonly tookMs: number
+  readonly isAccepted: boolean
+  /** Undefined where the delivery was not accepted, and where the source has an answer of its own. */
   readonly eventId: string | undefined
   readonly traceId: string | undefined
 }
 
 const TIMEOUT_MS = 30_000
 
-/** Posts a body signed with the crm source's scheme. Throws `SP_NOT_RUNNING` when nobody listens. */
-export async function deliver(url: string, body: Buffer, secret: string): Promise<Answer> {
+/** Posts a signed request. Throws `SP_NOT_RUNNING` when nobody listens. */
+export async function deliver(
+  url: string,
+  body: Buffer,
+  headers: Readonly<Record<string, string>>,
+): Promise<Answer> {
+  const startedAt = performance.now()
   let response: Response
   try {
     response = await fetch(url, {
       method: 'POST',
       body: new Uint8Array(body),
-      headers: { 'content-type': 'application/json', 'x-webhook-signature': sign(body, secret) },
+      headers,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
   } catch (error) {
@@ -35,6 +42,8 @@ export async function deliver(url: string, body: Buffer, secret: string): Promis
   return {
     status: response.status,
     body: text,
+    tookMs: Math.round(performance.now() - startedAt),
+    isAccepted: response.ok,
     eventId: response.ok ? acceptedId(text) : undefined,
     traceId: traceIdOf(response.headers.get('traceresponse') ?? undefined),
   }

@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage } from '@sallyport/core/errors'
-import { sampleUpdates, sign, type TicketUpdate } from '../samples.ts'
+import { deliver } from '../send/deliver.ts'
+import type { Sample, Sender } from '../send/sender.ts'
 
-const POST_TIMEOUT_MS = 15_000
 /** A line after this many deliveries, so that the terminal shows life and stays readable. */
 const LINE_EVERY = 10
+/** What is shown of an answer that is no acceptance. */
+const ANSWER_CHARS_MAX = 200
 
 /** What the demo's traffic needs. */
 export interface DemoRequest {
-  /** Base URL of the ingress. */
-  readonly ingress: string
-  readonly secret: string
+  /** Where the source's deliveries go. */
+  readonly url: string
+  readonly sender: Sender
   /** Pause between two deliveries, ms. */
   readonly intervalMs: number
   readonly say: (line: string) => void
@@ -29,15 +31,14 @@ export function startDemo(request: DemoRequest): { stop(): Promise<void> } {
 }
 
 async function run(request: DemoRequest, signal: AbortSignal): Promise<void> {
-  let queue: TicketUpdate[] = []
   const counts = { accepted: 0, refused: 0 }
-  while (!signal.aborted) {
-    if (queue.length === 0) queue = sampleUpdates()
-    const update = queue.shift() as TicketUpdate
-    const problem = await deliver(request, { ...update, timestamp: new Date().toISOString() })
+  for (let i = 0; !signal.aborted; i++) {
+    const samples = request.sender.samples(Date.now())
+    const sample = samples[i % samples.length] as Sample
+    const problem = await problemOf(request, sample)
     if (problem === undefined) counts.accepted += 1
     else counts.refused += 1
-    if (problem !== undefined) request.say(`demo: ${update.agent_id} ${update.status}: ${problem}`)
+    if (problem !== undefined) request.say(`demo: ${sample.title}: ${problem}`)
     else if (counts.accepted % LINE_EVERY === 1) {
       request.say(`demo: ${counts.accepted} updates accepted, ${counts.refused} not`)
     }
@@ -45,18 +46,12 @@ async function run(request: DemoRequest, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Posts one update; returns what went wrong, or undefined. */
-async function deliver(request: DemoRequest, update: TicketUpdate): Promise<string | undefined> {
-  const body = JSON.stringify(update)
+/** Posts one sample; returns what went wrong, or undefined. */
+async function problemOf({ url, sender }: DemoRequest, sample: Sample): Promise<string | undefined> {
   try {
-    const response = await fetch(`${request.ingress}/webhooks/crm`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-webhook-signature': sign(body, request.secret) },
-      body,
-      signal: AbortSignal.timeout(POST_TIMEOUT_MS),
-    })
-    const text = await response.text()
-    return response.ok ? undefined : `${response.status} ${text.slice(0, 200)}`
+    const headers = sender.headersOf(sample, url, Date.now())
+    const { status, body, isAccepted } = await deliver(url, sample.body, headers)
+    return isAccepted ? undefined : `${status} ${body.slice(0, ANSWER_CHARS_MAX)}`
   } catch (error) {
     return errorMessage(error)
   }

@@ -14,7 +14,8 @@ import { loadSettings, type Settings } from '@sallyport/core/settings'
 import { startBroker } from '../broker/choose.ts'
 import type { RunningBroker } from '../broker/way.ts'
 import { colors } from '../colors.ts'
-import { crmSecret, ensureCrmSecret } from './crm-secret.ts'
+import { Sender } from '../send/sender.ts'
+import { ensureCrmSecret } from './crm-secret.ts'
 import { startDemo } from './demo.ts'
 import { devFilePath, removeDevFile, writeDevFile } from './dev-file.ts'
 import { CACHE_FOLDER, ensureHome, homeFolder } from './home.ts'
@@ -90,8 +91,8 @@ async function runUntilStopped(
   )
   if (options.demoIntervalMs !== undefined) {
     const demo = startDemo({
-      ingress: ingress.url,
-      secret: crmSecret(home, env) as string,
+      url: `${ingress.url}/webhooks/crm`,
+      sender: Sender.of('crm', settings, env),
       intervalMs: options.demoIntervalMs,
       say: line => progress.say(line),
     })
