@@ -136,7 +136,7 @@ export default defineProcessor({
     assert.equal(code, 1)
     const [answer] = records(stdout)
     assert.equal(answer?.status, 401)
-    assert.match(String(answer?.answer), /invalid-signature/)
+    assert.match(String(answer?.answer), /wrong-signature/)
   })
 
   it('names the sources that there are where it does not know one, and says when nothing runs', async () => {
