@@ -69,6 +69,8 @@ export interface ProcessingSettings {
   readonly drainTimeoutMs: number
   /** Memory that the claims of one process may take. */
   readonly claimsBytesMax: number
+  /** Absolute path of the folder for checkpoints of the claims; none are kept where absent. */
+  readonly checkpointFolder?: string
   /** Events a second of all sources; with it, a start is refused when a window's claims would not fit. */
   readonly expectedEventsPerSecond?: number
 }
@@ -109,6 +111,7 @@ interface Document {
     attemptBytesMax: number
     drainTimeout: string
     claimsBytesMax: number
+    checkpointFolder?: string
     expectedEventsPerSecond?: number
   }
 }
@@ -146,6 +149,9 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       attemptBytesMax: processing.attemptBytesMax,
       drainTimeoutMs: durationMs(processing.drainTimeout, 'processing.drainTimeout'),
       claimsBytesMax: processing.claimsBytesMax,
+      ...(processing.checkpointFolder === undefined
+        ? {}
+        : { checkpointFolder: path.resolve(path.dirname(absolute), processing.checkpointFolder) }),
       ...(processing.expectedEventsPerSecond === undefined
         ? {}
         : { expectedEventsPerSecond: processing.expectedEventsPerSecond }),

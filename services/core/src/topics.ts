@@ -52,6 +52,8 @@ const DAY_MS = 86_400_000
 const ENVELOPE_BYTES = 65_536
 /** Room for what hops add: attempts, the last failure. */
 const HOP_BYTES = 65_536
+/** Kafka's `delete.retention.ms` of claims: tombstones and transaction markers must outlive the longest restore. */
+export const CLAIMS_DELETE_RETENTION_MS = DAY_MS
 const CLAIM_RECORD_BYTES_MAX = 1_048_576
 
 /** Largest record of `sallyport.events`, bytes: room for the longest body, and never below Kafka's usual 1 MiB. */

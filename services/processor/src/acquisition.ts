@@ -11,10 +11,13 @@ import { SallyportError } from '@sallyport/core/errors'
 import type { FetchedBatch } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import type { Checkpoint, CheckpointHead } from './checkpoint.ts'
+import type { CheckpointFolder, OpenedCheckpoint } from './checkpoint-folder.ts'
+import type { OwnedCheckpoint } from './checkpointer.ts'
 import { ClaimStore } from './claim-store.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import { BARRIER_SCHEMA } from './config.ts'
-import { BARRIER_KEY, Restore, type RestoreFlow, type RestoreSchemas } from './restore.ts'
+import { BARRIER_KEY, Restore, type RestoreSchemas } from './restore.ts'
 
 export interface AcquisitionDependencies {
   readonly claimsTopic: string
@@ -27,6 +30,8 @@ export interface AcquisitionDependencies {
   resume(partition: number, topics: readonly string[]): void
   /** Memory for the claims of all tasks of the process. */
   readonly claimsBudget: ClaimsBudget
+  /** Undefined where none are kept. */
+  readonly checkpoints: CheckpointFolder | undefined
 }
 
 /** The state that the last owner left. */
@@ -36,6 +41,8 @@ export interface AcquiredState {
   readonly positions: ReadonlyMap<string, number> | undefined
   /** Records of the claims topic that were read. */
   readonly recordsRead: number
+  /** Where this partition's claims are saved; undefined where they are not. */
+  readonly checkpoint: OwnedCheckpoint | undefined
 }
 
 /** A restore that brings nothing for this long has failed, ms. */
@@ -47,6 +54,7 @@ export class Acquisition {
   readonly #signal: AbortSignal
   #restore: Restore | undefined
   #claims: ClaimStore | undefined
+  #checkpoint: Checkpoint | undefined
 
   /** `signal` aborts when the partition is lost meanwhile. */
   constructor(partition: number, deps: AcquisitionDependencies, signal: AbortSignal) {
@@ -57,20 +65,21 @@ export class Acquisition {
 
   /** Makes `producer` the owner's and reads the state. Throws `SP_FENCED`, `SP_TRANSACTION` or `SP_RESTORE`. */
   async run(producer: TaskProducer): Promise<AcquiredState> {
-    const claims = new ClaimStore(this.#deps.claimsBudget)
-    this.#claims = claims
     const nonce = randomUUID()
-    await this.#writeBarrier(producer, nonce)
-    const { schemas, registry } = this.#deps
-    const restore = new Restore(claims, nonce, schemas, registry, this.#flow())
-    const start = await this.#deps.claimsStart(this.#partition)
-    this.#signal.throwIfAborted()
-    this.#restore = restore
-    this.#deps.readFrom(this.#partition, new Map([[this.#deps.claimsTopic, start]]))
+    const high = await this.#writeBarrier(producer, nonce)
+    const low = await this.#deps.claimsStart(this.#partition)
+    const opened = await this.#openCheckpoint(nonce, low, high)
+    const { file, head } = opened ?? {}
+    const saved = file && head && { ...head, part: (id: string) => file.part(id) }
+    const claims = new ClaimStore(this.#deps.claimsBudget, saved)
+    this.#claims = claims
+    const restore = this.#startRestore(claims, nonce, head)
+    this.#deps.readFrom(this.#partition, new Map([[this.#deps.claimsTopic, head?.offset ?? low]]))
     const positions = await withStallCheck(restore, this.#signal).finally(() => restore.close())
     this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
     this.#restore = undefined
-    return { claims, positions, recordsRead: restore.records }
+    const checkpoint = file && { file, savedOffset: head?.offset }
+    return { claims, positions, recordsRead: restore.records, checkpoint }
   }
 
   /** Takes a batch of the claims topic. False: it is not wanted now. */
@@ -80,23 +89,46 @@ export class Acquisition {
     return true
   }
 
-  /** Gives the memory of the claims back. */
+  /** Gives the memory of the claims back, and closes their checkpoint. */
   close(): void {
     this.#claims?.close()
+    this.#checkpoint?.close()
   }
 
-  #flow(): RestoreFlow {
-    const topics = [this.#deps.claimsTopic]
-    return {
-      pause: () => this.#deps.pause(this.#partition, topics),
-      resume: () => this.#deps.resume(this.#partition, topics),
-    }
+  async #openCheckpoint(
+    owner: string,
+    low: number,
+    high: number | undefined,
+  ): Promise<OpenedCheckpoint | undefined> {
+    const { checkpoints, claimsTopic: topic } = this.#deps
+    if (checkpoints === undefined || high === undefined) return undefined
+    const opened = await checkpoints.open({ topic, partition: this.#partition, owner, low, high })
+    this.#checkpoint = opened?.file
+    if (this.#signal.aborted) opened?.file.close()
+    return opened
   }
 
-  async #writeBarrier(producer: TaskProducer, nonce: string): Promise<void> {
+  #startRestore(claims: ClaimStore, nonce: string, head: CheckpointHead | undefined): Restore {
+    this.#signal.throwIfAborted()
+    const { schemas, registry, pause, resume, claimsTopic } = this.#deps
+    const restore = new Restore(claims, nonce, schemas, registry, {
+      pause: () => pause(this.#partition, [claimsTopic]),
+      resume: () => resume(this.#partition, [claimsTopic]),
+    })
+    if (head !== undefined) restore.inputs = new Map(Object.entries(head.positions))
+    this.#restore = restore
+    return restore
+  }
+
+  /** Returns one past the barrier's offset; undefined where the broker did not say. */
+  async #writeBarrier(producer: TaskProducer, nonce: string): Promise<number | undefined> {
     const value = encodeWire(this.#deps.schemas.barrier, BARRIER_SCHEMA.type, { nonce })
     const records = [{ key: Buffer.from(BARRIER_KEY), value }]
-    await producer.transact({ topic: this.#deps.claimsTopic, partition: this.#partition, records }, [], [])
+    return await producer.transact(
+      { topic: this.#deps.claimsTopic, partition: this.#partition, records },
+      [],
+      [],
+    )
   }
 }
 

@@ -1,11 +1,11 @@
 /**
  * A part of the claims of one partition: a packed table of 28 bytes an entry, open addressing with linear probing.
  *
- * G1. Entries stand in the order of their second hash word, and between an entry and its home there is no gap. So a
+ * E1. Entries stand in the order of their second hash word, and between an entry and its home there is no gap. So a
  *     look-up ends at the first greater word, and a rebuilt table is written front to back.
- * G2. Growing means building anew, without what has expired: 9 % larger than what is left, never double. Where as
+ * E2. Growing means building anew, without what has expired: 9 % larger than what is left, never double. Where as
  *     much expires as comes, it does not grow.
- * G3. Deleting means expiring at once; the next rebuild drops the entry.
+ * E3. Deleting means expiring at once; the next rebuild drops the entry.
  *
  * The second word is the home's because the first one chose the segment.
  *
@@ -14,7 +14,8 @@
 import { HASH_WORDS } from './claim-hash.ts'
 
 /** Words of 32 bits in an entry. */
-export const ENTRY_WORDS = 7
+const ENTRY_WORDS = 7
+export const ENTRY_BYTES = ENTRY_WORDS * Uint32Array.BYTES_PER_ELEMENT
 const EXPIRY = 4
 const META = 5
 const GENERATION = 6
@@ -132,7 +133,7 @@ export class ClaimSegment {
     this.#count = 0
   }
 
-  /** Lays entries out anew; they are in order already (G1). */
+  /** Lays entries out anew; they are in order already (E1). */
   #build(entries: Uint32Array, capacity: number): void {
     const slots = capacity + 8 + (capacity >>> 7)
     const words = new Uint32Array(slots * ENTRY_WORDS)

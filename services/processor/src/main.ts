@@ -4,6 +4,7 @@ import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { createRegistry } from '@sallyport/core/kafka/registry'
+import { topicIdentity } from '@sallyport/core/kafka/topic-identity'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
 import { claimsBytesLimit } from '@sallyport/core/metrics'
@@ -125,6 +126,7 @@ async function prepare(
       return {
         client: createKafka(connection, `sallyport-${processor.name}`, log),
         registry: createRegistry(connection.registryUrl),
+        identify: topic => topicIdentity(connection, topic),
         schemas: {
           claim: id(CLAIM_SCHEMA.name),
           positions: id(POSITIONS_SCHEMA.name),

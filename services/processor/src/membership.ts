@@ -16,6 +16,7 @@ import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Log } from '@sallyport/core/log'
 import type { Settings } from '@sallyport/core/settings'
 import { eventRecordBytesMax } from '@sallyport/core/topics'
+import { CheckpointFolder } from './checkpoint-folder.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import { EventDecoder } from './decode.ts'
@@ -108,8 +109,13 @@ export class Membership implements GroupListener {
 
   #take(partitions: readonly number[]): void {
     const reader = readPositions(this.#processor, this.#kafka.client, this.#log)
+    const { checkpointFolder } = this.#settings.processing
+    const checkpoints =
+      checkpointFolder === undefined
+        ? undefined
+        : new CheckpointFolder(checkpointFolder, this.#kafka.identify, systemClock, this.#log)
     for (const partition of partitions) {
-      const task = new Task(partition, this.#taskDependencies(reader))
+      const task = new Task(partition, this.#taskDependencies(reader, checkpoints))
       this.#tasks.set(partition, task)
       task.run().catch((error: unknown) => this.#end({ kind: 'failed', error }))
     }
@@ -145,7 +151,7 @@ export class Membership implements GroupListener {
     this.#tasks = new Map(kept)
   }
 
-  #taskDependencies(reader: PositionReader): TaskDependencies {
+  #taskDependencies(reader: PositionReader, checkpoints: CheckpointFolder | undefined): TaskDependencies {
     const { processing, windowMs } = this.#settings
     return {
       processor: this.#processor,
@@ -157,6 +163,7 @@ export class Membership implements GroupListener {
       encoder: this.#encoder,
       admission: this.#admission,
       claimsBudget: this.#claimsBudget,
+      checkpoints,
       log: this.#log,
       clock: systemClock,
       windowMs: ({ event }) => Math.min(event.windowMs ?? windowMs, windowMs),

@@ -1,5 +1,6 @@
 /**
- * Reads a partition of the claims topic back, from its start to this acquisition's barrier. The end offset would
+ * Reads a partition of the claims topic back, from its start (or from where a checkpoint ends) to this acquisition's
+ * barrier. The end offset would
  * not do: transaction markers and the empty batch that the log cleaner keeps lie behind the last record. All that
  * earlier owners committed lies before the barrier, because writing it fenced them.
  */
@@ -78,11 +79,12 @@ export class Restore {
   readonly #done = Promise.withResolvers<ReadonlyMap<string, number> | undefined>()
   readonly #flow: RestoreFlow
   readonly #batches: FetchedBatch[] = []
-  #inputs: ReadonlyMap<string, number> | undefined
   #backlog = 0
   #held = false
   #reading = false
   #finished = false
+  /** The positions record, as far as it has been read. */
+  inputs: ReadonlyMap<string, number> | undefined
   /** Records read so far. */
   records = 0
 
@@ -168,9 +170,9 @@ export class Restore {
     if (name === BARRIER_KEY) {
       if (value === null || this.#barriers.read(value).nonce !== this.#nonce) return
       this.#finished = true
-      this.#done.resolve(this.#inputs)
+      this.#done.resolve(this.inputs)
     } else if (name === POSITIONS_KEY) {
-      this.#inputs = value === null ? undefined : new Map(Object.entries(this.#positions.read(value).inputs))
+      this.inputs = value === null ? undefined : new Map(Object.entries(this.#positions.read(value).inputs))
     } else if (value === null) {
       this.#store.delete(name)
     } else {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import type { createKafka } from '@sallyport/core/kafka/client'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
+import type { TopicIdentity } from '@sallyport/core/kafka/topic-identity'
 import type { Log } from '@sallyport/core/log'
 import { membershipsTotal } from '@sallyport/core/metrics'
 import type { Settings } from '@sallyport/core/settings'
@@ -24,6 +25,8 @@ export interface ProcessorKafka {
   readonly registry: SchemaRegistry
   readonly schemas: RestoreSchemas
   readonly outputs: ReadonlyMap<string, OutputTopic>
+  /** Tells a topic from another one of its name. */
+  identify(topic: string): Promise<TopicIdentity>
 }
 
 /** What decides whether a task may begin an attempt; shared by the tasks of a processor in this process. */

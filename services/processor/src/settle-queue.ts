@@ -9,6 +9,7 @@ import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextOf, endFailed, type Span, SpanKind, startChild } from '@sallyport/core/trace'
+import type { Covered } from './checkpointer.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { Outcome } from './decide.ts'
 import type { Failure } from './failure.ts'
@@ -26,7 +27,7 @@ export interface SettleQueueDependencies {
   /** The source's name in metrics: a foreign producer must not grow them. */
   sourceLabel(source: string): string
   /** Outcomes have become true. */
-  settled(): void
+  settled(covered: Covered): void
   failed(error: unknown): void
 }
 
@@ -106,7 +107,7 @@ export class SettleQueue {
   async #settle(): Promise<void> {
     const { intake, settler, claims, processor, now } = this.#deps
     const settlements = this.#waiting.splice(0, TRANSACTION_OUTCOMES_MAX)
-    // Those that Kafka has (K1): written ahead of its retry record, a claim would make the event's own record a duplicate.
+    // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
     const refreshed = this.#refresh ? [...claims.pending] : []
     this.#refresh = false
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
@@ -116,8 +117,9 @@ export class SettleQueue {
     }))
     const startedAt = performance.now()
     const spans = settlements.flatMap(({ span }) => (span?.isRecording() ? [settleSpan(span), span] : []))
+    let offset: number | undefined
     try {
-      await settler.settle(settlements, refreshed, positions)
+      offset = await settler.settle(settlements, refreshed, positions)
     } catch (error) {
       for (const span of spans) endFailed(span, error)
       throw error
@@ -128,7 +130,7 @@ export class SettleQueue {
       if (eventRecord !== null && claim !== null) claims.set(eventRecord.event.id, claim, now())
     }
     this.#count(settlements)
-    this.#deps.settled()
+    this.#deps.settled({ offset, positions })
   }
 
   /** Counted together: finding a counter's labels for each outcome would cost as much as deciding it. */

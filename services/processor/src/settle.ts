@@ -60,14 +60,15 @@ export class Settler {
   }
 
   /**
-   * Makes the settlements true in one transaction. `refreshed` are claims to write again unchanged. Throws
+   * Makes the settlements true in one transaction. Returns one past the offset of the last claims record, where the
+   * broker said it. `refreshed` are claims to write again unchanged. Throws
    * `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (X4).
    */
   async settle(
     settlements: readonly Settlement[],
     refreshed: readonly (readonly [eventId: string, claim: Claim])[],
     positions: readonly InputPosition[],
-  ): Promise<void> {
+  ): Promise<number | undefined> {
     const claims: ProduceRecord[] = refreshed.map(([eventId, claim]) => this.#claimRecord(eventId, claim))
     const others = new Writes()
     for (const settlement of settlements) {
@@ -76,7 +77,7 @@ export class Settler {
       this.#addRecords(others, settlement)
     }
     claims.push(this.#positionsRecord(positions))
-    await this.#producer.transact(
+    return await this.#producer.transact(
       { topic: this.#processor.topics.claims, partition: this.#partition, records: claims },
       others.list(),
       positions,

@@ -28,6 +28,7 @@ import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/c
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
 import { type AttemptResult, Attempts } from './attempt.ts'
 import type { Verdict } from './breaker.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { type Claim, isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
 import type { ProcessorConfig } from './config.ts'
@@ -109,6 +110,7 @@ export class Task {
   #waiting = 0
   #state: State = 'acquiring'
   #producer: TaskProducer | undefined
+  #checkpointer: Checkpointer | undefined
   #workplace: Workplace | undefined
   #timer: NodeJS.Timeout | undefined
   #refreshTimer: NodeJS.Timeout | undefined
@@ -136,6 +138,7 @@ export class Task {
       this.#abort.signal.throwIfAborted()
       const facts = {
         records: state.recordsRead,
+        fromCheckpoint: state.checkpoint?.savedOffset,
         claims: state.claims.size,
         claimsBytes: state.claims.bytes,
         ms: this.#deps.clock() - startedAt,
@@ -213,6 +216,7 @@ export class Task {
     this.#slots.leave()
     this.#deps.admission.gate.forget(this.#wake)
     this.#abort.abort(why)
+    this.#checkpointer?.close()
     this.#acquisition.close()
     metrics.claimsHeld.remove(this.#labels())
     metrics.claimsBytes.remove(this.#labels())
@@ -220,7 +224,9 @@ export class Task {
 
   #begin(producer: TaskProducer, state: AcquiredState, positions: ReadonlyMap<string, number>): void {
     const { processor, limits, schemas, log, sourceLabel, refreshMs } = this.#deps
-    const { claims } = state
+    const { claims, checkpoint } = state
+    const checkpointer = checkpoint && new Checkpointer(checkpoint, claims, this.#deps.clock, this.#log)
+    this.#checkpointer = checkpointer
     const inputs = inputSpecs(processor).map(spec => new Input(spec, positions.get(spec.topic) as number))
     const intake = new Intake(inputs, limits, {
       pause: topic => this.#deps.pause(this.partition, [topic]),
@@ -234,7 +240,8 @@ export class Task {
       log,
       now: () => this.#clock.now(),
       sourceLabel,
-      settled: () => {
+      settled: covered => {
+        checkpointer?.settled(covered)
         metrics.claimsHeld.set(this.#labels(), claims.size)
         metrics.claimsBytes.set(this.#labels(), claims.bytes)
         this.#pump()
@@ -242,6 +249,7 @@ export class Task {
       failed: error => this.drop(new TaskFailed(error)),
     })
     this.#workplace = { claims, intake, queue }
+    checkpointer?.load().catch(error => this.drop(new TaskFailed(error)))
     this.#state = 'running'
     this.#refreshTimer = setInterval(() => queue.refresh(), Math.min(refreshMs, TIMER_MS_MAX))
     this.#sweepTimer = setInterval(
@@ -277,7 +285,18 @@ export class Task {
   }
 
   /** Decodes and checks a record while holding a slot; gives the slot back unless an attempt begins. */
-  #consider(record: FetchedRecord, { intake, queue, claims }: Workplace): void {
+  #consider(record: FetchedRecord, workplace: Workplace): void {
+    try {
+      if (this.#route(record, workplace)) return
+    } catch (error) {
+      // A part of the checkpoint that was needed now is damaged.
+      this.drop(new TaskFailed(error))
+    }
+    this.#slots.give()
+  }
+
+  /** True: an attempt has begun, and keeps the slot. */
+  #route(record: FetchedRecord, { intake, queue, claims }: Workplace): boolean {
     const decoded = this.#deps.decoder.decode(record)
     switch (decoded.kind) {
       case 'unknown-schema':
@@ -301,11 +320,11 @@ export class Task {
         } else {
           this.#attempting.set(eventRecord.event.id, [])
           void this.#attempt(eventRecord)
-          return
+          return true
         }
       }
     }
-    this.#slots.give()
+    return false
   }
 
   /** Stage 6: why a record is not attempted; undefined when it is. */

@@ -24,6 +24,7 @@ describe('acquisition', () => {
       },
       pause: () => {},
       resume: () => {},
+      checkpoints: undefined,
       claimsBudget: new ClaimsBudget(1e9, () => {}),
     } satisfies AcquisitionDependencies
     const producer = { transact: async () => {} } as unknown as TaskProducer

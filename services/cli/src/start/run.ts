@@ -49,6 +49,12 @@ export async function runStart(options: StartOptions, env: NodeJS.ProcessEnv): P
   progress.print('stopped')
 }
 
+/** On this machine claims are saved, so that the next start need not read them all; production says where. */
+function withCheckpoints(settings: Settings, home: string): Settings {
+  const checkpointFolder = settings.processing.checkpointFolder ?? join(home, 'checkpoints')
+  return { ...settings, processing: { ...settings.processing, checkpointFolder } }
+}
+
 async function runUntilStopped(
   options: StartOptions,
   env: NodeJS.ProcessEnv,
@@ -60,7 +66,7 @@ async function runUntilStopped(
   await takeHome(home, started, progress, stop)
   if (options.port !== undefined) env.SALLYPORT_INGRESS_PORT = String(options.port)
   const secretFile = ensureCrmSecret(home, env)
-  const settings = loadSettings(options.config, env)
+  const settings = withCheckpoints(loadSettings(options.config, env), home)
   if (!env.KAFKA_BROKERS) await checkDisk(home, options.diskFreeMibMin)
   await checkIngressPort(settings.ingress.host, settings.ingress.port)
   const services = new Services(settings, home, progress)

@@ -1,6 +1,6 @@
 import kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
-import type { TopicSpec } from '../topics.ts'
+import { CLAIMS_DELETE_RETENTION_MS, type TopicSpec } from '../topics.ts'
 import { protocolErrorType } from './client.ts'
 
 /** A setting of an existing topic that differs from its spec. */
@@ -25,8 +25,7 @@ export function topicConfig(spec: TopicSpec, replication: number): Record<string
   if (spec.segmentMs !== undefined) config['segment.ms'] = String(spec.segmentMs)
   if (spec.cleanup === 'compact,delete') {
     config['min.cleanable.dirty.ratio'] = '0.1'
-    // Tombstones and transaction markers must outlive the longest restore.
-    config['delete.retention.ms'] = '86400000'
+    config['delete.retention.ms'] = String(CLAIMS_DELETE_RETENTION_MS)
   }
   return config
 }

@@ -71,17 +71,18 @@ export class TaskProducer {
 
   /**
    * Writes everything or nothing: claims, then the other records, then the group's offsets as a mirror for lag
-   * tools. Throws `SP_FENCED` when a newer owner exists, else `SP_TRANSACTION`; either way the outcome is unknown
+   * tools. Returns one past the offset of the last claims record, where the broker said it. Throws `SP_FENCED` when a newer owner exists, else `SP_TRANSACTION`; either way the outcome is unknown
    * and this object must not be used again.
    */
   async transact(
     claims: PartitionWrites,
     others: readonly PartitionWrites[],
     positions: readonly InputPosition[],
-  ): Promise<void> {
+  ): Promise<number | undefined> {
     try {
       const transaction = await this.#producer.transaction()
-      for (const writes of [claims, ...others]) await this.#write(transaction, writes)
+      const claimsEnd = await this.#write(transaction, claims)
+      for (const writes of others) await this.#write(transaction, writes)
       if (positions.length > 0) {
         await transaction.sendOffsets({
           consumerGroupId: this.#groupId,
@@ -92,6 +93,7 @@ export class TaskProducer {
         })
       }
       await transaction.commit()
+      return claimsEnd
     } catch (error) {
       throw isFenced(error)
         ? new SallyportError(
@@ -113,7 +115,9 @@ export class TaskProducer {
     await this.#producer.disconnect().catch(() => {})
   }
 
-  async #write(transaction: kafkajs.Transaction, writes: PartitionWrites): Promise<void> {
+  /** Returns one past the last record's offset, where the broker said it. */
+  async #write(transaction: kafkajs.Transaction, writes: PartitionWrites): Promise<number | undefined> {
+    let end: number | undefined
     for (const batch of batches(writes.records)) {
       const sentMs = Date.now()
       const [metadata] = await transaction.send({
@@ -122,7 +126,10 @@ export class TaskProducer {
         messages: batch.map(record => ({ ...record, partition: writes.partition }) as kafkajs.Message),
       })
       this.#clock.observe(Number(metadata?.logAppendTime ?? -1), sentMs)
+      const first = Number(metadata?.baseOffset ?? -1)
+      end = first < 0 ? undefined : first + batch.length
     }
+    return end
   }
 }
 

@@ -1,0 +1,97 @@
+/**
+ * Saves the claims of a task that runs, when reading what came since would take a restart too long, and brings what
+ * the last checkpoint holds into memory bit by bit. A save that fails is no harm: the topic has everything.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '@sallyport/core/clock'
+import { errorMessage } from '@sallyport/core/errors'
+import type { Log } from '@sallyport/core/log'
+import type { Checkpoint } from './checkpoint.ts'
+import type { ClaimStore } from './claim-store.ts'
+
+/** Records of the claims topic that a restart may have to read, and how long ago the last save may be, ms. */
+const TAIL_RECORDS_MAX = 50_000
+const TAIL_MS_MAX = 5 * 60_000
+/** Between two segments that are brought into memory, ms. */
+const LOAD_PAUSE_MS = 20
+
+/** What the claims topic held when all of it was filed. */
+export interface Covered {
+  /** One past the last record; undefined where the broker did not say. */
+  readonly offset: number | undefined
+  readonly positions: readonly { readonly topic: string; readonly offset: number }[]
+}
+
+/** A checkpoint that this task may write. */
+export interface OwnedCheckpoint {
+  readonly file: Checkpoint
+  /** Up to where it has the claims; undefined where it has none, and is saved as soon as can be. */
+  readonly savedOffset: number | undefined
+}
+
+export class Checkpointer {
+  readonly #file: Checkpoint
+  readonly #claims: ClaimStore
+  readonly #log: Log
+  readonly #now: Clock
+  #savedOffset: number | undefined
+  #savedAt: number
+  #busy = false
+  #closed = false
+
+  constructor({ file, savedOffset }: OwnedCheckpoint, claims: ClaimStore, now: Clock, log: Log) {
+    this.#file = file
+    this.#claims = claims
+    this.#savedOffset = savedOffset
+    this.#savedAt = now()
+    this.#now = now
+    this.#log = log
+  }
+
+  /** Brings the rest of the checkpoint into memory; rejects with `SP_RESTORE` when it is damaged. */
+  async load(): Promise<void> {
+    while (!this.#closed && this.#claims.loadNext()) await sleep(LOAD_PAUSE_MS)
+  }
+
+  /** Called after every transaction, once its claims are filed. */
+  settled({ offset, positions }: Covered): void {
+    if (offset === undefined || this.#busy || this.#closed) return
+    if (!this.#isDue(offset)) return
+    this.#busy = true
+    void this.#save(offset, Object.fromEntries(positions.map(({ topic, offset }) => [topic, offset])))
+  }
+
+  #isDue(offset: number): boolean {
+    if (this.#savedOffset === undefined) return true
+    return offset - this.#savedOffset >= TAIL_RECORDS_MAX || this.#now() - this.#savedAt >= TAIL_MS_MAX
+  }
+
+  /** Ends a save that is under way; the file keeps the last one. */
+  close(): void {
+    this.#closed = true
+    this.#file.close()
+  }
+
+  async #save(offset: number, positions: Readonly<Record<string, number>>): Promise<void> {
+    const savedAt = this.#now()
+    const changed = this.#claims.takeChanged()
+    try {
+      const head = { offset, positions, savedAt, hashKey: this.#claims.hashKey }
+      const startedAt = performance.now()
+      if (await this.#file.save(this.#claims.parts(changed, savedAt), head)) {
+        this.#savedOffset = offset
+        this.#savedAt = savedAt
+        this.#log.debug({ offset, ms: Math.round(performance.now() - startedAt) }, 'checkpoint saved')
+        this.#busy = false
+      } else {
+        // Stays busy: never again.
+        this.#log.info('the checkpoint has a newer owner')
+      }
+    } catch (error) {
+      this.#claims.giveBack(changed)
+      this.#savedAt = savedAt
+      this.#busy = false
+      if (!this.#closed) this.#log.warn({ error: errorMessage(error) }, 'the checkpoint was not saved')
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/** A processor as a process of its own, as in production, so that it can be killed; its log is kept. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { Connection } from '@sallyport/core/connection'
+
+const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
+
+export type LogLine = Readonly<Record<string, unknown>>
+
+export class ProcessorProcess {
+  readonly lines: LogLine[] = []
+  readonly #child: ChildProcess
+  #waiting: (() => void)[] = []
+
+  /** Starts all processors of a settings file. */
+  constructor(connection: Connection, config: string, env: Readonly<Record<string, string>>) {
+    this.#child = spawn(process.execPath, ['--no-warnings', CLI, 'processor', '--config', config], {
+      env: {
+        ...process.env,
+        KAFKA_BROKERS: connection.brokers.join(','),
+        SCHEMA_REGISTRY_URL: connection.registryUrl,
+        LOG_LEVEL: 'debug',
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', line => {
+      if (line.startsWith('{')) this.lines.push(JSON.parse(line) as LogLine)
+      for (const wake of this.#waiting.splice(0)) wake()
+    })
+  }
+
+  /** Waits until this many lines say `msg`, and returns them; the test's time-out is the limit. */
+  async said(msg: string, count: number): Promise<LogLine[]> {
+    while (true) {
+      const found = this.lines.filter(line => line.msg === msg)
+      if (found.length >= count) return found
+      await new Promise<void>(resolve => this.#waiting.push(resolve))
+    }
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const ended = once(this.#child, 'exit')
+    this.#child.kill(signal)
+    await ended
+  }
+}
