@@ -34,11 +34,11 @@ const steps = fc.array(
     },
     {
       weight: 1,
-      arbitrary: fc.record({ kind: fc.constant('fill' as const), count: fc.nat({ max: 2_000 }) }),
+      arbitrary: fc.record({ kind: fc.constant('fill' as const), count: fc.nat({ max: 500 }) }),
     },
     { weight: 1, arbitrary: fc.constant({ kind: 'sweep' as const }) },
   ),
-  { maxLength: 120 },
+  { maxLength: 120, size: 'max' },
 )
 
 /** What a store must say, kept the simple way. */
@@ -121,7 +121,7 @@ describe('the packed claims', function () {
         // A PENDING claim hides what the table still holds of its id.
         assert.ok(store.size >= live && store.size <= live + store.pending.size)
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     )
   })
 
