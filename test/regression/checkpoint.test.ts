@@ -18,7 +18,7 @@ const AGENT = fileURLToPath(new URL('../support/agents/outage-agent.ts', import.
 const RECORDS_PER_STAY = 2
 
 describe('a restart from a checkpoint', function () {
-  this.timeout(120_000)
+  this.timeout(180_000)
   let connection: { brokers: readonly string[]; registryUrl: string }
   let topics: Topics
   let name: string
