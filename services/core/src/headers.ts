@@ -16,6 +16,8 @@ export const HEADER = {
   attempt: 'sallyport-attempt',
   /** Offset in `sallyport.audit` of the operation that sent the record round again; absent means 0. */
   generation: 'sallyport-generation',
+  /** `true` on records of the redrive lane that are past events run again, not dead letters. */
+  replayed: 'sallyport-replayed',
   /** JSON list of every attempt so far, oldest first: see `AttemptRecord`. */
   history: 'sallyport-history',
   /** Where a retry record or dead letter was first read: `topic/partition/offset`. */

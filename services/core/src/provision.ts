@@ -1,3 +1,4 @@
+import { AUDIT_SCHEMA } from './audit.ts'
 import { type AvroSchema, EVENT_SCHEMA } from './codec.ts'
 import type { Connection } from './connection.ts'
 import { ensureTopics } from './kafka/admin.ts'
@@ -5,7 +6,7 @@ import { createKafka } from './kafka/client.ts'
 import { createRegistry } from './kafka/registry.ts'
 import type { Log } from './log.ts'
 import { type Settings, topicPlan } from './settings.ts'
-import { EVENTS_TOPIC, sharedTopicSpecs, type TopicSpec } from './topics.ts'
+import { AUDIT_TOPIC, EVENTS_TOPIC, sharedTopicSpecs, type TopicSpec } from './topics.ts'
 
 /** The subject under which a topic's value schema is registered (Confluent's TopicNameStrategy). */
 export function valueSubject(topic: string): string {
@@ -19,11 +20,11 @@ export interface Provision {
   readonly schemas: Readonly<Record<string, AvroSchema>>
 }
 
-/** What the ingress needs: the shared topics and the event's schema. */
+/** What the ingress needs: the shared topics and their schemas. */
 export function sharedProvision(settings: Settings): Provision {
   return {
     topics: sharedTopicSpecs(topicPlan(settings)),
-    schemas: { [valueSubject(EVENTS_TOPIC)]: EVENT_SCHEMA },
+    schemas: { [valueSubject(EVENTS_TOPIC)]: EVENT_SCHEMA, [valueSubject(AUDIT_TOPIC)]: AUDIT_SCHEMA },
   }
 }
 

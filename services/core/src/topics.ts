@@ -28,6 +28,7 @@ export interface TopicSpec {
   readonly name: string
   readonly partitions: number
   readonly cleanup: 'delete' | 'compact,delete'
+  /** -1: for ever. */
   readonly retentionMs: number
   /** Kafka's `segment.ms`; the broker's default (7 days) where absent. */
   readonly segmentMs?: number
@@ -48,6 +49,7 @@ export interface TopicPlan {
 }
 
 const DAY_MS = 86_400_000
+const FOR_EVER_MS = -1
 /** Room in a record for the envelope and its kept headers. */
 const ENVELOPE_BYTES = 65_536
 /** Room for what hops add: attempts, the last failure. */
@@ -88,7 +90,8 @@ export function sharedTopicSpecs(plan: TopicPlan): TopicSpec[] {
       name: AUDIT_TOPIC,
       partitions: 1,
       cleanup: 'delete',
-      retentionMs: 365 * DAY_MS,
+      // A pause holds until it is lifted, and what an operation sent must be known for as long as a dead letter.
+      retentionMs: FOR_EVER_MS,
       recordBytesMax: CLAIM_RECORD_BYTES_MAX,
     },
   ]

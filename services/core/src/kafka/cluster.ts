@@ -1,5 +1,5 @@
 /**
- * What a publisher knows of the cluster: who leads each partition of one topic, and a connection to each leader.
+ * What a publisher or a reader knows of the cluster: who leads each partition of one topic, and a connection to each leader.
  *
  * - C1. One connection per broker. A broker that hangs or dies fails its own connection and nobody else's.
  * - C2. Asking for metadata goes round the brokers: one that hangs is not asked twice in a row.
@@ -48,6 +48,11 @@ export class Cluster {
       maxInflights: Number.MAX_SAFE_INTEGER,
     })
     this.#pool.on('connect', ({ connection }) => connection.on('error', ignore))
+  }
+
+  /** How many partitions the topic has; 0 before the first answer. */
+  get partitions(): number {
+    return this.#leaders.length
   }
 
   /** Node id of a partition's leader, as far as is known. */

@@ -134,14 +134,14 @@ export class TaskProducer {
 }
 
 /** Every record names its partition; one that does not is a defect. */
-function namedPartition({ message }: kafkajs.PartitionerArgs): number {
+export function namedPartition({ message }: kafkajs.PartitionerArgs): number {
   if (message.partition === undefined || message.partition === null)
     throw new TypeError('a record names no partition')
   return message.partition
 }
 
 /** Splits records into batches below the size limit; a single larger record is a batch of its own. */
-function* batches(records: readonly ProduceRecord[]): Generator<ProduceRecord[]> {
+export function* batches(records: readonly ProduceRecord[]): Generator<ProduceRecord[]> {
   let batch: ProduceRecord[] = []
   let bytes = 0
   for (const record of records) {

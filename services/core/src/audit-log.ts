@@ -1,0 +1,71 @@
+/** The audit topic: reads operators' actions, and appends to them. */
+import { AUDIT_SCHEMA, type AuditRecord, AuditState } from './audit.ts'
+import { encodeWire } from './codec.ts'
+import type { createKafka } from './kafka/client.ts'
+import { appendAudit } from './kafka/operation-producer.ts'
+import type { PartitionReader } from './kafka/partition-reader.ts'
+import type { ProduceRecord } from './kafka/task-producer.ts'
+import type { SchemaRegistry } from './kafka/registry.ts'
+import { RecordReader } from './record-reader.ts'
+import { AUDIT_TOPIC } from './topics.ts'
+
+/** The subject under which the audit's schema is registered. */
+const AUDIT_SUBJECT = `${AUDIT_TOPIC}-value`
+
+export class AuditLog {
+  readonly #kafka: ReturnType<typeof createKafka>
+  readonly #reader: PartitionReader
+  readonly #registry: SchemaRegistry
+  readonly #records: RecordReader<AuditRecord>
+  #schemaId: number | undefined
+
+  constructor(kafka: ReturnType<typeof createKafka>, reader: PartitionReader, registry: SchemaRegistry) {
+    this.#kafka = kafka
+    this.#reader = reader
+    this.#registry = registry
+    this.#records = new RecordReader(AUDIT_SCHEMA, registry)
+  }
+
+  /** Everything up to the present end, and at least through `offset`: an open transaction may hold that back a while. */
+  async read(offset = -1): Promise<AuditState> {
+    const { low, high } = (await this.#reader.bounds(AUDIT_TOPIC)).get(0) ?? { low: 0, high: 0 }
+    const state = new AuditState()
+    const until = Math.max(high, offset + 1)
+    for await (const batch of this.#reader.read({ topic: AUDIT_TOPIC, partition: 0, from: low, until })) {
+      for (const { offset, timestamp, value } of batch.records) {
+        if (value !== null) state.apply(offset, timestamp, await this.#records.read(value))
+      }
+    }
+    return state
+  }
+
+  /** Follows the audit from its start: `onState` is called with every batch, and once the present end is reached. */
+  async follow(signal: AbortSignal, onState: (state: AuditState) => void): Promise<void> {
+    const { low, high } = (await this.#reader.bounds(AUDIT_TOPIC)).get(0) ?? { low: 0, high: 0 }
+    const state = new AuditState()
+    if (high <= low) onState(state)
+    for await (const batch of this.#reader.read({ topic: AUDIT_TOPIC, partition: 0, from: low, signal })) {
+      for (const { offset, timestamp, value } of batch.records) {
+        if (value !== null) state.apply(offset, timestamp, await this.#records.read(value))
+      }
+      if (batch.nextOffset >= high) onState(state)
+    }
+  }
+
+  /** Appends a record outside any transaction; returns its offset. */
+  async append(record: AuditRecord): Promise<number> {
+    await this.prepare()
+    return await appendAudit(this.#kafka, this.encode(record))
+  }
+
+  /** Registers the schema, so that `encode` can name it. */
+  async prepare(): Promise<void> {
+    this.#schemaId ??= await this.#registry.register(AUDIT_SUBJECT, AUDIT_SCHEMA)
+  }
+
+  /** The record as it stands in the topic, under the processor's name; `prepare` must have been called. */
+  encode(record: AuditRecord): Omit<ProduceRecord, 'headers'> {
+    const value = encodeWire(this.#schemaId as number, AUDIT_SCHEMA.type, record)
+    return { key: Buffer.from(record.processor), value }
+  }
+}
