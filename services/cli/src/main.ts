@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   topics: () => import('./commands/topics.ts'),
   asyncapi: () => import('./commands/asyncapi.ts'),
   schemas: () => import('./commands/schemas.ts'),
+  dlq: () => import('./commands/dlq.ts'),
+  replay: () => import('./commands/replay.ts'),
+  pause: () => import('./commands/pause.ts'),
+  resume: () => import('./commands/pause.ts'),
 }
 
 /** Commands that run until they are asked to stop. */
@@ -40,6 +44,7 @@ Examples:
   sallyport send crm              signed sample webhooks, followed to their end
   sallyport verify --help         why does a sender get a 401?
   sallyport doctor                what is wrong, and what to do
+  sallyport dlq redrive           what would go round again; --yes sends it
   KAFKA_BROKERS=kafka:9092 SCHEMA_REGISTRY_URL=http://registry:8081 sallyport ingress
 
 Exit codes:
@@ -70,7 +75,9 @@ async function main(args: readonly string[]): Promise<void> {
 }
 
 async function registerAll(program: Command): Promise<void> {
-  for (const load of Object.values(COMMANDS)) (await load()).register(program)
+  // A module may hold several commands.
+  const modules = new Set(await Promise.all(Object.values(COMMANDS).map(load => load())))
+  for (const module of modules) module.register(program)
   const completion = await import('./commands/completion.ts')
   completion.register(program)
 }

@@ -44,6 +44,9 @@ export const ERROR_CATALOGUE = {
   SP_PORT_TAKEN: 'A port is taken by another program. Free it or set another one.',
   SP_DATA_CORRUPT: 'The broker cannot use its data folder. Move .sallyport away to start afresh.',
   SP_DISK_FULL: 'There is too little disk for the broker. Free some.',
+  SP_OPERATION_OPEN:
+    'An operation on this processor is open, and excludes others. Wait for its end, go on with it or give it up: the message says how.',
+  SP_OPERATION_CLOSED: 'An operation is finished, cancelled or was never there. Ask for a new one.',
   SP_NOT_RUNNING: 'Nothing runs here to talk to. Run npm start first, or name the ingress.',
 } as const
 

@@ -1,4 +1,5 @@
 /** The records of the topics as AsyncAPI messages: headers, key, value. */
+import { AUDIT_SCHEMA } from '@sallyport/core/audit'
 import { type AvroSchema, EVENT_SCHEMA } from '@sallyport/core/codec'
 import { HEADER } from '@sallyport/core/headers'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
@@ -36,6 +37,11 @@ const HOP_HEADERS: Json = {
   [HEADER.generation]: {
     type: 'string',
     description: 'Offset in sallyport.audit of the operation that sent it round again.',
+  },
+  [HEADER.replayed]: {
+    type: 'string',
+    const: 'true',
+    description: 'On past events that were run again on purpose.',
   },
   [HEADER.history]: { type: 'string', description: 'JSON list of the attempts so far, oldest first.' },
   [HEADER.origin]: { type: 'string', description: 'Where it was first read: topic/partition/offset.' },
@@ -77,6 +83,7 @@ export const MESSAGES: Readonly<Json> = {
   Claim: message(CLAIM_SCHEMA, {}, CLAIM_KEY),
   Positions: message(POSITIONS_SCHEMA, {}, CLAIM_KEY),
   Barrier: message(BARRIER_SCHEMA, {}, CLAIM_KEY),
+  AuditRecord: message(AUDIT_SCHEMA, {}, 'The name of the processor.'),
 }
 
 function message(schema: AvroSchema, headers: Json, key: string): Json {

@@ -82,7 +82,7 @@ function channel(spec: TopicSpec, role: TopicRole): Json {
 /** Kafka's settings of the topic, with the types that the binding gives them. */
 function topicConfiguration(spec: TopicSpec): Json {
   const { 'cleanup.policy': cleanup = '', ...others } = topicConfig(spec, REPLICAS)
-  const typed = Object.entries(others).map(([key, text]) => [key, /^\d+$/.test(text) ? Number(text) : text])
+  const typed = Object.entries(others).map(([key, text]) => [key, /^-?\d+$/.test(text) ? Number(text) : text])
   return { 'cleanup.policy': cleanup.split(','), ...Object.fromEntries(typed) }
 }
 
@@ -111,7 +111,7 @@ function sharedRoles(): Record<string, TopicRole> {
     [AUDIT_TOPIC]: {
       text: 'Every operator’s action; its offset is the generation of the events that it sent round again.',
       audience: 'internal',
-      messages: [],
+      messages: ['AuditRecord'],
       isInput: true,
     },
   }

@@ -107,9 +107,13 @@ async function send(
 
 function failure(error: unknown): SallyportError {
   return isFenced(error)
-    ? new SallyportError('SP_FENCED', 'somebody else has taken this operation up; nothing more is sent here', {
-        cause: error,
-      })
+    ? new SallyportError(
+        'SP_FENCED',
+        'somebody else has taken this operation up; nothing more is sent here',
+        {
+          cause: error,
+        },
+      )
     : new SallyportError(
         'SP_TRANSACTION',
         `the operation stopped (${errorMessage(error)}): run the same command again, it goes on where it stopped`,

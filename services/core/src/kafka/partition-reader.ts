@@ -62,14 +62,19 @@ export class PartitionReader {
   async bounds(topic: string): Promise<ReadonlyMap<number, PartitionBounds>> {
     const [low, high] = [await this.#offsets(topic, EARLIEST), await this.#offsets(topic, LATEST)]
     return new Map(
-      [...low].map(([partition, offset]) => [partition, { low: offset, high: high.get(partition) ?? offset }]),
+      [...low].map(([partition, offset]) => [
+        partition,
+        { low: offset, high: high.get(partition) ?? offset },
+      ]),
     )
   }
 
   /** Partition → offset of the first record that was appended at `at` (ms since the epoch) or later, else its end. */
   async offsetsAt(topic: string, at: number): Promise<ReadonlyMap<number, number>> {
     const [found, ends] = [await this.#offsets(topic, at), await this.#offsets(topic, LATEST)]
-    return new Map([...ends].map(([partition, end]) => [partition, Math.min(found.get(partition) ?? end, end)]))
+    return new Map(
+      [...ends].map(([partition, end]) => [partition, Math.min(found.get(partition) ?? end, end)]),
+    )
   }
 
   /** Batches in order; their `nextOffset` says how far the partition is read. Ends also when `signal` aborts. */
@@ -200,7 +205,9 @@ function committed(
   until: number | undefined,
   fetched: FetchedPartition,
 ): FetchedBatch {
-  const aborted = [...(fetched.abortedTransactions ?? [])].sort((a, b) => Number(a.firstOffset - b.firstOffset))
+  const aborted = [...(fetched.abortedTransactions ?? [])].sort((a, b) =>
+    Number(a.firstOffset - b.firstOffset),
+  )
   const aborting = new Set<bigint>()
   const records: FetchedRecord[] = []
   let nextOffset = from

@@ -1,0 +1,44 @@
+/** The filters that `dlq` and `replay` share. */
+import { type Command, InvalidArgumentError } from 'commander'
+import { moment } from '../option.ts'
+import type { Moment } from './selection.ts'
+
+/** An option that may be given more than once. */
+export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value]
+}
+
+/** A time as it was typed, and what it means now. */
+function momentOf(text: string): Moment {
+  return { text, at: moment(text) }
+}
+
+const REASONS = ['exhausted', 'fatal', 'poison']
+
+function reasonOf(value: string, before: readonly string[] | undefined): readonly string[] {
+  if (!REASONS.includes(value)) throw new InvalidArgumentError(`it must be one of ${REASONS.join(', ')}.`)
+  return collect(value, before)
+}
+
+export function declareOrigin(command: Command): Command {
+  return command
+    .option('--source <name>', 'only events of this source; may be repeated', collect)
+    .option('--type <type>', 'only events of this type; may be repeated', collect)
+}
+
+/** `what` the times are of: `dead` letters, `accepted` events. */
+export function declareTimes(command: Command, what: string): Command {
+  return command
+    .option('--from <time>', `${what} then or later: 2h, 7d, 2026-11-24T18:30:00Z`, momentOf)
+    .option('--to <time>', `${what} before`, momentOf)
+}
+
+/** What selects dead letters. */
+export function declareFilters(command: Command): Command {
+  const named = command.option('-p, --processor <name>', 'whose dead letters (default: the only processor)')
+  const declared = declareOrigin(named)
+    .option('--reason <class>', `only these reasons: ${REASONS.join(', ')}; may be repeated`, reasonOf)
+    .option('--code <code>', 'only failures with this SP_ code; may be repeated', collect)
+    .option('--text <text>', 'only with this text in the payload or the failure')
+  return declareTimes(declared, 'dead')
+}

@@ -1,0 +1,159 @@
+/**
+ * Where the dead letters of one partition stand, from three topics: the dead letters, the audit, the claims.
+ *
+ * | state      | when                                                                                         |
+ * |------------|----------------------------------------------------------------------------------------------|
+ * | dead       | no operation sent it round or discarded it                                                   |
+ * | waiting    | an operation sent it, or will; its event is not processed yet                                |
+ * | processed  | its event was processed after an operation sent it                                           |
+ * | discarded  | an operator hid it                                                                           |
+ * | superseded | its event has a later dead letter, which speaks for it                                       |
+ *
+ * E1. Whether an operation took a letter follows from the audit alone: from its selection, its ranges and its progress.
+ *     Claims forget after the window, dead letters are kept for longer.
+ * E2. A letter is processed only when the claim of its event says so for that generation or a later one; where the
+ *     claim has expired, when the processor has settled everything that the operation sent.
+ * E3. Memory grows with the number of events that have dead letters in one partition, not with their bytes.
+ */
+import type { Operation } from '@sallyport/core/audit'
+import { RecordReader } from '@sallyport/core/record-reader'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import type { ClaimState } from '@sallyport/processor/claim'
+import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
+import { POSITIONS_KEY } from '@sallyport/processor/settle'
+import { type DeadLetter, deadLetter } from './dead-letter.ts'
+import { type Desk, topicsOf } from './desk.ts'
+import { matcher } from './selection.ts'
+
+export type LetterState = 'dead' | 'waiting' | 'processed' | 'discarded' | 'superseded'
+
+export interface Standing {
+  readonly state: LetterState
+  /** The operation that took it. */
+  readonly operation?: Operation
+}
+
+interface ClaimView {
+  readonly state: ClaimState
+  readonly generation: number
+}
+
+/** What an operation has to do with a letter. */
+type Taking = 'not' | 'queued' | 'taken'
+
+export class Ledger {
+  readonly #operations: readonly { operation: Operation; takes: (letter: DeadLetter) => Taking }[]
+  /** Identity → offset of its last letter. */
+  readonly #last = new Map<string, number>()
+  readonly #claims = new Map<string, ClaimView | undefined>()
+  /** How far the processor has settled its redrive lane; undefined where it never ran. */
+  #laneSettled: number | undefined
+
+  private constructor(operations: readonly Operation[]) {
+    this.#operations = operations.map(operation => ({ operation, takes: takingOf(operation) }))
+  }
+
+  /** Reads a partition as it is now. `operations` are those of the processor that count, oldest first. */
+  static async read(
+    desk: Desk,
+    processor: string,
+    partition: number,
+    operations: readonly Operation[],
+  ): Promise<Ledger> {
+    const ledger = new Ledger(operations)
+    for await (const letter of letters(desk, processor, partition)) {
+      ledger.#last.set(letter.identity, letter.record.offset)
+      ledger.#claims.set(letter.key, undefined)
+    }
+    if (ledger.#last.size > 0) await ledger.#readClaims(desk, processor, partition)
+    return ledger
+  }
+
+  standing(letter: DeadLetter): Standing {
+    if (this.#last.get(letter.identity) !== letter.record.offset) return { state: 'superseded' }
+    const claim = this.#claims.get(letter.key)
+    const taken = this.#takenBy(letter)
+    if (taken === undefined) {
+      return { state: claim !== undefined && claim.generation > letter.generation ? claimed(claim) : 'dead' }
+    }
+    const { operation, taking } = taken
+    if (operation.kind === 'DISCARD') return { state: taking === 'taken' ? 'discarded' : 'dead', operation }
+    if (taking === 'queued') return { state: 'waiting', operation }
+    if (claim !== undefined && claim.generation >= operation.id) return { state: claimed(claim), operation }
+    const laneEnd = operation.progress.get(letter.record.partition)?.laneEnd ?? 0
+    const isSettled = this.#laneSettled !== undefined && this.#laneSettled >= laneEnd
+    return { state: isSettled ? 'processed' : 'waiting', operation }
+  }
+
+  /** The first operation that took the letter; a replay takes what others had before it, too. */
+  #takenBy(letter: DeadLetter): { operation: Operation; taking: Taking } | undefined {
+    let taken: { operation: Operation; taking: Taking } | undefined
+    for (const { operation, takes } of this.#operations) {
+      if (taken !== undefined && operation.kind !== 'REPLAY') continue
+      const taking = takes(letter)
+      if (taking !== 'not') taken = { operation, taking }
+    }
+    return taken
+  }
+
+  async #readClaims(desk: Desk, processor: string, partition: number): Promise<void> {
+    const topics = topicsOf(processor)
+    const claims = new RecordReader<ClaimView>(CLAIM_SCHEMA, desk.registry)
+    const positions = new RecordReader<{ inputs: Record<string, number> }>(POSITIONS_SCHEMA, desk.registry)
+    const bounds = (await desk.reader.bounds(topics.claims)).get(partition) ?? { low: 0, high: 0 }
+    const range = { topic: topics.claims, partition, from: bounds.low, until: bounds.high }
+    for await (const { records } of desk.reader.read(range)) {
+      for (const { key, value } of records) {
+        const name = String(key)
+        if (name === POSITIONS_KEY) {
+          this.#laneSettled =
+            value === null ? undefined : (await positions.read(value)).inputs[topics.redrive]
+        } else if (this.#claims.has(name)) {
+          this.#claims.set(name, value === null ? undefined : await claimView(claims, value))
+        }
+      }
+    }
+  }
+}
+
+/** The dead letters of a partition, oldest first, all of those that are there now or those of a range. */
+export async function* letters(
+  desk: Desk,
+  processor: string,
+  partition: number,
+  range?: { readonly from: number; readonly until: number },
+): AsyncGenerator<DeadLetter> {
+  const topic = topicsOf(processor).deadLetter
+  const { low, high } = (await desk.reader.bounds(topic)).get(partition) ?? { low: 0, high: 0 }
+  const request = { topic, partition, from: Math.max(low, range?.from ?? low), until: range?.until ?? high }
+  for await (const { records } of desk.reader.read(request)) {
+    for (const record of records) yield deadLetter(record)
+  }
+}
+
+/** What is kept of a claim: of 100,000 the rest would be felt. */
+async function claimView(reader: RecordReader<ClaimView>, value: Buffer): Promise<ClaimView> {
+  const { state, generation } = await reader.read(value)
+  return { state, generation }
+}
+
+/** DEAD at a later generation: the event's later dead letter speaks for it, or has expired. */
+function claimed({ state }: ClaimView): LetterState {
+  if (state === 'PENDING') return 'waiting'
+  return state === 'DONE' ? 'processed' : 'superseded'
+}
+
+function takingOf(operation: Operation): (letter: DeadLetter) => Taking {
+  const isReplay = operation.kind === 'REPLAY'
+  const matches = matcher(operation.selection, !isReplay)
+  return letter => {
+    const { origin, record, generation } = letter
+    const place = isReplay ? (origin?.topic === EVENTS_TOPIC ? origin : undefined) : record
+    const range = place === undefined ? undefined : operation.ranges.get(place.partition)
+    if (place === undefined || range === undefined || operation.id <= generation) return 'not'
+    if (place.offset < range.from || place.offset >= range.until || !matches(letter)) return 'not'
+    const through = operation.progress.get(place.partition)?.through ?? range.from
+    if (operation.state === 'finished' || place.offset < through) return 'taken'
+    return operation.state === 'open' ? 'queued' : 'not'
+  }
+}

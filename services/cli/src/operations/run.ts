@@ -1,0 +1,276 @@
+/**
+ * Runs an operation: open → take up → (batch with its progress)* → finish; or cancel.
+ *
+ * W1. Nothing is written before the operation stands in the audit and no earlier one on the processor is open.
+ * W2. Whoever runs an operation has taken it up with its transactional id, and reads how far it is only then: an
+ *     earlier runner can write nothing more, and what it wrote is known.
+ * W3. A batch's records and the progress behind them are one transaction. Killed anywhere, an operation goes on
+ *     behind its last committed batch: nothing is sent twice, nothing forgotten.
+ * W4. What is picked follows from the topics up to the operation's own record, so every runner picks the same.
+ */
+import type { AuditRecord, AuditState, OffsetRange, Operation, Progress } from '@sallyport/core/audit'
+import { SallyportError } from '@sallyport/core/errors'
+import { HEADER } from '@sallyport/core/headers'
+import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import { OperationProducer } from '@sallyport/core/kafka/operation-producer'
+import { type ProduceRecord, recordBytes } from '@sallyport/core/kafka/task-producer'
+import { type Candidate, candidates } from './candidates.ts'
+import { type Desk, topicsOf } from './desk.ts'
+import { isOrphaned, operatorText, thisOperator } from './operator.ts'
+import { Pace } from './pace.ts'
+import { isSelected, type Plan } from './plan.ts'
+import { commandName } from './selection.ts'
+
+export interface RunOptions {
+  /** Records per second; undefined: as fast as it goes. */
+  readonly rate: number | undefined
+  /** Stops between two batches; the operation stays open. */
+  readonly signal: AbortSignal
+  onProgress(handled: number): void
+}
+
+const BATCH_RECORDS_MAX = 500
+const BATCH_BYTES_MAX = 700_000
+
+/** Headers that tell of the last failure; the reason and the origin stay with the record. */
+const LAST_FAILURE = [HEADER.code, HEADER.message, HEADER.processor, HEADER.replayed]
+
+/** Opens the operation that a plan describes (W1). Throws `SP_OPERATION_OPEN` when another one is open. */
+export async function open(desk: Desk, plan: Plan, why: string): Promise<Operation> {
+  const started: AuditRecord = {
+    ...step(plan, 'STARTED', plan.count),
+    operation: null,
+    why,
+    command: plan.command,
+    selection: plan.selection,
+    ranges: plan.ranges,
+  }
+  const withdraw = (id: number): Promise<number> =>
+    desk.audit.append({ ...step(plan, 'CANCELLED', 0), operation: id })
+  let id = await desk.audit.append(started)
+  if (id === 0) {
+    // As a generation 0 means none: what it sent would be taken for duplicates.
+    await withdraw(id)
+    id = await desk.audit.append(started)
+  }
+  const holder = (await desk.audit.read(id)).openOperation(plan.processor)
+  if (holder?.id === id) return holder
+  await withdraw(id)
+  throw holder === undefined
+    ? new SallyportError('SP_TRANSACTION', `operation ${id} is no longer open: run the command again`)
+    : occupied(holder)
+}
+
+/** Runs an open operation to its end, from where it stands. Throws `SP_FENCED` when somebody else took it up. */
+export async function run(desk: Desk, opened: Operation, options: RunOptions): Promise<Operation> {
+  const runner = await takeUp(desk, opened)
+  try {
+    if (opened.kind === 'DISCARD') await runner.countAll(options)
+    else await runner.sendAll(options)
+    await runner.close('FINISHED')
+  } catch (error) {
+    if (error instanceof SallyportError && error.code === 'SP_FENCED') throw await fencedBy(desk, opened)
+    throw error
+  } finally {
+    await runner.end()
+  }
+  return must(await desk.audit.read(), opened.id)
+}
+
+/** Gives an open operation up: what it sent stays sent, the rest is as if it had never been asked for. */
+export async function cancel(desk: Desk, opened: Operation): Promise<Operation> {
+  const runner = await takeUp(desk, opened)
+  try {
+    await runner.close('CANCELLED')
+  } finally {
+    await runner.end()
+  }
+  return must(await desk.audit.read(), opened.id)
+}
+
+/** Says who holds a processor, and what can be done about it. */
+export function occupied(holder: Operation): SallyportError {
+  const name = commandName(holder.kind)
+  const state = isOrphaned(holder) ? 'stopped' : 'may still be running'
+  return new SallyportError(
+    'SP_OPERATION_OPEN',
+    `operation ${holder.id} on ${holder.processor} is open: ${holder.command}, by ${operatorText(holder.lastBy)} at ${new Date(holder.lastAt).toISOString()}, ${holder.handled} of ${holder.planned} done; it ${state}. Go on with it by sallyport ${name} --resume ${holder.id}, or give it up by sallyport ${name} --cancel ${holder.id}`,
+  )
+}
+
+/** Becomes the one runner of an operation (W2). */
+async function takeUp(desk: Desk, opened: Operation): Promise<Runner> {
+  await desk.audit.prepare()
+  const producer = await OperationProducer.connect(
+    desk.kafka,
+    `sallyport.${opened.processor}.operation-${opened.id}`,
+  )
+  try {
+    const record = { ...step(opened, 'RUNNING', opened.handled), operation: opened.id }
+    const at = await producer.write(null, () => desk.audit.encode(record))
+    const state = await desk.audit.read(at)
+    const operation = must(state, opened.id)
+    if (operation.state !== 'open') throw closed(operation)
+    const holder = state.openOperation(operation.processor)
+    if (holder !== undefined && holder.id !== operation.id) throw occupied(holder)
+    const earlier = state.operations(operation.processor).filter(({ id }) => id < operation.id)
+    return new Runner(desk, operation, earlier, producer)
+  } catch (error) {
+    await producer.close()
+    throw error
+  }
+}
+
+class Runner {
+  readonly #desk: Desk
+  readonly #operation: Operation
+  readonly #earlier: readonly Operation[]
+  readonly #producer: OperationProducer
+  #handled: number
+
+  constructor(desk: Desk, operation: Operation, earlier: readonly Operation[], producer: OperationProducer) {
+    this.#desk = desk
+    this.#operation = operation
+    this.#earlier = earlier
+    this.#producer = producer
+    this.#handled = operation.handled
+  }
+
+  async sendAll(options: RunOptions): Promise<void> {
+    const pace = new Pace(options.rate)
+    const recordsMax = Math.max(1, Math.min(BATCH_RECORDS_MAX, options.rate ?? BATCH_RECORDS_MAX))
+    options.onProgress(this.#handled)
+    for (const range of this.#operation.ranges.values()) {
+      let batch: Candidate[] = []
+      let bytes = 0
+      const flush = async (through: number): Promise<void> => {
+        if (batch.length === 0) return
+        await pace.wait(batch.length, options.signal)
+        await this.#send(range.partition, batch, through)
+        options.onProgress(this.#handled)
+        batch = []
+        bytes = 0
+      }
+      for await (const candidate of this.#selected(range)) {
+        options.signal.throwIfAborted()
+        batch.push(candidate)
+        bytes += recordBytes(candidate.record)
+        if (batch.length >= recordsMax || bytes >= BATCH_BYTES_MAX) await flush(candidate.record.offset + 1)
+      }
+      options.signal.throwIfAborted()
+      await flush(range.until)
+    }
+  }
+
+  /** Hides: the operation's record says it all; it is only counted. */
+  async countAll(options: RunOptions): Promise<void> {
+    this.#handled = 0
+    for (const range of this.#operation.ranges.values()) {
+      for await (const _ of this.#selected(range)) {
+        options.signal.throwIfAborted()
+        options.onProgress(++this.#handled)
+      }
+    }
+  }
+
+  async close(how: 'FINISHED' | 'CANCELLED'): Promise<void> {
+    await this.#write(how, null)
+  }
+
+  async end(): Promise<void> {
+    await this.#producer.close()
+  }
+
+  async *#selected(range: OffsetRange): AsyncGenerator<Candidate> {
+    const through = this.#operation.progress.get(range.partition)?.through ?? range.from
+    if (through >= range.until) return
+    const { kind, processor, selection } = this.#operation
+    const request = { kind, processor, selection, operations: this.#earlier }
+    for await (const candidate of candidates(this.#desk, request, { ...range, from: through })) {
+      if (isSelected(candidate)) yield candidate
+    }
+  }
+
+  async #send(partition: number, batch: readonly Candidate[], through: number): Promise<void> {
+    this.#handled += batch.length
+    const { kind, id, processor } = this.#operation
+    const records = batch.map(({ record }) => laneRecord(record, kind === 'REPLAY', id))
+    const lane = { topic: topicsOf(processor).redrive, partition, records }
+    await this.#producer.write(lane, laneEnd => this.#record('PROGRESS', { partition, through, laneEnd }))
+  }
+
+  async #write(how: AuditRecord['step'], progress: Progress | null): Promise<void> {
+    await this.#producer.write(null, () => this.#record(how, progress))
+  }
+
+  #record(how: AuditRecord['step'], progress: Progress | null): Omit<ProduceRecord, 'headers'> {
+    const record = { ...step(this.#operation, how, this.#handled), operation: this.#operation.id, progress }
+    return this.#desk.audit.encode(record)
+  }
+}
+
+/**
+ * The record as it goes round again: its bytes and its trace, a new generation, the first attempt. A dead letter keeps
+ * why it died and where it came from; a past event is marked as replayed.
+ */
+function laneRecord(record: FetchedRecord, isReplay: boolean, generation: number): ProduceRecord {
+  const { key, value, topic, partition, offset } = record
+  const kept = Object.entries(record.headers).filter(
+    ([name, text]) => text !== undefined && !(LAST_FAILURE as readonly string[]).includes(name),
+  )
+  const headers = {
+    ...Object.fromEntries(kept),
+    [HEADER.generation]: String(generation),
+    [HEADER.attempt]: '1',
+    ...(isReplay ? { [HEADER.replayed]: 'true', [HEADER.origin]: `${topic}/${partition}/${offset}` } : {}),
+  }
+  return { key, value, headers }
+}
+
+/** What a step of an operation has in every record. */
+function step(
+  { kind, processor }: { readonly kind: Operation['kind']; readonly processor: string },
+  how: AuditRecord['step'],
+  count: number,
+): AuditRecord {
+  return {
+    operation: null,
+    kind,
+    step: how,
+    processor,
+    by: thisOperator(),
+    why: '',
+    command: '',
+    selection: null,
+    ranges: [],
+    progress: null,
+    count,
+  }
+}
+
+function must(state: AuditState, id: number): Operation {
+  const operation = state.operation(id)
+  if (operation !== undefined) return operation
+  throw new SallyportError(
+    'SP_OPERATION_CLOSED',
+    `there is no operation ${id}: sallyport dlq list shows what is dead`,
+  )
+}
+
+function closed(operation: Operation): SallyportError {
+  const { id, state, lastBy, lastAt, handled } = operation
+  return new SallyportError(
+    'SP_OPERATION_CLOSED',
+    `operation ${id} was ${state} by ${operatorText(lastBy)} at ${new Date(lastAt).toISOString()}, ${handled} done; ask for a new one`,
+  )
+}
+
+/** Who fenced this runner. */
+async function fencedBy(desk: Desk, opened: Operation): Promise<SallyportError> {
+  const operation = must(await desk.audit.read(), opened.id)
+  if (operation.state !== 'open') return closed(operation)
+  return new SallyportError(
+    'SP_FENCED',
+    `operation ${operation.id} was taken up by ${operatorText(operation.lastBy)}, who goes on with it; no action needed`,
+  )
+}

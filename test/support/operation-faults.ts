@@ -1,0 +1,60 @@
+/**
+ * Loaded before the product (`node --import`): dies at a chosen step of an operation. `OPERATION_FAULT` is
+ * `point:before|after:n`; the n-th time that the point is passed counts. The product's code knows nothing of it.
+ *
+ * open → connect → take-up → (begin → lane → progress → commit)* → close
+ */
+import { AuditLog } from '@sallyport/core/audit-log'
+import { OperationProducer } from '@sallyport/core/kafka/operation-producer'
+import { AUDIT_TOPIC } from '@sallyport/core/topics'
+import kafkajs from 'kafkajs'
+
+const [point, side, nth] = (process.env.OPERATION_FAULT ?? '').split(':')
+let passed = 0
+let writes = 0
+
+async function around<T>(name: string, work: () => Promise<T>): Promise<T> {
+  pass(name, 'before')
+  const result = await work()
+  pass(name, 'after')
+  return result
+}
+
+function pass(name: string, at: string): void {
+  if (name === point && at === side && ++passed === Number(nth)) process.kill(process.pid, 'SIGKILL')
+}
+
+const { append } = AuditLog.prototype
+AuditLog.prototype.append = function (record) {
+  return around('open', () => append.call(this, record))
+}
+
+const { connect } = OperationProducer
+OperationProducer.connect = (...args) => around('connect', () => connect.apply(OperationProducer, args))
+
+const { write } = OperationProducer.prototype
+OperationProducer.prototype.write = function (lane, audit) {
+  const name = lane !== null ? 'batch' : ++writes === 1 ? 'take-up' : 'close'
+  return around(name, () => write.call(this, lane, audit))
+}
+
+const createProducer = kafkajs.Kafka.prototype.producer
+kafkajs.Kafka.prototype.producer = function (config) {
+  const producer = createProducer.call(this, config)
+  const begin = producer.transaction
+  producer.transaction = async () => {
+    const transaction = await around('begin', begin)
+    let hasLane = false
+    return {
+      ...transaction,
+      send: record => {
+        const isLane = record.topic !== AUDIT_TOPIC
+        hasLane ||= isLane
+        const name = isLane ? 'lane' : hasLane ? 'progress' : 'note'
+        return around(name, () => transaction.send(record))
+      },
+      commit: () => around(hasLane ? 'commit' : 'commit-note', () => transaction.commit()),
+    }
+  }
+  return producer
+}
