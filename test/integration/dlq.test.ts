@@ -1,15 +1,14 @@
 /** `sallyport dlq`, `replay`, `pause` and `resume`: the real binary, a real broker, a processor that can be broken. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HEADER } from '@sallyport/core/headers'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { Fatal } from '@sallyport/processor'
 import { cliOf, type Ended, jsonLines } from '../support/cli.ts'
+import { appendDeadLetters } from '../support/dead-letters.ts'
 import { eventOf, Topics, TRACEPARENT } from '../support/events.ts'
 import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import { settingsFileFor } from '../support/settings-file.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 
 /** Moves the cursor, sets the window's title, turns the text round. */
@@ -242,7 +241,14 @@ describe('operations on dead letters and past events', function () {
     await topics.append(events)
     await topics.read(processor.output, () => true, 20)
     const replay = (...args: string[]) =>
-      cli.run(['replay', '--processor', processor.config.name, '--config', configFile(processor), ...args])
+      cli.run([
+        'replay',
+        '--processor',
+        processor.config.name,
+        '--config',
+        settingsFileFor(processor),
+        ...args,
+      ])
     const plan = await replay('--from', '1h', '--json')
     assert.equal(plan.code, 0, plan.stderr)
     assert.equal(JSON.parse(plan.stdout).plan.count, 20)
@@ -269,7 +275,7 @@ describe('operations on dead letters and past events', function () {
       '--processor',
       name,
       '--config',
-      configFile(processor),
+      settingsFileFor(processor),
       '--from',
       '1h',
       '--yes',
@@ -278,6 +284,34 @@ describe('operations on dead letters and past events', function () {
     await untilState('processed', 6)
     assert.equal((await dlq('redrive', '--yes')).code, 3)
     assert.deepEqual(await outputIds(), ids(events))
+  })
+
+  it('a paused processor begins nothing, also after a restart, until it is resumed', async () => {
+    broken = () => false
+    const { name } = processor.config
+    const paused = await cli.run(['pause', name, '--why', 'the database moves', '--json'])
+    assert.deepEqual(
+      JSON.parse(paused.stdout),
+      { processor: name, paused: true, changed: true },
+      paused.stderr,
+    )
+    assert.match((await cli.run(['pause', name])).stdout, /was paused already/)
+    // A process that starts now knows it before it begins (U1).
+    await processor.stop()
+    const running = await processor.start()
+    const held = () => running.gates.get(name)?.holds.has('paused') === true
+    assert.ok(held())
+    const event = eventOf(processor.source, {})
+    await topics.append([event])
+    assert.deepEqual(await topics.read(processor.output, () => true, 1, 2_000), [])
+    assert.equal((await cli.run(['resume', name])).code, 0)
+    assert.equal((await topics.read(processor.output, () => true, 1))[0]?.key, event.id)
+    // And one that runs is reached.
+    assert.equal((await cli.run(['pause', name])).code, 0)
+    while (!held()) await sleep(50)
+    assert.equal((await cli.run(['resume', name])).code, 0)
+    while (held()) await sleep(50)
+    assert.equal((await cli.run(['pause', 'nobody'])).code, 1)
   })
 
   it('wrong filters, unknown ids and unknown operations say so, each with its exit code', async () => {
@@ -359,6 +393,20 @@ describe('operations on dead letters and past events', function () {
     assert.equal((await outputIds()).length, 30)
   })
 
+  it('thousands of dead letters are listed, filtered and redriven, each once', async () => {
+    const { name, topics: own } = processor.config
+    await processor.stop()
+    await appendDeadLetters(topics, name, processor.source, 5_000)
+    assert.equal(new Set((await listed()).map(({ id }) => id)).size, 5_000)
+    assert.equal((await listed('--type', 'tenth')).length, 500)
+    const redriven = await dlq('redrive', '--yes', '--json', '--type', 'other')
+    assert.equal(JSON.parse(redriven.stdout).operation.handled, 4_500, redriven.stderr)
+    const sent = await topics.readAll(own.redrive)
+    assert.equal(sent.length, 4_500)
+    assert.equal(new Set(sent.map(({ key }) => key)).size, 4_500)
+    assert.equal((await listed('--state', 'dead')).length, 500)
+  })
+
   it('two operators who redrive the same selection at once send nothing twice', async () => {
     const events = await deadEvents(40)
     broken = () => false
@@ -404,18 +452,3 @@ describe('operations on dead letters and past events', function () {
     assert.equal((await topics.readAll(processor.config.topics.redrive)).length, 40)
   })
 })
-
-/** A settings file that names a processor like this one. */
-function configFile({ config, source }: TestProcessor): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-dlq-'))
-  writeFileSync(
-    path.join(folder, 'agent.js'),
-    `export default ${JSON.stringify({ name: config.name, version: '1', sources: [source], retry: [], timeout: '1s', concurrency: 1, outputs: {} }).slice(0, -1)}, handler() {} }`,
-  )
-  const file = path.join(folder, 'sallyport.yaml')
-  writeFileSync(
-    file,
-    `sources: { x: { scheme: { header: X, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NONE}'] } }\nprocessors: [./agent.js]\n`,
-  )
-  return file
-}

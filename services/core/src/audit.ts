@@ -8,63 +8,14 @@
  * O3. Progress is written in the transaction that sends the records it accounts for.
  */
 import { type AvroSchema, loadSchema } from './codec.ts'
+import type { AuditRecord, OffsetRange, Operator, Progress, Selection } from './contract.ts'
+
+export type { AuditRecord, OffsetRange, Operator, Progress, Selection }
 
 export const AUDIT_SCHEMA: AvroSchema = loadSchema('audit.v1')
 
 /** Operations that select records. */
 export type OperationKind = 'REDRIVE' | 'REPLAY' | 'DISCARD'
-export type OperationStep = 'STARTED' | 'RUNNING' | 'PROGRESS' | 'FINISHED' | 'CANCELLED'
-
-export interface Operator {
-  readonly user: string
-  readonly host: string
-  readonly pid: number
-}
-
-/** Which records; an empty list means any. */
-export interface Selection {
-  readonly ids: readonly string[]
-  readonly sources: readonly string[]
-  readonly types: readonly string[]
-  readonly reasons: readonly string[]
-  readonly codes: readonly string[]
-  readonly text: string | null
-  /** Append times, ms since the epoch: from ≤ time < to. */
-  readonly from: number | null
-  readonly to: number | null
-}
-
-/** Offsets of one partition: from ≤ offset < until. */
-export interface OffsetRange {
-  readonly partition: number
-  readonly from: number
-  readonly until: number
-}
-
-/** How far an operation is in one partition. */
-export interface Progress {
-  readonly partition: number
-  /** Everything selected below this offset was sent. */
-  readonly through: number
-  /** One past the last record that it sent to this partition of the redrive lane. */
-  readonly laneEnd: number
-}
-
-/** The value of an audit record; `schemas/audit.v1.avsc` says what each field means. */
-export interface AuditRecord {
-  readonly operation: number | null
-  readonly kind: OperationKind | 'PAUSE' | 'RESUME' | 'UNKNOWN'
-  readonly step: OperationStep | 'UNKNOWN'
-  readonly processor: string
-  readonly by: Operator
-  readonly why: string
-  readonly command: string
-  readonly selection: Selection | null
-  readonly ranges: readonly OffsetRange[]
-  readonly progress: Progress | null
-  readonly count: number
-}
-
 /** An operation as its records tell it. */
 export interface Operation {
   readonly id: number

@@ -15,6 +15,93 @@ export interface AgentEvent {
 }
 
 /**
+ * One step of an operator's action. Value of sallyport.audit; its time is the record's append time. The
+ * offset of an operation's STARTED record is the operation's id, and the generation of the events that it
+ * sends round again.
+ */
+export interface AuditRecord {
+  /**
+   * Offset of the STARTED record that this step belongs to; null on that record itself, and on PAUSE and
+   * RESUME, which are done at once.
+   */
+  readonly operation: number | null
+  /**
+   * REDRIVE: dead letters go round again. REPLAY: past events run again. DISCARD: dead letters are hidden.
+   * PAUSE and RESUME: a processor's intake.
+   */
+  readonly kind: OperationKind
+  /**
+   * STARTED: opened. RUNNING: somebody took it up; earlier runners are fenced. PROGRESS: a batch was sent, in
+   * the same transaction. FINISHED and CANCELLED: closed.
+   */
+  readonly step: OperationStep
+  /** The processor that it is about. */
+  readonly processor: string
+  /** Who did it, and from where. */
+  readonly by: Operator
+  /** The reason that the operator gave. */
+  readonly why: string
+  /** STARTED: what was asked for, in one form; the same command resumes the operation. */
+  readonly command: string
+  /** STARTED: which records. */
+  readonly selection: Selection | null
+  /** STARTED: the offsets among which it selects, of the dead letters or, for a replay, of the events. */
+  readonly ranges: readonly OffsetRange[]
+  /** PROGRESS: how far one partition is. */
+  readonly progress: Progress | null
+  /** STARTED: records that the plan counted. Later steps: records handled so far. */
+  readonly count: number
+}
+
+export type OperationKind = 'UNKNOWN' | 'REDRIVE' | 'REPLAY' | 'DISCARD' | 'PAUSE' | 'RESUME'
+
+export type OperationStep = 'UNKNOWN' | 'STARTED' | 'RUNNING' | 'PROGRESS' | 'FINISHED' | 'CANCELLED'
+
+export interface Operator {
+  /** Login name. */
+  readonly user: string
+  /** Host name. */
+  readonly host: string
+  /** Process id on that host. */
+  readonly pid: number
+}
+
+export interface Selection {
+  /** Event ids; any where empty. */
+  readonly ids: readonly string[]
+  /** Sources; any where empty. */
+  readonly sources: readonly string[]
+  /** Event types; any where empty. */
+  readonly types: readonly string[]
+  /** Reason classes of dead letters; any where empty. */
+  readonly reasons: readonly string[]
+  /** Error codes of dead letters; any where empty. */
+  readonly codes: readonly string[]
+  /** Text that the record's value or its failure contains. */
+  readonly text: string | null
+  /** Appended at this time or later. */
+  readonly from: number | null
+  /** Appended before this time. */
+  readonly to: number | null
+}
+
+export interface OffsetRange {
+  readonly partition: number
+  /** First offset. */
+  readonly from: number
+  /** One past the last offset. */
+  readonly until: number
+}
+
+export interface Progress {
+  readonly partition: number
+  /** Everything selected below this offset was sent. */
+  readonly through: number
+  /** One past the offset of the last record sent to this partition of the redrive lane. */
+  readonly laneEnd: number
+}
+
+/**
  * Marks, in a partition of sallyport.<processor>.claims under the key '#barrier', the point up to which a new
  * owner must read before it processes: everything that earlier owners committed lies before it.
  */
@@ -101,6 +188,7 @@ export interface Positions {
 /** A schema’s file in `schemas/`, without its ending → the type of its values. */
 export interface SchemaTypes {
   'agent-event.v1': AgentEvent
+  'audit.v1': AuditRecord
   'barrier.v1': Barrier
   'claim.v1': Claim
   'event.v1': Event

@@ -20,6 +20,7 @@ import {
   processorProvision,
 } from './config.ts'
 import { Gate } from './gate.ts'
+import { OperatorPause } from './operator-pause.ts'
 import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
 
 const PROVISION_RETRY_MS = 1_000
@@ -72,16 +73,23 @@ export function runProcessors(
     const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
     // Asked to stop while it was provisioning: a runtime made now would never hear of it.
     if (kafka === undefined || stopping.signal.aborted) return
-    const runtime = new ProcessorRuntime(
-      processor,
-      settings,
-      kafka,
-      claimsBudget,
-      gates.get(processor.name) as Gate,
-      processorLog,
-    )
-    runtimes.push(runtime)
-    await runtime.run(onJoin)
+    const gate = gates.get(processor.name) as Gate
+    const { client, registry } = kafka
+    const pause = new OperatorPause(processor.name, {
+      connection,
+      kafka: client,
+      registry,
+      gate,
+      log: processorLog,
+    })
+    const following = pause.follow(stopping.signal)
+    await pause.known
+    if (!stopping.signal.aborted) {
+      const runtime = new ProcessorRuntime(processor, settings, kafka, claimsBudget, gate, processorLog)
+      runtimes.push(runtime)
+      await runtime.run(onJoin)
+    }
+    await following
   }
 
   const running = Promise.all(

@@ -59,7 +59,7 @@ export async function operate(
     try {
       if (options.cancel !== undefined) await giveUp(desk, kind, options.cancel, options, signal)
       else if (options.resume !== undefined) await goOn(desk, kind, options.resume, options, signal)
-      else await begin(desk, { ...(await request(desk)), kind, ...limitOf(options) }, options, signal)
+      else await begin(desk, limited(kind, await request(desk), options.limit), options, signal)
     } finally {
       await desk.close()
     }
@@ -223,6 +223,13 @@ async function isWanted(text: string, options: OperateOptions, signal: AbortSign
   return await confirm(text, signal)
 }
 
-function limitOf({ limit }: OperateOptions): { limit?: number } {
-  return limit === undefined ? {} : { limit }
+/** With a limit it is another operation than without. */
+function limited(
+  kind: OperationKind,
+  request: Omit<PlanRequest, 'kind' | 'limit'>,
+  limit: number | undefined,
+): PlanRequest {
+  if (limit === undefined) return { ...request, kind }
+  if (request.selection.ids.length > 0) throw new UsageError('ids and --limit exclude each other')
+  return { ...request, kind, limit, command: `${request.command} --limit ${limit}` }
 }

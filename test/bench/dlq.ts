@@ -1,0 +1,92 @@
+/**
+ * `npm run bench:dlq [-- --letters N]`: dead letters listed, filtered, redriven and discarded by the real binary, and how
+ * much memory that takes, beside the same with a hundredth of them.
+ *
+ * The last line says whether each does at least 2,000 a second, start of the process included, and whether memory is
+ * bounded: at most 150 MiB more for a hundred times as many.
+ */
+import { cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { cliOf } from '../support/cli.ts'
+import { startCluster } from '../support/cluster.ts'
+import { appendDeadLetters } from '../support/dead-letters.ts'
+import { Topics } from '../support/events.ts'
+import { PARTITIONS, testProcessor } from '../support/processor.ts'
+
+const { values: options } = parseArgs({ options: { letters: { type: 'string', default: '100000' } } })
+const LETTERS = Number(options.letters)
+const FEW = Math.ceil(LETTERS / 100)
+const PER_SECOND_MIN = 2_000
+const MORE_MIB_MAX = 150
+const PEAK = fileURLToPath(new URL('../support/peak-memory.ts', import.meta.url))
+
+interface Measured {
+  readonly name: string
+  readonly perSecond: number
+  readonly peakMib: number
+}
+
+async function main(): Promise<number> {
+  const cluster = await startCluster({ brokers: 1 })
+  try {
+    console.log(
+      `${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}, one broker, ${PARTITIONS} partitions`,
+    )
+    const few = await measure(cluster, FEW)
+    const many = await measure(cluster, LETTERS)
+    const failed = many.filter(({ name, perSecond, peakMib }, i) => {
+      const moreMib = peakMib - (few[i]?.peakMib ?? 0)
+      const times = (peakMib / (few[i]?.peakMib ?? peakMib)).toFixed(2)
+      console.log(
+        `${name.padEnd(8)} ${String(Math.round(perSecond)).padStart(7)}/s  peak ${Math.round(peakMib)} MiB, ${times} × that of ${FEW}`,
+      )
+      return perSecond < PER_SECOND_MIN || moreMib > MORE_MIB_MAX
+    })
+    console.log(
+      failed.length === 0
+        ? 'fast enough, in bounded memory'
+        : `missed: ${failed.map(({ name }) => name).join(', ')}`,
+    )
+    return failed.length === 0 ? 0 : 1
+  } finally {
+    await cluster.stop()
+  }
+}
+
+/** A processor with so many dead letters, and each command once. */
+async function measure(
+  cluster: Awaited<ReturnType<typeof startCluster>>,
+  count: number,
+): Promise<Measured[]> {
+  const processor = testProcessor(cluster, () => {})
+  // It makes the topics, and is not there when they are filled.
+  await processor.start()
+  await processor.stop()
+  const topics = new Topics(cluster, PARTITIONS)
+  await topics.connect()
+  const { name } = processor.config
+  await appendDeadLetters(topics, name, processor.source, count)
+  await topics.close()
+  const { run } = cliOf(cluster)
+  const measured: Measured[] = []
+  for (const [label, args] of Object.entries({
+    list: ['list', '--json'],
+    filter: ['list', '--json', '--type', 'tenth', '--text', '"n":', '--code', 'SP_HANDLER_FAILED'],
+    plan: ['redrive', '--json'],
+    redrive: ['redrive', '--yes', '--json', '--type', 'other'],
+    discard: ['discard', '--yes', '--json'],
+    states: ['list', '--json', '--state', 'dead,waiting,processed,discarded'],
+  })) {
+    const startedAt = performance.now()
+    const [command, ...rest] = args as [string, ...string[]]
+    const { code, stderr } = await run(['dlq', command, '--processor', name, ...rest], { load: PEAK })
+    if (code !== 0) throw new Error(`dlq ${args.join(' ')} ended with ${code}: ${stderr}`)
+    const seconds = (performance.now() - startedAt) / 1_000
+    const peakMib = Number(/#peak (\d+)/.exec(stderr)?.[1]) / 1_024
+    measured.push({ name: label, perSecond: count / seconds, peakMib })
+  }
+  return measured
+}
+
+process.exit(await main())

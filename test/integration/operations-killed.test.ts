@@ -1,0 +1,156 @@
+/**
+ * Redrive and replay under SIGKILL at every step, the real binary against a real broker. Each run is killed at the next
+ * step and the same command is given again, until one run ends: by then the operation has died everywhere. The outputs
+ * are counted in the output topic, outside the product's code.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Fatal } from '@sallyport/processor'
+import { PROJECT_FOLDER } from 'sallyport/start/home'
+import { cliOf, jsonLines } from '../support/cli.ts'
+import { eventOf, Topics } from '../support/events.ts'
+import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import { settingsFileFor } from '../support/settings-file.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+
+const FAULTS = fileURLToPath(new URL('../support/operation-faults.ts', import.meta.url))
+/** Every step of an operation, in an order in which each run comes to the next one. */
+const DEATHS = [
+  'open:before:1',
+  'open:after:1',
+  'connect:after:1',
+  'take-up:after:1',
+  'begin:after:2',
+  'lane:after:1',
+  'progress:after:1',
+  'commit:before:1',
+  'commit:after:1',
+  'lane:before:2',
+  'commit:after:2',
+  'close:before:1',
+  'commit-note:before:2',
+  'close:after:1',
+]
+const EVENTS = 60
+
+describe('operations that are killed', function () {
+  this.timeout(240_000)
+  let topics: Topics
+  let cli: ReturnType<typeof cliOf>
+  let processor: TestProcessor
+  let isBroken = false
+
+  before(async () => {
+    const connection = await sharedCluster()
+    topics = new Topics(connection, PARTITIONS)
+    await topics.connect()
+    cli = cliOf(connection)
+  })
+  after(() => topics.close())
+  beforeEach(async () => {
+    const connection = await sharedCluster()
+    processor = testProcessor(connection, (event, { attempt, emit }) => {
+      if (isBroken) throw new Fatal('the agent is broken')
+      emit(processor.output, agentEvent(event.id, attempt))
+    })
+    await processor.start()
+  })
+  afterEach(() => processor.stop())
+
+  async function appended(): Promise<string[]> {
+    const events = Array.from({ length: EVENTS }, (_, n) => eventOf(processor.source, { n }))
+    await topics.append(events)
+    return events.map(({ id }) => id).sort()
+  }
+
+  /** Gives the command again after each death; returns what the last run printed. */
+  async function throughDeaths(args: readonly string[]): Promise<{ id: number; handled: number }> {
+    for (const death of DEATHS) {
+      const { signal, stdout, stderr } = await cli.run([...args, '--rate', '10'], {
+        load: FAULTS,
+        env: { OPERATION_FAULT: death },
+      })
+      assert.equal(signal, 'SIGKILL', `${death} was not reached: ${stdout}${stderr}`)
+    }
+    const { code, stdout, stderr } = await cli.run(args)
+    // The last death came behind the end: nothing is left to be done.
+    if (code === 3) return { id: 0, handled: EVENTS }
+    assert.equal(code, 0, stderr)
+    return JSON.parse(stdout).operation
+  }
+
+  async function outputIds(): Promise<(string | null)[]> {
+    return (await topics.readAll(processor.output)).map(({ key }) => key).sort()
+  }
+
+  it('a redrive that dies at every step sends each dead letter once', async () => {
+    isBroken = true
+    const ids = await appended()
+    await topics.read(processor.config.topics.deadLetter, () => true, EVENTS)
+    isBroken = false
+    const args = ['dlq', 'redrive', '--processor', processor.config.name, '--yes', '--json']
+    await throughDeaths(args)
+    await topics.read(processor.output, () => true, EVENTS)
+    assert.equal((await topics.readAll(processor.config.topics.redrive)).length, EVENTS)
+    assert.deepEqual(await outputIds(), ids)
+    const left = await cli.run(['dlq', 'list', '--processor', processor.config.name, '--state', 'dead'])
+    assert.equal(left.code, 3, left.stdout)
+  })
+
+  it('a replay that dies at every step sends each event once', async () => {
+    isBroken = false
+    const ids = await appended()
+    await topics.read(processor.output, () => true, EVENTS)
+    const { name } = processor.config
+    const config = settingsFileFor(processor)
+    // A replay that ended would begin anew when it is asked for again, so the last death is left out.
+    const args = ['replay', '--processor', name, '--config', config, '--from', '1h', '--yes', '--json']
+    const last = DEATHS.pop() as string
+    const { handled } = await throughDeaths(args)
+    DEATHS.push(last)
+    assert.equal(handled, EVENTS)
+    await topics.read(processor.output, () => true, 2 * EVENTS)
+    assert.equal((await topics.readAll(processor.config.topics.redrive)).length, EVENTS)
+    assert.deepEqual(await outputIds(), [...ids, ...ids].sort())
+  })
+
+  it('a script breaks an agent, lists, mends, redrives, is killed half-way, runs again: one output per event', async () => {
+    isBroken = true
+    const ids = await appended()
+    await topics.read(processor.config.topics.deadLetter, () => true, EVENTS)
+    const listed = await cli.run(['dlq', 'list', '--processor', processor.config.name, '--json'])
+    assert.deepEqual(
+      jsonLines(listed.stdout)
+        .map(({ id }) => id)
+        .sort(),
+      ids,
+    )
+    isBroken = false
+    const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-script-'))
+    const script = path.join(folder, 'mend.sh')
+    const redrive = `"${process.execPath}" --no-warnings "${PROJECT_FOLDER}/services/cli/bin/sallyport.js" dlq redrive --processor ${processor.config.name} --yes --json`
+    writeFileSync(
+      script,
+      `set -u
+${redrive} --rate 20 > /dev/null 2>&1 &
+runner=$!
+until [ "$(${redrive} 2>&1 >/dev/null | grep -c SP_OPERATION_OPEN)" = 1 ]; do kill -0 $runner 2>/dev/null || break; done
+kill -KILL $runner
+wait $runner 2>/dev/null
+${redrive} || [ $? = 3 ]
+`,
+    )
+    const { brokers, registryUrl } = await sharedCluster()
+    const env = { ...process.env, KAFKA_BROKERS: brokers.join(','), SCHEMA_REGISTRY_URL: registryUrl }
+    const child = spawn('sh', [script], { env, stdio: ['ignore', 'ignore', 'inherit'] })
+    const [code] = await once(child, 'close')
+    assert.equal(code, 0)
+    await topics.read(processor.output, () => true, EVENTS)
+    assert.deepEqual(await outputIds(), ids)
+  })
+})
