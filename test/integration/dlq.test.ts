@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HEADER } from '@sallyport/core/headers'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { Fatal } from '@sallyport/processor'
+import { checkOperations } from 'sallyport/check/operations-check'
 import { cliOf, type Ended, jsonLines } from '../support/cli.ts'
 import { appendDeadLetters } from '../support/dead-letters.ts'
 import { eventOf, Topics, TRACEPARENT } from '../support/events.ts'
@@ -306,9 +307,12 @@ describe('operations on dead letters and past events', function () {
     assert.deepEqual(await topics.read(processor.output, () => true, 1, 2_000), [])
     assert.equal((await cli.run(['resume', name])).code, 0)
     assert.equal((await topics.read(processor.output, () => true, 1))[0]?.key, event.id)
-    // And one that runs is reached.
-    assert.equal((await cli.run(['pause', name])).code, 0)
+    // And one that runs is reached; doctor tells.
+    assert.equal((await cli.run(['pause', name, '--why', 'the database moves'])).code, 0)
     while (!held()) await sleep(50)
+    const findings = await checkOperations(connection)
+    const about = findings.find(finding => finding.about === `processor ${name}`)
+    assert.match(about?.text ?? '', /^paused since .* \(the database moves\): sallyport resume/)
     assert.equal((await cli.run(['resume', name])).code, 0)
     while (held()) await sleep(50)
     assert.equal((await cli.run(['pause', 'nobody'])).code, 1)

@@ -3,7 +3,8 @@
  *
  *     STARTED → (RUNNING → PROGRESS*)* → FINISHED | CANCELLED
  *
- * O1. An operation's id is the offset of its STARTED record; it is the generation of what the operation sends.
+ * O1. An operation's id is the offset of its STARTED record, and the generation of what the operation sends. Offset 0
+ *     is none.
  * O2. A processor has one operation at a time: of several open ones the lowest id counts, the others withdraw.
  * O3. Progress is written in the transaction that sends the records it accounts for.
  */
@@ -87,7 +88,8 @@ export class AuditState {
 
   #start(offset: number, at: number, kind: OperationKind, record: AuditRecord): void {
     const { processor, selection, ranges, command, why, by, count } = record
-    if (selection === null) return
+    // Generation 0 means none: what such an operation sent would be taken for duplicates.
+    if (selection === null || offset === 0) return
     this.#operations.set(offset, {
       id: offset,
       kind,

@@ -63,6 +63,12 @@ describe('what operators did', () => {
     assert.equal(state.openOperation('p')?.id, 4)
   })
 
+  it('a record at offset 0 is no operation: its generation would mean none (O1)', () => {
+    const state = new AuditState()
+    state.apply(0, 1, started)
+    assert.equal(state.openOperation('p'), undefined)
+  })
+
   it('a closed operation stays closed, whoever writes on', () => {
     const state = new AuditState()
     state.apply(3, 1, started)

@@ -9,6 +9,7 @@ import type { Settings } from '@sallyport/core/settings'
 import { commandLog } from '../kafka-options.ts'
 import { provisionOf } from '../provision-of.ts'
 import { type Finding, ok, problem, warning } from './finding.ts'
+import { checkOperations } from './operations-check.ts'
 
 /** Brokers below which a lost one loses data or stops the line. */
 const BROKERS_WANTED = 3
@@ -20,7 +21,9 @@ export async function checkCluster(settings: Settings, connection: Connection): 
   const kafka = createKafka(connection, 'sallyport-doctor', commandLog('doctor'))
   const brokers = await checkBrokers(kafka, connection)
   const reachable = brokers.every(({ state }) => state !== 'problem')
-  const asked = reachable ? [checkClock(kafka), checkTopics(kafka, settings)] : []
+  const asked = reachable
+    ? [checkClock(kafka), checkTopics(kafka, settings), checkOperations(connection)]
+    : []
   const rest = await Promise.all([...asked, checkSchemas(settings, connection)])
   return [...brokers, ...rest.flat()]
 }

@@ -70,7 +70,7 @@ export class Ledger {
   }
 
   standing(letter: DeadLetter): Standing {
-    if (this.#last.get(letter.identity) !== letter.record.offset) return { state: 'superseded' }
+    if ((this.#last.get(letter.identity) ?? -1) > letter.record.offset) return { state: 'superseded' }
     const claim = this.#claims.get(letter.key)
     const taken = this.#takenBy(letter)
     if (taken === undefined) {

@@ -45,17 +45,11 @@ export async function open(desk: Desk, plan: Plan, why: string): Promise<Operati
     selection: plan.selection,
     ranges: plan.ranges,
   }
-  const withdraw = (id: number): Promise<number> =>
-    desk.audit.append({ ...step(plan, 'CANCELLED', 0), operation: id })
-  let id = await desk.audit.append(started)
-  if (id === 0) {
-    // As a generation 0 means none: what it sent would be taken for duplicates.
-    await withdraw(id)
-    id = await desk.audit.append(started)
-  }
+  // Offset 0 is no operation (O1), and there is only one.
+  const id = (await desk.audit.append(started)) || (await desk.audit.append(started))
   const holder = (await desk.audit.read(id)).openOperation(plan.processor)
   if (holder?.id === id) return holder
-  await withdraw(id)
+  await desk.audit.append({ ...step(plan, 'CANCELLED', 0), operation: id })
   throw holder === undefined
     ? new SallyportError('SP_TRANSACTION', `operation ${id} is no longer open: run the command again`)
     : occupied(holder)
@@ -67,25 +61,23 @@ export async function run(desk: Desk, opened: Operation, options: RunOptions): P
   try {
     if (opened.kind === 'DISCARD') await runner.countAll(options)
     else await runner.sendAll(options)
-    await runner.close('FINISHED')
+    return must(await desk.audit.read(await runner.close('FINISHED')), opened.id)
   } catch (error) {
     if (error instanceof SallyportError && error.code === 'SP_FENCED') throw await fencedBy(desk, opened)
     throw error
   } finally {
     await runner.end()
   }
-  return must(await desk.audit.read(), opened.id)
 }
 
 /** Gives an open operation up: what it sent stays sent, the rest is as if it had never been asked for. */
 export async function cancel(desk: Desk, opened: Operation): Promise<Operation> {
   const runner = await takeUp(desk, opened)
   try {
-    await runner.close('CANCELLED')
+    return must(await desk.audit.read(await runner.close('CANCELLED')), opened.id)
   } finally {
     await runner.end()
   }
-  return must(await desk.audit.read(), opened.id)
 }
 
 /** Says who holds a processor, and what can be done about it. */
@@ -173,8 +165,9 @@ class Runner {
     }
   }
 
-  async close(how: 'FINISHED' | 'CANCELLED'): Promise<void> {
-    await this.#write(how, null)
+  /** Returns the offset of the last record. */
+  async close(how: 'FINISHED' | 'CANCELLED'): Promise<number> {
+    return await this.#producer.write(null, () => this.#record(how, null))
   }
 
   async end(): Promise<void> {
@@ -197,10 +190,6 @@ class Runner {
     const records = batch.map(({ record }) => laneRecord(record, kind === 'REPLAY', id))
     const lane = { topic: topicsOf(processor).redrive, partition, records }
     await this.#producer.write(lane, laneEnd => this.#record('PROGRESS', { partition, through, laneEnd }))
-  }
-
-  async #write(how: AuditRecord['step'], progress: Progress | null): Promise<void> {
-    await this.#producer.write(null, () => this.#record(how, progress))
   }
 
   #record(how: AuditRecord['step'], progress: Progress | null): Omit<ProduceRecord, 'headers'> {
@@ -269,8 +258,10 @@ function closed(operation: Operation): SallyportError {
 async function fencedBy(desk: Desk, opened: Operation): Promise<SallyportError> {
   const operation = must(await desk.audit.read(), opened.id)
   if (operation.state !== 'open') return closed(operation)
+  const isOurs = operation.lastBy.pid === process.pid && operation.lastBy.host === thisOperator().host
+  const taker = isOurs ? 'somebody else' : operatorText(operation.lastBy)
   return new SallyportError(
     'SP_FENCED',
-    `operation ${operation.id} was taken up by ${operatorText(operation.lastBy)}, who goes on with it; no action needed`,
+    `operation ${operation.id} was taken up by ${taker}, who goes on with it; no action needed`,
   )
 }
