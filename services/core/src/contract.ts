@@ -46,7 +46,7 @@ export interface AuditRecord {
   /** STARTED: which records. */
   readonly selection: Selection | null
   /** STARTED: the offsets among which it selects, of the dead letters or, for a replay, of the events. */
-  readonly ranges: readonly (OffsetRange)[]
+  readonly ranges: readonly OffsetRange[]
   /** PROGRESS: how far one partition is. */
   readonly progress: Progress | null
   /** STARTED: records that the plan counted. Later steps: records handled so far. */
@@ -68,15 +68,15 @@ export interface Operator {
 
 export interface Selection {
   /** Event ids; any where empty. */
-  readonly ids: readonly (string)[]
+  readonly ids: readonly string[]
   /** Sources; any where empty. */
-  readonly sources: readonly (string)[]
+  readonly sources: readonly string[]
   /** Event types; any where empty. */
-  readonly types: readonly (string)[]
+  readonly types: readonly string[]
   /** Reason classes of dead letters; any where empty. */
-  readonly reasons: readonly (string)[]
+  readonly reasons: readonly string[]
   /** Error codes of dead letters; any where empty. */
-  readonly codes: readonly (string)[]
+  readonly codes: readonly string[]
   /** Text that the record's value or its failure contains. */
   readonly text: string | null
   /** Appended at this time or later. */

@@ -83,7 +83,7 @@ function typeText(node: AvroNode, declarations: Map<string, string>): string {
     case 'enum':
       return declare(node, declarations)
     case 'array':
-      return `readonly (${typeText(node.items as AvroNode, declarations)})[]`
+      return listOf(typeText(node.items as AvroNode, declarations))
     case 'map':
       return `Readonly<Record<string, ${typeText(node.values as AvroNode, declarations)}>>`
     case 'fixed':
@@ -111,4 +111,9 @@ function comment(text: string, indent: string): string {
     else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
   }
   return `${indent}/**\n${lines.map(line => `${indent} * ${line}\n`).join('')}${indent} */`
+}
+
+/** As the formatter would write it. */
+function listOf(item: string): string {
+  return /^\w+$/.test(item) ? `readonly ${item}[]` : `readonly (${item})[]`
 }

@@ -1,5 +1,6 @@
 import { hostname, userInfo } from 'node:os'
 import type { Operation, Operator } from '@sallyport/core/audit'
+import { isAlive } from '../process-alive.ts'
 
 /** Who runs this command, and from where. */
 export function thisOperator(): Operator {
@@ -13,15 +14,6 @@ export function operatorText({ user, host, pid }: Operator): string {
 /** Whether the runner of an operation is known to have ended: it ran on this machine, and no such process lives. */
 export function isOrphaned({ lastBy }: Operation): boolean {
   return lastBy.host === hostname() && !isAlive(lastBy.pid)
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 /** In a container the user may have a number and no name. */

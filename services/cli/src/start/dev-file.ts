@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isAlive } from '../process-alive.ts'
 
 /** `.sallyport/dev.json`: where a running `npm start` is. It exists only while everything is ready. */
 export interface DevFile {
@@ -40,13 +41,4 @@ export function readDevFile(home: string): DevFile | undefined {
 /** Removes a dev.json, whoever wrote it. */
 export function removeDevFile(home: string): void {
   rmSync(devFilePath(home), { force: true })
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
