@@ -288,6 +288,8 @@ describe('operations on dead letters and past events', function () {
   it('a paused processor begins nothing, also after a restart, until it is resumed', async () => {
     broken = () => false
     const { name } = processor.config
+    // A stranger's bytes in the audit stop nobody.
+    await topics.appendRaw('sallyport.audit', [{ partition: 0, key: name, value: Buffer.from('garbage') }])
     const paused = await cli.run(['pause', name, '--why', 'the database moves', '--json'])
     assert.deepEqual(
       JSON.parse(paused.stdout),

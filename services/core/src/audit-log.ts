@@ -1,7 +1,9 @@
 /** The audit topic: reads operators' actions, and appends to them. */
 import { AUDIT_SCHEMA, type AuditRecord, AuditState } from './audit.ts'
 import { encodeWire } from './codec.ts'
+import { SallyportError } from './errors.ts'
 import type { createKafka } from './kafka/client.ts'
+import type { FetchedBatch } from './kafka/group-consumer.ts'
 import { appendAudit } from './kafka/operation-producer.ts'
 import type { PartitionReader } from './kafka/partition-reader.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
@@ -32,9 +34,7 @@ export class AuditLog {
     const state = new AuditState()
     const until = Math.max(high, offset + 1)
     for await (const batch of this.#reader.read({ topic: AUDIT_TOPIC, partition: 0, from: low, until })) {
-      for (const { offset, timestamp, value } of batch.records) {
-        if (value !== null) state.apply(offset, timestamp, await this.#records.read(value))
-      }
+      await this.#take(batch, state)
     }
     return state
   }
@@ -45,10 +45,20 @@ export class AuditLog {
     const state = new AuditState()
     if (high <= low) onState(state)
     for await (const batch of this.#reader.read({ topic: AUDIT_TOPIC, partition: 0, from: low, signal })) {
-      for (const { offset, timestamp, value } of batch.records) {
-        if (value !== null) state.apply(offset, timestamp, await this.#records.read(value))
-      }
+      await this.#take(batch, state)
       if (batch.nextOffset >= high) onState(state)
+    }
+  }
+
+  /** What is no audit record is passed over: a stranger's bytes must not stop operators or processors. */
+  async #take({ records }: FetchedBatch, state: AuditState): Promise<void> {
+    for (const { offset, timestamp, value } of records) {
+      if (value === null) continue
+      try {
+        state.apply(offset, timestamp, await this.#records.read(value))
+      } catch (error) {
+        if (error instanceof SallyportError) throw error
+      }
     }
   }
 
