@@ -31,16 +31,16 @@ const DEATHS = [
   'progress:after:1',
   'commit:before:1',
   'commit:after:1',
-  'lane:before:2',
-  'commit:after:2',
   'close:before:1',
   'commit-note:before:2',
-  'close:after:1',
 ]
-const EVENTS = 60
+/** A replay is picked by other code and run by the same: these are where what it picked could be lost or sent twice. */
+const REPLAY_DEATHS = ['open:after:1', 'lane:after:1', 'commit:before:1', 'commit:after:1', 'close:before:1']
+const EVENTS = 50
 
 describe('operations that are killed', function () {
-  this.timeout(240_000)
+  // Each run starts a process, and a busy machine takes its time.
+  this.timeout(480_000)
   let topics: Topics
   let cli: ReturnType<typeof cliOf>
   let processor: TestProcessor
@@ -69,9 +69,12 @@ describe('operations that are killed', function () {
     return events.map(({ id }) => id).sort()
   }
 
-  /** Gives the command again after each death; returns what the last run printed. */
-  async function throughDeaths(args: readonly string[]): Promise<{ id: number; handled: number }> {
-    for (const death of DEATHS) {
+  /** Gives the command again after each death; returns the operation that the last run finished. */
+  async function throughDeaths(
+    args: readonly string[],
+    deaths: readonly string[],
+  ): Promise<{ handled: number }> {
+    for (const death of deaths) {
       const { signal, stdout, stderr } = await cli.run([...args, '--rate', '10'], {
         load: FAULTS,
         env: { OPERATION_FAULT: death },
@@ -79,8 +82,6 @@ describe('operations that are killed', function () {
       assert.equal(signal, 'SIGKILL', `${death} was not reached: ${stdout}${stderr}`)
     }
     const { code, stdout, stderr } = await cli.run(args)
-    // The last death came behind the end: nothing is left to be done.
-    if (code === 3) return { id: 0, handled: EVENTS }
     assert.equal(code, 0, stderr)
     return JSON.parse(stdout).operation
   }
@@ -108,7 +109,7 @@ describe('operations that are killed', function () {
     )
     isBroken = false
     const args = [...mine('redrive'), '--yes', '--json']
-    await throughDeaths(args)
+    assert.equal((await throughDeaths(args, DEATHS)).handled, EVENTS)
     await topics.read(processor.output, () => true, EVENTS)
     assert.equal((await sent()).length, EVENTS)
     assert.deepEqual(await outputIds(), ids)
@@ -122,11 +123,8 @@ describe('operations that are killed', function () {
     await topics.read(processor.output, () => true, EVENTS)
     const { name } = processor.config
     const config = settingsFileFor(processor)
-    // A replay that ended would begin anew when it is asked for again, so the last death is left out.
     const args = ['replay', '--processor', name, '--config', config, '--from', '1h', '--yes', '--json']
-    const last = DEATHS.pop() as string
-    const { handled } = await throughDeaths(args)
-    DEATHS.push(last)
+    const { handled } = await throughDeaths(args, REPLAY_DEATHS)
     assert.equal(handled, EVENTS)
     await topics.read(processor.output, () => true, 2 * EVENTS)
     assert.equal((await sent()).length, EVENTS)
@@ -192,7 +190,7 @@ ${redrive} || [ $? = 3 ]
       assert.equal(code, 1)
       assert.match(
         stderr,
-        /operation \d+ stays open, \d+ of 60 done[\s\S]*SP_(TRANSACTION|BROKER_UNREACHABLE): /,
+        /operation \d+ stays open, \d+ of 50 done[\s\S]*SP_(TRANSACTION|BROKER_UNREACHABLE): /,
       )
       const commands = [
         ['dlq', 'list'],
