@@ -29,6 +29,10 @@ export const ERROR_CATALOGUE = {
     'The claims take all the memory that they may; no more events are taken until some expire. Raise processing.claimsBytesMax, shorten the window, or add processes.',
   SP_POSITION_EXPIRED:
     'Records expired before they were processed: retention is shorter than the lag. Raise retention; look for a stopped processor.',
+  SP_TOPIC_RECREATED:
+    'A topic ends before a position in it: it was deleted and made again. It is read from its start; claims keep out what took effect.',
+  SP_SETTINGS_DIFFER:
+    'Processes of one processor run with different settings; each partition follows those of its owner. Expected during a deployment; afterwards look for two processors of one name.',
   SP_POISON: 'A record cannot be decoded; it is in the dead letter with its original bytes.',
   SP_MISPLACED:
     'A record lies on a partition that its key does not belong to; it is in the dead letter. Use the Java-compatible partitioner.',

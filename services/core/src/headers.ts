@@ -14,12 +14,17 @@ export const HEADER = {
   traceparent: 'traceparent',
   /** Number of the attempt that this record asks for: 1 is the first. On retry records and dead letters. */
   attempt: 'sallyport-attempt',
+  /** On retry records: the delay of the tier when the record was written, ms. */
+  delay: 'sallyport-delay',
   /** Offset in `sallyport.audit` of the operation that sent the record round again; absent means 0. */
   generation: 'sallyport-generation',
   /** `true` on records of the redrive lane that are past events run again, not dead letters. */
   replayed: 'sallyport-replayed',
   /** JSON list of every attempt so far, oldest first: see `AttemptRecord`. */
   history: 'sallyport-history',
+  /** When the first attempt failed, and the last one; RFC 3339, the processor's clock. */
+  firstFailedAt: 'sallyport-first-failed-at',
+  lastFailedAt: 'sallyport-last-failed-at',
   /** Where a retry record or dead letter was first read: `topic/partition/offset`. */
   origin: 'sallyport-origin',
   /** Dead letters: reason class (`exhausted`, `fatal`, `poison`). */

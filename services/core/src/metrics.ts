@@ -128,3 +128,10 @@ export const breakerState = new Gauge({
   labelNames: ['processor', 'state'] as const,
   registers,
 })
+
+export const settingsVariants = new Gauge({
+  name: 'sallyport_processor_settings_variants',
+  help: 'Different settings among the processes of a processor, as the leader of its group saw them; more than 1 only during a deployment',
+  labelNames: ['processor'] as const,
+  registers,
+})

@@ -23,6 +23,13 @@ export function processorTopics(processor: string, tiers: number): ProcessorTopi
   }
 }
 
+/** Which tier of the processor a topic is, 1 is the first; undefined where it is none. */
+export function retryTier(processor: string, topic: string): number | undefined {
+  const prefix = `sallyport.${processor}.retry.`
+  const number = topic.slice(prefix.length)
+  return topic.startsWith(prefix) && /^[1-9]\d{0,2}$/.test(number) ? Number(number) : undefined
+}
+
 /** A topic as it should exist. All have `message.timestamp.type=LogAppendTime`. */
 export interface TopicSpec {
   readonly name: string

@@ -10,17 +10,19 @@
  *     GROUP_JOIN makes it acquire again, so a zombie that wakes does not fence the true owner for good.
  */
 import { systemClock } from '@sallyport/core/clock'
-import type { SallyportError } from '@sallyport/core/errors'
+import { SallyportError } from '@sallyport/core/errors'
 import { type FetchedBatch, GroupConsumer, type GroupListener } from '@sallyport/core/kafka/group-consumer'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Log } from '@sallyport/core/log'
+import * as metrics from '@sallyport/core/metrics'
 import type { Settings } from '@sallyport/core/settings'
 import { eventRecordBytesMax } from '@sallyport/core/topics'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import { EventDecoder } from './decode.ts'
-import { inputSpecs } from './inputs.ts'
+import type { InputSpec } from './inputs.ts'
+import { differingSettings, memberSettings } from './member-settings.ts'
 import { OutputEncoder } from './outputs.ts'
 import { type PositionReader, readPositions } from './positions.ts'
 import type { Admission, ProcessorKafka } from './runtime.ts'
@@ -33,6 +35,7 @@ export class Membership implements GroupListener {
   readonly #processor: ProcessorConfig
   readonly #settings: Settings
   readonly #kafka: ProcessorKafka
+  readonly #inputs: readonly InputSpec[]
   readonly #admission: Admission
   readonly #claimsBudget: ClaimsBudget
   readonly #log: Log
@@ -50,6 +53,7 @@ export class Membership implements GroupListener {
     processor: ProcessorConfig,
     settings: Settings,
     kafka: ProcessorKafka,
+    inputs: readonly InputSpec[],
     admission: Admission,
     claimsBudget: ClaimsBudget,
     log: Log,
@@ -57,19 +61,21 @@ export class Membership implements GroupListener {
     this.#processor = processor
     this.#settings = settings
     this.#kafka = kafka
+    this.#inputs = inputs
     this.#admission = admission
     this.#claimsBudget = claimsBudget
     this.#log = log
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
     const recordBytesMax = eventRecordBytesMax(settings.ingress.bodyBytesMax)
     this.#encoder = new OutputEncoder(kafka.outputs, settings.partitions, recordBytesMax)
-    const topics = [processor.topics.claims, ...inputSpecs(processor).map(({ topic }) => topic)]
+    const topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
     this.#consumer = new GroupConsumer(
       kafka.client,
       {
         groupId: processor.groupId,
         topics,
         sessionTimeoutMs: settings.processing.sessionTimeoutMs,
+        memberSettings: memberSettings(processor, settings),
         partitionBytesMax: recordBytesMax,
       },
       this,
@@ -108,7 +114,7 @@ export class Membership implements GroupListener {
   }
 
   #take(partitions: readonly number[]): void {
-    const reader = readPositions(this.#processor, this.#kafka.client, this.#log)
+    const reader = readPositions(this.#processor, this.#inputs, this.#kafka.client, this.#log)
     const { checkpointFolder } = this.#settings.processing
     const checkpoints =
       checkpointFolder === undefined
@@ -123,6 +129,17 @@ export class Membership implements GroupListener {
 
   fetched(batch: FetchedBatch): boolean {
     return this.#tasks.get(batch.partition)?.offer(batch) ?? false
+  }
+
+  assigned(settings: readonly string[]): void {
+    const differing = differingSettings(settings)
+    metrics.settingsVariants.set({ processor: this.#processor.name }, new Set(settings).size)
+    if (differing.length === 0) return
+    const error = new SallyportError(
+      'SP_SETTINGS_DIFFER',
+      `processes of ${this.#processor.name} differ in ${differing.join(', ')}; each partition follows its owner. Expected during a deployment; afterwards look for two processors of one name`,
+    )
+    this.#log.warn({ differing }, error.message)
   }
 
   failed(error: SallyportError): void {
@@ -156,6 +173,7 @@ export class Membership implements GroupListener {
     return {
       processor: this.#processor,
       claimsTopic: this.#processor.topics.claims,
+      inputs: this.#inputs,
       limits: processing,
       schemas: this.#kafka.schemas,
       registry: this.#kafka.registry,

@@ -1,10 +1,10 @@
 /**
  * Stage 5: bounded intake. One queue per input partition; a full queue pauses its partition, a half-empty one
  * resumes it. Records of a retry tier come out when they are due: append time + the tier's delay, by the brokers'
- * clock. A tier's records share one delay, so the head is always the first to be due.
+ * clock (`dueAt`). A tier's records share one delay, so the head is always the first to be due.
  */
 import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
-import type { InputSpec } from './inputs.ts'
+import { dueAt, type InputSpec } from './inputs.ts'
 import { Watermark } from './watermark.ts'
 
 export interface IntakeLimits {
@@ -42,7 +42,7 @@ export class Input {
   /** When the head is due, ms since the epoch by the brokers' clock; undefined when the queue is empty. */
   dueAt(): number | undefined {
     const head = this.queue[this.head]
-    return head === undefined ? undefined : head.timestamp + this.spec.delayMs
+    return head === undefined ? undefined : dueAt(this.spec, head)
   }
 }
 

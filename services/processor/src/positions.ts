@@ -8,7 +8,7 @@ import { groupOffsets, type PartitionBounds, topicBounds, withAdmin } from '@sal
 import type { Log } from '@sallyport/core/log'
 import { expiredUnprocessedTotal } from '@sallyport/core/metrics'
 import type { ProcessorConfig } from './config.ts'
-import { inputSpecs } from './inputs.ts'
+import type { InputSpec } from './inputs.ts'
 
 export interface PositionReader {
   /** Offset of the first claim that is kept. */
@@ -23,8 +23,12 @@ export interface PositionReader {
 type Kafka = Parameters<typeof withAdmin>[0]
 
 /** A reader for one assignment: the topics' bounds are asked for once. */
-export function readPositions(processor: ProcessorConfig, kafka: Kafka, log: Log): PositionReader {
-  const inputs = inputSpecs(processor)
+export function readPositions(
+  processor: ProcessorConfig,
+  inputs: readonly InputSpec[],
+  kafka: Kafka,
+  log: Log,
+): PositionReader {
   const topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
   const bounds = withAdmin(kafka, admin => topicBounds(admin, topics))
   bounds.catch(() => {})
@@ -52,9 +56,23 @@ export function readPositions(processor: ProcessorConfig, kafka: Kafka, log: Log
       const { low, high } = await boundsOf(topic, partition)
       const fresh = kind === 'events' && processor.start === 'latest' ? high : low
       const position = restored?.get(topic) ?? committed.get(topic) ?? fresh
-      positions.set(topic, checked(topic, partition, position, low))
+      const found = position > high ? await recheck(topic, partition, position) : position
+      positions.set(topic, checked(topic, partition, found, low))
     }
     return positions
+  }
+
+  /** A position behind the end: the end has moved since it was asked for, or the topic is another one than it was. */
+  async function recheck(topic: string, partition: number, position: number): Promise<number> {
+    const fresh = await withAdmin(kafka, admin => topicBounds(admin, [topic]))
+    const { low, high } = fresh.get(topic)?.get(partition) ?? { low: 0, high: 0 }
+    if (position <= high) return position
+    const error = new SallyportError(
+      'SP_TOPIC_RECREATED',
+      `${topic}/${partition} ends at ${high}, before the position ${position} of ${processor.name}: it was deleted and made again, or lost its end; it is read from its start, and claims keep out what took effect`,
+    )
+    log.error({ topic, partition, position, high }, errorMessage(error))
+    return low
   }
 
   /** Retention may have overtaken a processor that stood still for long: that is loss, and must be loud. */

@@ -14,6 +14,7 @@ import { Breaker } from './breaker.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import type { Gate } from './gate.ts'
+import { discoverInputs } from './inputs.ts'
 import { type Ending, Membership } from './membership.ts'
 import type { OutputTopic } from './outputs.ts'
 import type { RestoreSchemas } from './restore.ts'
@@ -75,21 +76,28 @@ export class ProcessorRuntime {
   /** Stays in the group until drained. `onJoin` is called with every first assignment of a stay. */
   async run(onJoin: () => void): Promise<void> {
     while (!this.#stopping.signal.aborted) {
-      const membership = new Membership(
-        this.#processor,
-        this.#settings,
-        this.#kafka,
-        this.#admission,
-        this.#claimsBudget,
-        this.#log,
-      )
-      this.#membership = membership
-      void membership.joinedOnce.then(onJoin)
       const startedAt = performance.now()
-      const ending = await membership.stay()
+      const ending = await this.#stay(onJoin).catch((error: unknown): Ending => ({ kind: 'failed', error }))
       if (ending.kind === 'drained') return
       await this.#pauseAfter(ending, performance.now() - startedAt)
     }
+  }
+
+  async #stay(onJoin: () => void): Promise<Ending> {
+    const inputs = await discoverInputs(this.#processor, this.#kafka.client, this.#log)
+    if (this.#stopping.signal.aborted) return { kind: 'drained' }
+    const membership = new Membership(
+      this.#processor,
+      this.#settings,
+      this.#kafka,
+      inputs,
+      this.#admission,
+      this.#claimsBudget,
+      this.#log,
+    )
+    this.#membership = membership
+    void membership.joinedOnce.then(onJoin)
+    return await membership.stay()
   }
 
   /** Finishes what is in flight within `deadlineMs`, settles it and leaves the group. */

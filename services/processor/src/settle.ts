@@ -51,12 +51,24 @@ export class Settler {
   readonly #partition: number
   readonly #producer: TaskProducer
   readonly #schemas: SettleSchemas
+  readonly #foreign: ReadonlyMap<string, number>
 
-  constructor(processor: ProcessorConfig, partition: number, producer: TaskProducer, schemas: SettleSchemas) {
+  /**
+   * `foreign`: positions in topics that are no inputs here, which an owner with other settings left. They are kept for
+   * the owner that reads them again.
+   */
+  constructor(
+    processor: ProcessorConfig,
+    partition: number,
+    producer: TaskProducer,
+    schemas: SettleSchemas,
+    foreign: ReadonlyMap<string, number> = new Map(),
+  ) {
     this.#processor = processor
     this.#partition = partition
     this.#producer = producer
     this.#schemas = schemas
+    this.#foreign = foreign
   }
 
   /**
@@ -96,7 +108,7 @@ export class Settler {
         writes.add(
           this.#processor.topics.retry[outcome.tier] as string,
           this.#partition,
-          hop(record, retryHeaders(settlement)),
+          hop(record, retryHeaders(settlement, this.#processor.delaysMs[outcome.tier] as number)),
         )
         return
       case 'dead':
@@ -117,7 +129,10 @@ export class Settler {
   }
 
   #positionsRecord(positions: readonly InputPosition[]): ProduceRecord {
-    const inputs = Object.fromEntries(positions.map(({ topic, offset }) => [topic, offset]))
+    const inputs = Object.fromEntries([
+      ...this.#foreign,
+      ...positions.map(({ topic, offset }) => [topic, offset] as const),
+    ])
     return {
       key: Buffer.from(POSITIONS_KEY),
       value: encodeWire(this.#schemas.positions, POSITIONS_SCHEMA.type, { inputs }),
@@ -175,21 +190,35 @@ function hop(record: FetchedRecord, headers: Record<string, string>): ProduceRec
   return { key: record.key, value: record.value, headers: { ...record.headers, ...headers } }
 }
 
-function retryHeaders(settlement: Settlement): Record<string, string> {
+function retryHeaders(settlement: Settlement, delayMs: number): Record<string, string> {
   const attempt = (settlement.eventRecord?.round.attempt ?? 0) + 1
-  return { ...hopHeaders(settlement), [HEADER.attempt]: String(attempt) }
+  return {
+    ...hopHeaders(settlement),
+    [HEADER.attempt]: String(attempt),
+    [HEADER.delay]: String(delayMs),
+  }
 }
 
 function hopHeaders({ record, eventRecord, attempt, span }: Settlement): Record<string, string> {
-  const history = eventRecord?.history ?? []
+  const before = eventRecord?.history ?? []
+  const history = attempt === null ? before : extendHistory(before, attempt)
   const { topic, partition, offset } = record
   return {
     ...(record.headers[HEADER.origin] === undefined
       ? { [HEADER.origin]: `${topic}/${partition}/${offset}` }
       : {}),
-    [HEADER.history]: JSON.stringify(attempt === null ? history : extendHistory(history, attempt)),
+    [HEADER.history]: JSON.stringify(history),
+    ...failedAt(HEADER.firstFailedAt, history[0]),
+    ...failedAt(HEADER.lastFailedAt, history.at(-1)),
     ...traceHeader(span),
   }
+}
+
+function failedAt(name: string, attempt: AttemptRecord | undefined): Record<string, string> {
+  if (attempt === undefined) return {}
+  const time = new Date(attempt.startedAt + attempt.durationMs)
+  // A foreign producer may have written any number into the history.
+  return Number.isNaN(time.getTime()) ? {} : { [name]: time.toISOString() }
 }
 
 /** The next hop's parent; none where the record belonged to no trace. */

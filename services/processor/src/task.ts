@@ -34,7 +34,7 @@ import { type ClaimStore, SEGMENTS } from './claim-store.ts'
 import type { ProcessorConfig } from './config.ts'
 import { decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
-import { inputSpecs } from './inputs.ts'
+import type { InputSpec } from './inputs.ts'
 import type { OutputEncoder } from './outputs.ts'
 import { Input, Intake, type IntakeLimits, recordBytes } from './poll.ts'
 import type { Admission } from './runtime.ts'
@@ -45,6 +45,7 @@ import type { TaskSlots } from './slots.ts'
 /** What a task needs of its membership. */
 export interface TaskDependencies extends AcquisitionDependencies {
   readonly processor: ProcessorConfig
+  readonly inputs: readonly InputSpec[]
   readonly limits: IntakeLimits
   readonly decoder: EventDecoder
   readonly encoder: OutputEncoder
@@ -227,14 +228,15 @@ export class Task {
     const { claims, checkpoint } = state
     const checkpointer = checkpoint && new Checkpointer(checkpoint, claims, this.#deps.clock, this.#log)
     this.#checkpointer = checkpointer
-    const inputs = inputSpecs(processor).map(spec => new Input(spec, positions.get(spec.topic) as number))
+    const foreign = new Map([...(state.positions ?? [])].filter(([topic]) => !positions.has(topic)))
+    const inputs = this.#deps.inputs.map(spec => new Input(spec, positions.get(spec.topic) as number))
     const intake = new Intake(inputs, limits, {
       pause: topic => this.#deps.pause(this.partition, [topic]),
       resume: topic => this.#deps.resume(this.partition, [topic]),
     })
     const queue = new SettleQueue({
       processor: processor.name,
-      settler: new Settler(processor, this.partition, producer, schemas),
+      settler: new Settler(processor, this.partition, producer, schemas, foreign),
       intake,
       claims,
       log,

@@ -97,6 +97,11 @@ export async function alterTopics(
   })
 }
 
+/** The names of all topics. */
+export async function topicNames(admin: kafkajs.Admin): Promise<string[]> {
+  return await admin.listTopics()
+}
+
 /** The offsets that a partition holds: the first kept, and one past the last committed. */
 export interface PartitionBounds {
   readonly low: number

@@ -7,23 +7,38 @@ import kafkajs from 'kafkajs'
 const { AssignerProtocol } = kafkajs
 const VERSION = 1
 
-/** `owned` tells which partitions this member holds when it joins again. */
-export function coPartitionedAssigner(owned: () => readonly number[]): kafkajs.PartitionAssigner {
+/** What a member tells of itself, and hears of the others. */
+export interface AssignerMember {
+  /** The partitions that it holds when it joins again. */
+  owned(): readonly number[]
+  /** Its settings, as a text. */
+  readonly settings: string
+  /** Called where this member leads the group: the settings of all members. */
+  onAssign(settings: readonly string[]): void
+}
+
+/**
+ * Each member gets its partitions of the topics that it subscribed to itself: during a deployment the leader may know
+ * other topics.
+ */
+export function coPartitionedAssigner(member: AssignerMember): kafkajs.PartitionAssigner {
   return ({ cluster }) => ({
     name: 'sallyport-co-partitioned',
     version: VERSION,
     async assign({ members, topics }) {
       // Every topic of the subscription has the same count; that was checked before the group was joined.
       const count = Math.min(...topics.map(topic => cluster.findTopicPartitionMetadata(topic).length))
-      const claims = members.map(({ memberId, memberMetadata }) => ({
-        memberId,
-        owned: readOwned(AssignerProtocol.MemberMetadata.decode(memberMetadata)?.userData),
-      }))
-      return [...distribute(claims, count)].map(([memberId, partitions]) => ({
+      const told = members.map(({ memberId, memberMetadata }) => {
+        const metadata = AssignerProtocol.MemberMetadata.decode(memberMetadata)
+        return { memberId, topics: metadata?.topics ?? topics, ...readUserData(metadata?.userData) }
+      })
+      member.onAssign(told.map(({ settings }) => settings))
+      const shares = distribute(told, count)
+      return told.map(({ memberId, topics }) => ({
         memberId,
         memberAssignment: AssignerProtocol.MemberAssignment.encode({
           version: VERSION,
-          assignment: Object.fromEntries(topics.map(topic => [topic, partitions])),
+          assignment: Object.fromEntries(topics.map(topic => [topic, shares.get(memberId) ?? []])),
           userData: Buffer.alloc(0),
         }),
       }))
@@ -34,7 +49,7 @@ export function coPartitionedAssigner(owned: () => readonly number[]): kafkajs.P
         metadata: AssignerProtocol.MemberMetadata.encode({
           version: VERSION,
           topics,
-          userData: Buffer.from(JSON.stringify(owned())),
+          userData: Buffer.from(JSON.stringify({ owned: member.owned(), settings: member.settings })),
         }),
       }
     },
@@ -63,11 +78,14 @@ export function distribute(
   return new Map(shares.map(({ memberId, partitions }) => [memberId, partitions.sort((a, b) => a - b)]))
 }
 
-function readOwned(userData: Buffer | undefined): number[] {
+function readUserData(userData: Buffer | undefined): { owned: number[]; settings: string } {
   try {
-    const value: unknown = JSON.parse(String(userData ?? '[]'))
-    return Array.isArray(value) ? value.filter(Number.isInteger) : []
+    const { owned, settings } = JSON.parse(String(userData)) as { owned?: unknown; settings?: unknown }
+    return {
+      owned: Array.isArray(owned) ? owned.filter(Number.isInteger) : [],
+      settings: typeof settings === 'string' ? settings : '',
+    }
   } catch {
-    return []
+    return { owned: [], settings: '' }
   }
 }

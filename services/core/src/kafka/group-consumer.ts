@@ -40,6 +40,8 @@ export interface GroupListener {
   joined(partitions: readonly number[]): void
   /** Takes a batch over, at once. False: it is not wanted, and will be fetched again once resumed. */
   fetched(batch: FetchedBatch): boolean
+  /** This member leads the group and has assigned the partitions; `settings` are those of all members. */
+  assigned(settings: readonly string[]): void
   /** The member cannot go on. */
   failed(error: SallyportError): void
 }
@@ -48,6 +50,8 @@ export interface GroupSettings {
   readonly groupId: string
   readonly topics: readonly string[]
   readonly sessionTimeoutMs: number
+  /** What members of the group compare; see `assigned`. */
+  readonly memberSettings: string
   /** Most bytes that one fetch brings of one partition. */
   readonly partitionBytesMax: number
 }
@@ -76,7 +80,13 @@ export class GroupConsumer {
       rebalanceTimeout: Math.max(settings.sessionTimeoutMs, 10_000),
       maxWaitTimeInMs: FETCH_WAIT_MS,
       maxBytesPerPartition: settings.partitionBytesMax,
-      partitionAssigners: [coPartitionedAssigner(() => this.#owned)],
+      partitionAssigners: [
+        coPartitionedAssigner({
+          owned: () => this.#owned,
+          settings: settings.memberSettings,
+          onAssign: all => listener.assigned(all),
+        }),
+      ],
       allowAutoTopicCreation: false,
       readUncommitted: false,
       retry: {
