@@ -16,6 +16,8 @@ export interface TestProcessor {
   readonly config: ProcessorConfig
   readonly source: string
   readonly output: string
+  /** Lines of its log, from level info on. */
+  readonly lines: readonly string[]
   /** Starts it, as one more process of the same group would. */
   start(): Promise<RunningProcessors>
   /** The same with other settings. */
@@ -46,8 +48,8 @@ export function testProcessor(
   handler: Handler,
   definition: Partial<Omit<ProcessorDefinition, 'name' | 'handler'>> = {},
   settings: Settings = testSettings(),
+  name = `test-${randomBytes(5).toString('hex')}`,
 ): TestProcessor {
-  const name = `test-${randomBytes(5).toString('hex')}`
   const output = `sallyport.${name}.out`
   const processor = defineProcessor({
     name,
@@ -58,13 +60,19 @@ export function testProcessor(
     handler,
   })
   const config = configure(processor, {})
-  const log = createLog('test').child({ test: name })
-  log.level = process.env.LOG_LEVEL ?? 'silent'
+  const lines: string[] = []
+  const log = createLog('test', {
+    write(line) {
+      lines.push(line)
+      if (process.env.LOG_LEVEL !== undefined) process.stdout.write(line)
+    },
+  })
   const started: RunningProcessors[] = []
   return {
     config,
     source: name,
     output,
+    lines,
     start() {
       return this.startWith(settings)
     },

@@ -31,6 +31,12 @@ export const ERROR_CATALOGUE = {
     'Records expired before they were processed: retention is shorter than the lag. Raise retention; look for a stopped processor.',
   SP_TOPIC_RECREATED:
     'A topic ends before a position in it: it was deleted and made again. It is read from its start; claims keep out what took effect.',
+  SP_CLAIMS_MISSING:
+    'The claims topic of a processor that has run is gone; nothing was started. To accept that ids of the window may take effect again, run: npx sallyport topics apply.',
+  SP_STALLED:
+    'A transaction that was left open keeps readers of a partition from what lies behind it. Find it with kafka-transactions.sh find-hanging, and abort it.',
+  SP_BLOCKED:
+    'The process stood still for long: a handler computes without awaiting, or the machine was stopped. Its partitions may have moved; nothing took effect twice. Move the work to a worker thread.',
   SP_SETTINGS_DIFFER:
     'Processes of one processor run with different settings; each partition follows those of its owner. Expected during a deployment; afterwards look for two processors of one name.',
   SP_POISON: 'A record cannot be decoded; it is in the dead letter with its original bytes.',

@@ -135,3 +135,24 @@ export const settingsVariants = new Gauge({
   labelNames: ['processor'] as const,
   registers,
 })
+
+export const lagRecords = new Gauge({
+  name: 'sallyport_processor_lag_records',
+  help: 'Records from the position to the end of an input',
+  labelNames: ['processor', 'topic', 'partition'] as const,
+  registers,
+})
+
+export const lagSeconds = new Gauge({
+  name: 'sallyport_processor_lag_seconds',
+  help: "Age of the oldest unsettled record of an input, in a tier since it was due; by the brokers' clock",
+  labelNames: ['processor', 'topic', 'partition'] as const,
+  registers,
+})
+
+export const stableOffsetStalled = new Gauge({
+  name: 'sallyport_processor_stable_offset_stalled',
+  help: '1 where a transaction that was left open holds up reading; absent otherwise',
+  labelNames: ['topic', 'partition'] as const,
+  registers,
+})

@@ -66,6 +66,12 @@ export interface ProcessingSettings {
   readonly queueBytesMax: number
   /** Bytes of records that the handlers of one processor may hold at once. */
   readonly attemptBytesMax: number
+  /** Bytes that one attempt may emit in all. */
+  readonly emitBytesMax: number
+  /** How often lag and last stable offsets are looked at, ms. */
+  readonly lagIntervalMs: number
+  /** How long a last stable offset may stand still below the end before that is an alarm, ms. */
+  readonly stableOffsetStallMs: number
   readonly drainTimeoutMs: number
   /** Memory that the claims of one process may take. */
   readonly claimsBytesMax: number
@@ -109,6 +115,9 @@ interface Document {
     queueRecordsMax: number
     queueBytesMax: number
     attemptBytesMax: number
+    emitBytesMax: number
+    lagInterval: string
+    stableOffsetStall: string
     drainTimeout: string
     claimsBytesMax: number
     checkpointFolder?: string
@@ -147,6 +156,9 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       queueRecordsMax: processing.queueRecordsMax,
       queueBytesMax: processing.queueBytesMax,
       attemptBytesMax: processing.attemptBytesMax,
+      emitBytesMax: processing.emitBytesMax,
+      lagIntervalMs: durationMs(processing.lagInterval, 'processing.lagInterval'),
+      stableOffsetStallMs: durationMs(processing.stableOffsetStall, 'processing.stableOffsetStall'),
       drainTimeoutMs: durationMs(processing.drainTimeout, 'processing.drainTimeout'),
       claimsBytesMax: processing.claimsBytesMax,
       ...(processing.checkpointFolder === undefined

@@ -91,7 +91,9 @@ export class Attempts {
       span,
       emit(topic, value, options) {
         if (cutOff.ended) throw emittedLate()
-        outputs.push(encoder.encode(topic, value, options?.key ?? event.id))
+        const output = encoder.encode(topic, value, options?.key ?? event.id)
+        cutOff.emittedBytes += encoder.checkTotal(cutOff.emittedBytes, output)
+        outputs.push(output)
       },
     }
   }
@@ -113,6 +115,8 @@ export class Attempts {
 class CutOff {
   /** The attempt is over: nothing of its handler counts any more. */
   ended = false
+  /** Bytes that its handler emitted. */
+  emittedBytes = 0
   /** Why it was cut off. */
   reason: unknown
   onCut: ((reason: unknown) => void) | undefined

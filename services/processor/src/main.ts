@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
 import { createKafka } from '@sallyport/core/kafka/client'
+import { PartitionEnds } from '@sallyport/core/kafka/partition-ends'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { topicIdentity } from '@sallyport/core/kafka/topic-identity'
 import type { RunningService } from '@sallyport/core/lifecycle'
@@ -11,6 +12,7 @@ import { claimsBytesLimit } from '@sallyport/core/metrics'
 import { ensureProvision, valueSubject } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
 import { ClaimsBudget, checkClaimsFit } from './claims-budget.ts'
+import { checkClaimsExist } from './claims-exist.ts'
 import {
   BARRIER_SCHEMA,
   CLAIM_SCHEMA,
@@ -19,11 +21,14 @@ import {
   type ProcessorConfig,
   processorProvision,
 } from './config.ts'
+import { watchEventLoop } from './event-loop.ts'
 import { Gate } from './gate.ts'
 import { OperatorPause } from './operator-pause.ts'
 import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
 
 const PROVISION_RETRY_MS = 1_000
+/** What comes after the handlers' deadline, the last transaction and leaving the group, may take this long, ms. */
+const FAREWELL_MS = 10_000
 
 /** Processors that run in this process. */
 export interface RunningProcessors extends RunningService {
@@ -70,28 +75,33 @@ export function runProcessors(
 
   async function run(processor: ProcessorConfig, onJoin: () => void): Promise<void> {
     const processorLog = log.child({ processor: processor.name })
-    const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
-    // Asked to stop while it was provisioning: a runtime made now would never hear of it.
-    if (kafka === undefined || stopping.signal.aborted) return
     const gate = gates.get(processor.name) as Gate
-    const { client, registry } = kafka
-    const pause = new OperatorPause(processor.name, {
-      connection,
-      kafka: client,
-      registry,
-      gate,
-      log: processorLog,
-    })
-    const following = pause.follow(stopping.signal)
-    await pause.known
-    if (!stopping.signal.aborted) {
-      const runtime = new ProcessorRuntime(processor, settings, kafka, claimsBudget, gate, processorLog)
-      runtimes.push(runtime)
-      await runtime.run(onJoin)
+    let following: Promise<void> | undefined
+    async function prepareAndFollow(): Promise<ProcessorKafka | undefined> {
+      const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
+      if (kafka === undefined || following !== undefined) return kafka
+      const { client, registry } = kafka
+      const facts = { connection, kafka: client, registry, gate, log: processorLog }
+      const pause = new OperatorPause(processor.name, facts)
+      following = pause.follow(stopping.signal)
+      await pause.known
+      return kafka
     }
+    const runtime = new ProcessorRuntime(
+      processor,
+      settings,
+      prepareAndFollow,
+      new PartitionEnds(connection, `sallyport-${processor.name}-lag`),
+      claimsBudget,
+      gate,
+      processorLog,
+    )
+    runtimes.push(runtime)
+    await runtime.run(onJoin)
     await following
   }
 
+  const eventLoop = watchEventLoop(settings.processing.sessionTimeoutMs, log)
   const running = Promise.all(
     processors.map((processor, i) => run(processor, () => joined[i]?.resolve()).catch(failed.reject)),
   )
@@ -104,8 +114,15 @@ export function runProcessors(
   let drained: Promise<void> | undefined
   async function drain(deadlineMs: number): Promise<void> {
     stopping.abort()
-    await Promise.all(runtimes.map(runtime => runtime.drain(deadlineMs)))
-    await running
+    const drained = Promise.all([...runtimes.map(runtime => runtime.drain(deadlineMs)), running])
+    const late = sleep(deadlineMs + FAREWELL_MS, 'late', { ref: false })
+    if ((await Promise.race([drained, late])) === 'late') {
+      log.error(
+        { deadlineMs },
+        'stopped without an answer from Kafka; what was not settled is read again by the next owner',
+      )
+    }
+    eventLoop.stop()
   }
   return {
     name: 'processor',
@@ -129,6 +146,7 @@ async function prepare(
 ): Promise<ProcessorKafka | undefined> {
   while (!stopping.aborted) {
     try {
+      await checkClaimsExist(processor, createKafka(connection, 'sallyport-provision', log))
       const ids = await ensureProvision(processorProvision(settings, processor), connection, log)
       const id = (subject: string): number => ids.get(subject) as number
       return {

@@ -22,6 +22,7 @@ import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import { EventDecoder } from './decode.ts'
 import type { InputSpec } from './inputs.ts'
+import type { InputProgress } from './lag.ts'
 import { differingSettings, memberSettings } from './member-settings.ts'
 import { OutputEncoder } from './outputs.ts'
 import { type PositionReader, readPositions } from './positions.ts'
@@ -67,7 +68,12 @@ export class Membership implements GroupListener {
     this.#log = log
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
     const recordBytesMax = eventRecordBytesMax(settings.ingress.bodyBytesMax)
-    this.#encoder = new OutputEncoder(kafka.outputs, settings.partitions, recordBytesMax)
+    this.#encoder = new OutputEncoder(
+      kafka.outputs,
+      settings.partitions,
+      recordBytesMax,
+      settings.processing.emitBytesMax,
+    )
     const topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
     this.#consumer = new GroupConsumer(
       kafka.client,
@@ -98,6 +104,11 @@ export class Membership implements GroupListener {
   async drain(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#tasks.values()].map(task => task.drain(deadlineMs)))
     await this.#end({ kind: 'drained' })
+  }
+
+  /** Where its tasks stand. */
+  get progress(): InputProgress[] {
+    return [...this.#tasks.values()].flatMap(task => task.progress)
   }
 
   joined(partitions: readonly number[]): void {

@@ -17,16 +17,27 @@ export interface OutputTopic {
   readonly schema: AvroSchema
 }
 
+/** What an output counts for beside its key and value: headers, and the object in memory. */
+const OUTPUT_OVERHEAD_BYTES = 256
+
 /** Encodes what handlers emit; knows the topics that the processor declared. */
 export class OutputEncoder {
   readonly #topics: ReadonlyMap<string, OutputTopic>
   readonly #partitions: number
   readonly #recordBytesMax: number
+  readonly #emitBytesMax: number
 
-  constructor(topics: ReadonlyMap<string, OutputTopic>, partitions: number, recordBytesMax: number) {
+  /** `emitBytesMax`: what one attempt may emit in all. */
+  constructor(
+    topics: ReadonlyMap<string, OutputTopic>,
+    partitions: number,
+    recordBytesMax: number,
+    emitBytesMax: number,
+  ) {
     this.#topics = topics
     this.#partitions = partitions
     this.#recordBytesMax = recordBytesMax
+    this.#emitBytesMax = emitBytesMax
   }
 
   /** Throws `SP_EMIT` when the topic is not declared, the value does not fit its schema, or it is too large. */
@@ -51,13 +62,14 @@ export class OutputEncoder {
         },
       )
     }
-    if (wire.length > this.#recordBytesMax) {
+    const keyBytes = Buffer.from(key)
+    const bytes = wire.length + keyBytes.length
+    if (bytes > this.#recordBytesMax) {
       throw new SallyportError(
         'SP_EMIT',
-        `the value for ${topic} has ${wire.length} bytes, more than ${this.#recordBytesMax}: emit less, or a reference to it`,
+        `key and value for ${topic} have ${bytes} bytes, more than ${this.#recordBytesMax}: emit less, or a reference to it`,
       )
     }
-    const keyBytes = Buffer.from(key)
     return {
       topic,
       partition: partitionOf(keyBytes, this.#partitions),
@@ -65,5 +77,15 @@ export class OutputEncoder {
       value: wire,
       type: output.schema.name,
     }
+  }
+
+  /** The bytes that an output adds to what its attempt emitted before. Throws `SP_EMIT` when that is too much. */
+  checkTotal(before: number, { key, value }: Output): number {
+    const bytes = key.length + value.length + OUTPUT_OVERHEAD_BYTES
+    if (before + bytes <= this.#emitBytesMax) return bytes
+    throw new SallyportError(
+      'SP_EMIT',
+      `an attempt may emit ${this.#emitBytesMax} bytes in all (processing.emitBytesMax): emit less, or a reference to it`,
+    )
   }
 }

@@ -76,10 +76,7 @@ export class Intake {
     if (input === undefined) return false
     // A batch that was under way while the position moved may repeat what was taken.
     const records = batch.records.filter(record => record.offset >= input.watermark.next)
-    input.watermark.take(
-      records.map(record => record.offset),
-      batch.nextOffset,
-    )
+    input.watermark.take(records, batch.nextOffset)
     for (const record of records) {
       input.queue.push(record)
       input.bytes += recordBytes(record)

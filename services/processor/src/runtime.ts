@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import type { createKafka } from '@sallyport/core/kafka/client'
+import type { PartitionEnds } from '@sallyport/core/kafka/partition-ends'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { TopicIdentity } from '@sallyport/core/kafka/topic-identity'
 import type { Log } from '@sallyport/core/log'
@@ -15,6 +16,7 @@ import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import type { Gate } from './gate.ts'
 import { discoverInputs } from './inputs.ts'
+import { LagWatch } from './lag.ts'
 import { type Ending, Membership } from './membership.ts'
 import type { OutputTopic } from './outputs.ts'
 import type { RestoreSchemas } from './restore.ts'
@@ -45,25 +47,28 @@ const GOOD_STAY_MS = 30_000
 export class ProcessorRuntime {
   readonly #processor: ProcessorConfig
   readonly #settings: Settings
-  readonly #kafka: ProcessorKafka
+  readonly #prepare: () => Promise<ProcessorKafka | undefined>
   readonly #admission: Admission
   readonly #claimsBudget: ClaimsBudget
+  readonly #lag: LagWatch
   readonly #log: Log
   readonly #stopping = new AbortController()
   #membership: Membership | undefined
   #pauseMs = PAUSE_MS_MIN
 
+  /** `prepare`: provisions, and waits for as long as that can help; undefined when stopped meanwhile. */
   constructor(
     processor: ProcessorConfig,
     settings: Settings,
-    kafka: ProcessorKafka,
+    prepare: () => Promise<ProcessorKafka | undefined>,
+    ends: PartitionEnds,
     claimsBudget: ClaimsBudget,
     gate: Gate,
     log: Log,
   ) {
     this.#processor = processor
     this.#settings = settings
-    this.#kafka = kafka
+    this.#prepare = prepare
     this.#claimsBudget = claimsBudget
     this.#admission = {
       slots: new Slots(processor.concurrency, settings.processing.attemptBytesMax),
@@ -71,25 +76,40 @@ export class ProcessorRuntime {
       breaker: new Breaker(processor.name, processor.breaker, gate, log, () => performance.now()),
     }
     this.#log = log
+    this.#lag = new LagWatch(
+      processor.name,
+      settings.processing,
+      ends,
+      () => this.#membership?.progress ?? [],
+      log,
+    )
+    this.#lag.start()
   }
 
-  /** Stays in the group until drained. `onJoin` is called with every first assignment of a stay. */
+  /**
+   * Stays in the group until drained. `onJoin` is called with every first assignment of a stay. Rejects with what no
+   * waiting can mend; that is asked before every stay, because somebody may have changed the topics meanwhile.
+   */
   async run(onJoin: () => void): Promise<void> {
     while (!this.#stopping.signal.aborted) {
+      const kafka = await this.#prepare()
+      if (kafka === undefined || this.#stopping.signal.aborted) return
       const startedAt = performance.now()
-      const ending = await this.#stay(onJoin).catch((error: unknown): Ending => ({ kind: 'failed', error }))
+      const ending = await this.#stay(kafka, onJoin).catch(
+        (error: unknown): Ending => ({ kind: 'failed', error }),
+      )
       if (ending.kind === 'drained') return
       await this.#pauseAfter(ending, performance.now() - startedAt)
     }
   }
 
-  async #stay(onJoin: () => void): Promise<Ending> {
-    const inputs = await discoverInputs(this.#processor, this.#kafka.client, this.#log)
+  async #stay(kafka: ProcessorKafka, onJoin: () => void): Promise<Ending> {
+    const inputs = await discoverInputs(this.#processor, kafka.client, this.#log)
     if (this.#stopping.signal.aborted) return { kind: 'drained' }
     const membership = new Membership(
       this.#processor,
       this.#settings,
-      this.#kafka,
+      kafka,
       inputs,
       this.#admission,
       this.#claimsBudget,
@@ -105,6 +125,7 @@ export class ProcessorRuntime {
     this.#stopping.abort()
     await this.#membership?.drain(deadlineMs)
     this.#admission.breaker.stop()
+    await this.#lag.stop()
   }
 
   async #pauseAfter(ending: Extract<Ending, { kind: 'failed' }>, stayMs: number): Promise<void> {

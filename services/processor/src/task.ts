@@ -35,6 +35,7 @@ import type { ProcessorConfig } from './config.ts'
 import { decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
 import type { InputSpec } from './inputs.ts'
+import type { InputProgress } from './lag.ts'
 import type { OutputEncoder } from './outputs.ts'
 import { Input, Intake, type IntakeLimits, recordBytes } from './poll.ts'
 import type { Admission } from './runtime.ts'
@@ -175,6 +176,19 @@ export class Task {
   /** Whether it has acquired its partition: such a task may go on over a new assignment (M1). */
   get hasAcquired(): boolean {
     return this.#state === 'running' || this.#state === 'draining'
+  }
+
+  /** Where it stands in its inputs; nothing while it does not run. */
+  get progress(): InputProgress[] {
+    const inputs = this.#state === 'running' ? [...(this.#workplace?.intake.inputs ?? [])] : []
+    return inputs.map(({ spec, watermark: { position, next, oldestAt } }) => ({
+      spec,
+      partition: this.partition,
+      position,
+      next,
+      oldestAt,
+      now: this.#clock.now(),
+    }))
   }
 
   /** After a new assignment, in which the consumer forgot where it was: reads on behind what was taken. */

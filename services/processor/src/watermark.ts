@@ -4,7 +4,7 @@
  */
 export class Watermark {
   /** Offsets taken and not yet passed, ascending, with whether each is settled. */
-  readonly #open: { readonly offset: number; settled: boolean }[] = []
+  readonly #open: { readonly offset: number; readonly timestamp: number; settled: boolean }[] = []
   #first = 0
   #position: number
   #next: number
@@ -16,8 +16,8 @@ export class Watermark {
   }
 
   /** Takes records in; `next` is the offset after them, which may lie past markers that are no records. */
-  take(offsets: readonly number[], next: number): void {
-    for (const offset of offsets) this.#open.push({ offset, settled: false })
+  take(records: readonly { readonly offset: number; readonly timestamp: number }[], next: number): void {
+    for (const { offset, timestamp } of records) this.#open.push({ offset, timestamp, settled: false })
     this.#next = Math.max(this.#next, next)
     this.#advance()
   }
@@ -33,6 +33,11 @@ export class Watermark {
   /** Offset of the first record that is not settled. */
   get position(): number {
     return this.#position
+  }
+
+  /** Append time of the first record that is not settled, ms; undefined where all that were taken are. */
+  get oldestAt(): number | undefined {
+    return this.#open[this.#first]?.timestamp
   }
 
   /** Offset after the last record taken. */

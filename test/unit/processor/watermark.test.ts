@@ -2,6 +2,10 @@ import assert from 'node:assert/strict'
 import { Watermark } from '@sallyport/processor/watermark'
 import fc from 'fast-check'
 
+function records(offsets: readonly number[]) {
+  return offsets.map(offset => ({ offset, timestamp: 1_000 + offset }))
+}
+
 describe('watermark', () => {
   it('passes a record only when it and all before it are settled, in whatever order they are', () => {
     const offsets = fc
@@ -10,7 +14,7 @@ describe('watermark', () => {
     fc.assert(
       fc.property(offsets, fc.infiniteStream(fc.nat()), (taken, random) => {
         const watermark = new Watermark(0)
-        watermark.take(taken, (taken.at(-1) as number) + 1)
+        watermark.take(records(taken), (taken.at(-1) as number) + 1)
         const open = [...taken]
         while (open.length > 0) {
           const [offset] = open.splice((random.next().value as number) % open.length, 1)
@@ -21,9 +25,19 @@ describe('watermark', () => {
     )
   })
 
+  it('knows the append time of the first record that is not settled', () => {
+    const watermark = new Watermark(0)
+    assert.equal(watermark.oldestAt, undefined)
+    watermark.take(records([0, 1]), 2)
+    watermark.settle(0)
+    assert.equal(watermark.oldestAt, 1_001)
+    watermark.settle(1)
+    assert.equal(watermark.oldestAt, undefined)
+  })
+
   it('passes the markers behind the last record', () => {
     const watermark = new Watermark(5)
-    watermark.take([5, 6], 9)
+    watermark.take(records([5, 6]), 9)
     watermark.settle(5)
     watermark.settle(6)
     assert.equal(watermark.position, 9)
@@ -32,13 +46,13 @@ describe('watermark', () => {
   it('stands at its beginning until something is settled', () => {
     const watermark = new Watermark(42)
     assert.equal(watermark.position, 42)
-    watermark.take([50], 51)
+    watermark.take(records([50]), 51)
     assert.equal(watermark.position, 50)
   })
 
   it('settling what was never taken is a defect, not a step forward', () => {
     const watermark = new Watermark(0)
-    watermark.take([1], 2)
+    watermark.take(records([1]), 2)
     assert.throws(() => watermark.settle(3), RangeError)
   })
 })

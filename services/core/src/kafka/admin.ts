@@ -146,6 +146,12 @@ export async function groupOffsets(
   )
 }
 
+/** Whether a group committed an offset of a topic. */
+export async function hasCommitted(admin: kafkajs.Admin, groupId: string, topic: string): Promise<boolean> {
+  const committed = await admin.fetchOffsets({ groupId, topics: [topic] })
+  return committed.some(({ partitions }) => partitions.some(({ offset }) => Number(offset) >= 0))
+}
+
 /** Runs `work` with a connected admin client; connection troubles become `SP_BROKER_UNREACHABLE`. */
 export async function withAdmin<T>(
   kafka: kafkajs.Kafka,

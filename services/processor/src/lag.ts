@@ -1,0 +1,160 @@
+/**
+ * How far one processor's tasks in this process are behind, and whether a transaction that was left open holds them up.
+ *
+ * - Records: from the position to the partition's end. The marker behind the last record of a topic that is written in
+ *   transactions is none.
+ * - Time: since the oldest unsettled record was appended (in a tier: since it was due), by the brokers' clock.
+ * - Stalled: the last stable offset has stood still below the end for longer than the setting. Committed reading stops
+ *   there, so nothing else shows it.
+ */
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import type { PartitionEnd, PartitionEnds } from '@sallyport/core/kafka/partition-ends'
+import type { Log } from '@sallyport/core/log'
+import * as metrics from '@sallyport/core/metrics'
+import type { InputSpec } from './inputs.ts'
+
+/** Where a task stands in one of its inputs. */
+export interface InputProgress {
+  readonly spec: InputSpec
+  readonly partition: number
+  readonly position: number
+  /** Offset after the last record taken. */
+  readonly next: number
+  /** Append time of the oldest unsettled record that was taken, ms. */
+  readonly oldestAt: number | undefined
+  /** Now, by the brokers' clock. */
+  readonly now: number
+}
+
+export interface LagSettings {
+  readonly lagIntervalMs: number
+  readonly stableOffsetStallMs: number
+}
+
+export class LagWatch {
+  readonly #processor: string
+  readonly #settings: LagSettings
+  readonly #ends: PartitionEnds
+  readonly #progress: () => readonly InputProgress[]
+  readonly #log: Log
+  /** When an input was last seen without lag, by place; ms. */
+  readonly #caughtUpAt = new Map<string, number>()
+  /** Since when a stable offset stands where it is, by place. */
+  readonly #stable = new Map<string, { readonly offset: number; readonly since: number; alarmed: boolean }>()
+  #places = new Map<string, InputProgress>()
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor(
+    processor: string,
+    settings: LagSettings,
+    ends: PartitionEnds,
+    progress: () => readonly InputProgress[],
+    log: Log,
+  ) {
+    this.#processor = processor
+    this.#settings = settings
+    this.#ends = ends
+    this.#progress = progress
+    this.#log = log
+  }
+
+  start(): void {
+    this.#timer = setTimeout(() => {
+      void this.#look().finally(() => {
+        if (!this.#stopped) this.start()
+      })
+    }, this.#settings.lagIntervalMs)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    this.#forgetAllBut(new Map())
+    await this.#ends.close().catch(() => {})
+  }
+
+  async #look(): Promise<void> {
+    const places = new Map(this.#progress().map(input => [placeOf(input), input]))
+    this.#forgetAllBut(places)
+    if (places.size === 0) return
+    try {
+      const inputs = [...places.values()]
+      const topics = [...new Set(inputs.map(({ spec }) => spec.topic))]
+      const ends = await this.#ends.read(topics, [...new Set(inputs.map(({ partition }) => partition))])
+      for (const end of ends) {
+        const input = places.get(`${end.topic}/${end.partition}`)
+        if (input === undefined || this.#stopped) continue
+        this.#reportLag(input, end)
+        this.#reportStall(end)
+      }
+    } catch (error) {
+      this.#log.debug({ error: errorMessage(error) }, 'the ends of the partitions cannot be had')
+    }
+  }
+
+  #reportLag(input: InputProgress, { highWatermark }: PartitionEnd): void {
+    const place = placeOf(input)
+    const records = lagRecords(input, highWatermark)
+    if (records === 0) this.#caughtUpAt.set(place, input.now)
+    const caughtUpAt = this.#caughtUpAt.get(place) ?? input.now
+    this.#caughtUpAt.set(place, caughtUpAt)
+    const ms = records === 0 ? 0 : lagMs(input, caughtUpAt)
+    metrics.lagRecords.set(this.#labels(input), records)
+    metrics.lagSeconds.set(this.#labels(input), ms / 1_000)
+  }
+
+  #reportStall({ topic, partition, highWatermark, stableOffset }: PartitionEnd): void {
+    const place = `${topic}/${partition}`
+    const before = this.#stable.get(place)
+    if (stableOffset >= highWatermark || before?.offset !== stableOffset) {
+      if (before?.alarmed) this.#log.info({ place }, 'the last stable offset moves again')
+      this.#stable.set(place, { offset: stableOffset, since: performance.now(), alarmed: false })
+      metrics.stableOffsetStalled.remove({ topic, partition: String(partition) })
+      return
+    }
+    const standsMs = performance.now() - before.since
+    if (before.alarmed || standsMs < this.#settings.stableOffsetStallMs) return
+    before.alarmed = true
+    metrics.stableOffsetStalled.set({ topic, partition: String(partition) }, 1)
+    const error = new SallyportError(
+      'SP_STALLED',
+      `${place} cannot be read beyond ${stableOffset}, ${highWatermark - stableOffset} before its end, for ${Math.round(standsMs / 1_000)} s: a transaction was left open; find it with kafka-transactions.sh find-hanging, and abort it`,
+    )
+    this.#log.error({ topic, partition, stableOffset, highWatermark }, errorMessage(error))
+  }
+
+  /** Partitions that moved to another process are that one's to report. */
+  #forgetAllBut(places: Map<string, InputProgress>): void {
+    for (const [place, input] of this.#places) {
+      if (places.has(place)) continue
+      metrics.lagRecords.remove(this.#labels(input))
+      metrics.lagSeconds.remove(this.#labels(input))
+      metrics.stableOffsetStalled.remove({ topic: input.spec.topic, partition: String(input.partition) })
+      this.#caughtUpAt.delete(place)
+      this.#stable.delete(place)
+    }
+    this.#places = places
+  }
+
+  #labels({ spec, partition }: InputProgress): { processor: string; topic: string; partition: string } {
+    return { processor: this.#processor, topic: spec.topic, partition: String(partition) }
+  }
+}
+
+/** Records between the position and the end. */
+export function lagRecords({ spec, position, next, oldestAt }: InputProgress, highWatermark: number): number {
+  const markers = spec.kind !== 'events' && oldestAt === undefined && highWatermark - next === 1 ? 1 : 0
+  return Math.max(0, highWatermark - position - markers)
+}
+
+/** How long the oldest record has been waiting; where none was fetched yet, since the input was last caught up. */
+export function lagMs({ spec, oldestAt, now }: InputProgress, caughtUpAt: number): number {
+  if (oldestAt === undefined) return Math.max(0, now - caughtUpAt)
+  const delayMs = Number.isFinite(spec.delayMs) ? spec.delayMs : 0
+  return Math.max(0, now - oldestAt - delayMs)
+}
+
+function placeOf({ spec, partition }: InputProgress): string {
+  return `${spec.topic}/${partition}`
+}

@@ -1,0 +1,275 @@
+/** What a handler, an operator or a foreign producer can do wrong: each has a defined outcome and a clear error. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
+import { createRegistry } from '@sallyport/core/kafka/registry'
+import { partitionOf } from '@sallyport/core/partition'
+import type { Settings } from '@sallyport/core/settings'
+import { eventOf, type RawRecord, Topics } from '../support/events.ts'
+import {
+  agentEvent,
+  PARTITIONS,
+  type TestProcessor,
+  testProcessor,
+  testSettings,
+} from '../support/processor.ts'
+import { rawAdmin, rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+import { waitFor } from '../support/wait-for.ts'
+
+const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
+const AGENT = fileURLToPath(new URL('../support/agents/blocking-agent.ts', import.meta.url))
+
+describe('misuse', function () {
+  this.timeout(90_000)
+  let connection: { brokers: readonly string[]; registryUrl: string }
+  let topics: Topics
+  let processor: TestProcessor
+
+  before(async () => {
+    connection = await sharedCluster()
+    topics = new Topics(connection, PARTITIONS)
+    await topics.connect()
+  })
+  after(() => topics.close())
+  afterEach(() => processor.stop())
+
+  const mine = ({ key }: RawRecord) => key?.startsWith(`${processor.source}/`) === true
+
+  function emitting(settings = testSettings()): TestProcessor {
+    processor = testProcessor(
+      connection,
+      (event, { attempt, emit }) => emit(processor.output, agentEvent(event.id, attempt)),
+      {},
+      settings,
+    )
+    return processor
+  }
+
+  function hasLogged(code: string): boolean {
+    return processor.lines.some(line => line.includes(code))
+  }
+
+  it('whatever a handler throws or emits, its event ends in the dead letter with a reason, and the others go on', async () => {
+    const large = 'x'.repeat(600_000)
+    const wrongs: Record<string, (emit: (topic: string, value: unknown, key?: string) => void) => void> = {
+      undefined: () => {
+        throw undefined
+      },
+      string: () => {
+        throw 'oh'
+      },
+      unprintable: () => {
+        throw {
+          toString() {
+            throw new Error('no')
+          },
+        }
+      },
+      topic: emit => emit('sallyport.nowhere', {}),
+      record: emit => emit(processor.output, { ...agentEvent('a', 1), agentId: 'x'.repeat(2_000_000) }),
+      key: emit => emit(processor.output, agentEvent('a', 1), 'k'.repeat(2_000_000)),
+      total: emit => {
+        for (let i = 0; i < 4; i++) emit(processor.output, { ...agentEvent('a', 1), agentId: large })
+      },
+    }
+    processor = testProcessor(
+      connection,
+      (event, { attempt, emit }) => {
+        const { wrong } = JSON.parse(String(event.body)) as { wrong: string }
+        wrongs[wrong]?.((topic, value, key) => emit(topic, value, key === undefined ? {} : { key }))
+        emit(processor.output, agentEvent(event.id, attempt))
+      },
+      { retry: [] },
+      withProcessing({ emitBytesMax: 2_000_000 }),
+    )
+    await processor.start()
+    const events = [...Object.keys(wrongs), 'nothing'].map(wrong =>
+      eventOf(processor.source, { wrong }, wrong),
+    )
+    await topics.append(events)
+    const dead = await topics.read(processor.config.topics.deadLetter, mine, events.length - 1)
+    const ends = Object.fromEntries(
+      dead.map(({ key, headers }) => [
+        key?.split('/')[1],
+        `${headers['sallyport-reason']} ${headers['sallyport-code']} ${headers['sallyport-message']}`,
+      ]),
+    )
+    assert.match(ends.undefined ?? '', /^exhausted SP_HANDLER_FAILED undefined/)
+    assert.match(ends.string ?? '', /^exhausted SP_HANDLER_FAILED oh/)
+    assert.match(ends.unprintable ?? '', /^exhausted SP_HANDLER_FAILED a value of type object/)
+    assert.match(ends.topic ?? '', /^fatal SP_EMIT .*name it under outputs/)
+    assert.match(ends.record ?? '', /^fatal SP_EMIT .*emit less/)
+    assert.match(ends.key ?? '', /^fatal SP_EMIT .*emit less/)
+    assert.match(ends.total ?? '', /^fatal SP_EMIT .*2000000 bytes in all/)
+    await topics.read(processor.output, mine, 1)
+    assert.deepEqual(
+      (await topics.readAll(processor.output)).map(({ key }) => key),
+      [`${processor.source}/nothing`],
+    )
+  })
+
+  it('a record without headers is an event like others', async () => {
+    emitting()
+    await processor.start()
+    const event = eventOf(processor.source, {})
+    const schemaId = await createRegistry(connection.registryUrl).register(
+      'sallyport.events-value',
+      EVENT_SCHEMA,
+    )
+    const key = Buffer.from(event.id)
+    await topics.appendRaw('sallyport.events', [
+      { partition: partitionOf(key, PARTITIONS), key, value: encodeEvent(schemaId, event) },
+    ])
+    assert.equal((await topics.read(processor.output, mine, 1)).length, 1)
+  })
+
+  it('a handler that never settles ends with its deadline, and does not hold up a stop', async () => {
+    processor = testProcessor(connection, () => new Promise(() => {}), { retry: ['1h'], timeout: '300ms' })
+    const running = await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    const [retried] = await topics.read(processor.config.topics.retry[0] as string, mine, 1)
+    assert.match(retried?.headers['sallyport-history'] ?? '', /SP_HANDLER_TIMEOUT/)
+    assert.ok(Date.parse(retried?.headers['sallyport-first-failed-at'] ?? '') > 0)
+    await running.drain(2_000)
+
+    let began = false
+    processor = testProcessor(connection, () => {
+      began = true
+      return new Promise(() => {})
+    })
+    const stuck = await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    await waitFor(() => began)
+    const drained = stuck.drain(200).then(() => 'drained')
+    assert.equal(await Promise.race([drained, sleep(25_000, 'stuck', { ref: false })]), 'drained')
+  })
+
+  it('a claims topic that was deleted stops the processor, before and while it runs, until somebody makes a new one', async () => {
+    emitting()
+    const { claims } = processor.config.topics
+    const kafka = rawKafka(connection.brokers)
+    const deleteClaims = () => rawAdmin(kafka, admin => admin.deleteTopics({ topics: [claims] }))
+    const first = await processor.start()
+    const events = Array.from({ length: 10 }, () => eventOf(processor.source, {}))
+    await topics.append(events)
+    await topics.read(processor.output, mine, events.length)
+    await deleteClaims()
+    await topics.append([eventOf(processor.source, {})])
+    await assert.rejects(first.failed, { code: 'SP_CLAIMS_MISSING' })
+    await first.drain(1_000)
+    await assert.rejects(processor.start(), { code: 'SP_CLAIMS_MISSING' })
+    await rawAdmin(kafka, admin =>
+      admin.createTopics({ topics: [claimsTopic(claims)], waitForLeaders: true }),
+    )
+    await processor.start()
+    await topics.read(processor.output, mine, events.length + 1)
+    assert.equal((await topics.readAll(processor.output)).length, events.length + 1)
+  })
+
+  it('a topic whose partition count was changed is refused', async () => {
+    emitting()
+    const running = await processor.start()
+    await running.drain(1_000)
+    const topic = processor.config.topics.redrive
+    await rawAdmin(rawKafka(connection.brokers), admin =>
+      admin.createPartitions({ topicPartitions: [{ topic, count: PARTITIONS + 1 }] }),
+    )
+    await assert.rejects(processor.start(), { code: 'SP_PARTITION_COUNT' })
+  })
+
+  it('a transaction that was left open on the main topic is an alarm, and lag is in records and in time', async () => {
+    emitting(withProcessing({ lagIntervalMs: 200, stableOffsetStallMs: 1_000 }))
+    await processor.start()
+    const other = await rawTransactionalProducer(rawKafka(connection.brokers), `open-${processor.source}`)
+    const transaction = await other.transaction()
+    try {
+      await transaction.send({
+        topic: 'sallyport.events',
+        messages: [{ partition: 0, key: 'left/open', value: 'open' }],
+      })
+      await waitFor(() => hasLogged('SP_STALLED'))
+    } finally {
+      await transaction.abort()
+      await other.disconnect()
+    }
+    await waitFor(() => hasLogged('moves again'))
+  })
+
+  it('a handler that blocks the event loop loses its partitions, and what it did meanwhile counts once', async () => {
+    // Timeline: a process of its own owns everything; its handler computes for longer than the session time-out, so
+    // the group gives its partitions to another process, which handles the event; then the first wakes and tries to
+    // settle. Proves: it is fenced, and says what happened.
+    emitting()
+    const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-blocking-'))
+    const config = path.join(folder, 'sallyport.yaml')
+    const { name } = processor.config
+    writeFileSync(
+      config,
+      `topics: { partitions: ${PARTITIONS} }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s }
+sources: { ${name}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
+processors: [${AGENT}]
+`,
+    )
+    const child = spawn(process.execPath, ['--no-warnings', CLI, 'processor', name, '--config', config], {
+      env: {
+        ...process.env,
+        TEST_PROCESSOR_NAME: name,
+        KAFKA_BROKERS: connection.brokers.join(','),
+        SCHEMA_REGISTRY_URL: connection.registryUrl,
+        LOG_LEVEL: 'info',
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let said = ''
+    child.stdout.on('data', chunk => {
+      said += chunk
+    })
+    try {
+      await waitFor(() => said.includes('joined the group'), 60_000)
+      const event = eventOf(processor.source, {})
+      await topics.append([event])
+      await waitFor(() => said.includes('the handler blocks'))
+      await processor.start()
+      await topics.read(processor.output, mine, 1)
+      await waitFor(() => said.includes('SP_BLOCKED'))
+      await waitFor(() => said.split('joined the group').length > 2, 60_000)
+      const outputs = await topics.readAll(processor.output)
+      assert.equal(outputs.length, 1)
+      assert.equal((await topics.decode(outputs[0]?.value as Buffer)).agentId, 'a')
+    } finally {
+      child.kill('SIGKILL')
+      rmSync(folder, { recursive: true })
+    }
+  })
+})
+
+function withProcessing(processing: Partial<Settings['processing']>): Settings {
+  const settings = testSettings()
+  return { ...settings, processing: { ...settings.processing, ...processing } }
+}
+
+function claimsTopic(topic: string) {
+  const plain = testSettings()
+  const segmentMs = Math.round(plain.windowMs / 12)
+  return {
+    topic,
+    numPartitions: PARTITIONS,
+    replicationFactor: 1,
+    configEntries: Object.entries({
+      'cleanup.policy': 'compact,delete',
+      'retention.ms': String(plain.windowMs + segmentMs),
+      'segment.ms': String(segmentMs),
+      'max.message.bytes': '1048576',
+      'message.timestamp.type': 'LogAppendTime',
+      'min.cleanable.dirty.ratio': '0.1',
+      'delete.retention.ms': '86400000',
+    }).map(([name, value]) => ({ name, value })),
+  }
+}

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import type { Handler, ProcessorDefinition } from '@sallyport/processor'
+import type { RunningProcessors } from '@sallyport/processor/main'
+import { eventOf, type RawRecord, Topics } from '../support/events.ts'
+import {
+  agentEvent,
+  PARTITIONS,
+  type TestProcessor,
+  testProcessor,
+  testSettings,
+} from '../support/processor.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+import { waitFor } from '../support/wait-for.ts'
+
+describe('retry tiers whose settings change', function () {
+  this.timeout(90_000)
+  let connection: { brokers: readonly string[]; registryUrl: string }
+  let topics: Topics
+  const started: TestProcessor[] = []
+
+  before(async () => {
+    connection = await sharedCluster()
+    topics = new Topics(connection, PARTITIONS)
+    await topics.connect()
+  })
+  after(() => topics.close())
+  afterEach(async () => {
+    for (const processor of started.splice(0)) await processor.stop()
+  })
+
+  /** The same processor with other settings, as another process would run it. */
+  function variant(handler: Handler, definition: Partial<ProcessorDefinition>, name?: string): TestProcessor {
+    const processor = testProcessor(connection, handler, definition, testSettings(), name)
+    started.push(processor)
+    return processor
+  }
+
+  async function moved(topic: string, source: string, count: number): Promise<RawRecord[]> {
+    return await topics.read(topic, ({ key }) => key?.startsWith(`${source}/`) === true, count)
+  }
+
+  async function stop(running: RunningProcessors): Promise<void> {
+    await running.drain(2_000)
+  }
+
+  it('what waits in a tier that the settings no longer name is processed, by the delay that it was promised', async () => {
+    // Timeline: 20 events wait in the second tier; the processor comes back with one tier. Proves: the second topic is
+    // read all the same, its records are due by their own delay, and each takes effect once.
+    const attempts: { attempt: number; at: number }[] = []
+    const before = variant(
+      (event, { attempt }) => {
+        throw new Error(`${event.id} not yet, ${attempt}`)
+      },
+      { retry: ['50ms', '3s'], breaker: { attemptsMin: 100 } },
+    )
+    const first = await before.start()
+    const events = Array.from({ length: 20 }, () => eventOf(before.source, {}))
+    await topics.append(events)
+    const waiting = await moved(before.config.topics.retry[1] as string, before.source, events.length)
+    await stop(first)
+    const after = variant(
+      (event, { attempt, emit }) => {
+        attempts.push({ attempt, at: Date.now() })
+        emit(before.output, agentEvent(event.id, attempt))
+      },
+      { retry: ['50ms'] },
+      before.config.name,
+    )
+    await after.start()
+    await topics.read(after.output, () => true, events.length)
+    const outputs = await topics.readAll(after.output)
+    assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+    assert.deepEqual([...new Set(attempts.map(({ attempt }) => attempt))], [3])
+    const promised = Math.min(...waiting.map(({ timestamp }) => timestamp)) + 3_000
+    assert.ok(Math.min(...attempts.map(({ at }) => at)) >= promised - 50)
+  })
+
+  it('the place in a tier outlives an owner that does not know it', async () => {
+    // Timeline: events pass through two tiers; an owner with one tier works on; the tier is named again, and further
+    // events pass through it. Proves: positions that an owner does not use are kept, and nothing runs twice.
+    const runs = new Map<string, number>()
+    const handler: Handler = (event, { attempt, emit }) => {
+      runs.set(`${event.id} ${attempt}`, (runs.get(`${event.id} ${attempt}`) ?? 0) + 1)
+      if (attempt < 3 && String(event.body).includes('slow')) throw new Error('not yet')
+      emit(wide.output, agentEvent(event.id, attempt))
+    }
+    const wide = variant(handler, { retry: ['50ms', '50ms'], breaker: { attemptsMin: 100 } })
+    const narrow = variant(handler, { retry: ['50ms'] }, wide.config.name)
+    const batches = [true, false, true].map(slow =>
+      Array.from({ length: 10 }, () => eventOf(wide.source, { kind: slow ? 'slow' : 'quick' })),
+    )
+    let total = 0
+    for (const [i, processor] of [wide, narrow, wide].entries()) {
+      const running = await processor.start()
+      const batch = batches[i] ?? []
+      await topics.append(batch)
+      total += batch.length
+      await topics.read(wide.output, () => true, total)
+      await stop(running)
+    }
+    const outputs = await topics.readAll(wide.output)
+    assert.deepEqual(
+      outputs.map(({ key }) => key).sort(),
+      batches
+        .flat()
+        .map(({ id }) => id)
+        .sort(),
+    )
+    assert.deepEqual([...new Set(runs.values())], [1])
+  })
+
+  it('processes of one name with different settings say so, and each event takes effect once', async () => {
+    // Timeline: one process with one tier, another with two, events that fail twice. Proves: SP_SETTINGS_DIFFER is
+    // logged and counted; a partition follows its owner; an event of a tier that only one of them names is not lost.
+    const handler: Handler = (event, { attempt, emit }) => {
+      if (attempt < 2) throw new Error('not yet')
+      emit(one.output, agentEvent(event.id, attempt))
+    }
+    const one = variant(handler, { retry: ['100ms'], version: '1', breaker: { attemptsMin: 100 } })
+    const two = variant(
+      handler,
+      { retry: ['100ms', '200ms'], version: '2', breaker: { attemptsMin: 100 } },
+      one.config.name,
+    )
+    await one.start()
+    await two.start()
+    await waitFor(() => [...one.lines, ...two.lines].some(line => line.includes('SP_SETTINGS_DIFFER')))
+    const line = [...one.lines, ...two.lines].find(text => text.includes('SP_SETTINGS_DIFFER')) ?? ''
+    assert.match(line, /differ in version, retry/)
+    const events = Array.from({ length: 40 }, () => eventOf(one.source, {}))
+    await topics.append(events)
+    await topics.read(one.output, () => true, events.length)
+    const outputs = await topics.readAll(one.output)
+    assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+  })
+})
