@@ -7,9 +7,11 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
+import { ensureTopics } from '@sallyport/core/kafka/admin'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
 import type { Settings } from '@sallyport/core/settings'
+import { processorProvision } from '@sallyport/processor/config'
 import { eventOf, type RawRecord, Topics } from '../support/events.ts'
 import {
   agentEvent,
@@ -164,9 +166,8 @@ describe('misuse', function () {
     await assert.rejects(first.failed, { code: 'SP_CLAIMS_MISSING' })
     await first.drain(1_000)
     await assert.rejects(processor.start(), { code: 'SP_CLAIMS_MISSING' })
-    await rawAdmin(kafka, admin =>
-      admin.createTopics({ topics: [claimsTopic(claims)], waitForLeaders: true }),
-    )
+    // What `sallyport topics apply` does.
+    await ensureTopics(kafka, processorProvision(testSettings(), processor.config).topics)
     await processor.start()
     await topics.read(processor.output, mine, events.length + 1)
     assert.equal((await topics.readAll(processor.output)).length, events.length + 1)
@@ -253,23 +254,4 @@ processors: [${AGENT}]
 function withProcessing(processing: Partial<Settings['processing']>): Settings {
   const settings = testSettings()
   return { ...settings, processing: { ...settings.processing, ...processing } }
-}
-
-function claimsTopic(topic: string) {
-  const plain = testSettings()
-  const segmentMs = Math.round(plain.windowMs / 12)
-  return {
-    topic,
-    numPartitions: PARTITIONS,
-    replicationFactor: 1,
-    configEntries: Object.entries({
-      'cleanup.policy': 'compact,delete',
-      'retention.ms': String(plain.windowMs + segmentMs),
-      'segment.ms': String(segmentMs),
-      'max.message.bytes': '1048576',
-      'message.timestamp.type': 'LogAppendTime',
-      'min.cleanable.dirty.ratio': '0.1',
-      'delete.retention.ms': '86400000',
-    }).map(([name, value]) => ({ name, value })),
-  }
 }

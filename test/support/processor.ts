@@ -67,6 +67,7 @@ export function testProcessor(
       if (process.env.LOG_LEVEL !== undefined) process.stdout.write(line)
     },
   })
+  log.level = process.env.LOG_LEVEL ?? 'info'
   const started: RunningProcessors[] = []
   return {
     config,

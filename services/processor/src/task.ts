@@ -17,7 +17,7 @@
  *     attempted, the outcomes not yet settled.
  */
 import type { AttemptRecord } from '@sallyport/core/attempt'
-import { BrokerClock, type Clock } from '@sallyport/core/clock'
+import { BrokerClock, type Clock, steadyClock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedBatch, type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
@@ -122,7 +122,7 @@ export class Task {
     this.partition = partition
     this.#deps = deps
     this.#log = deps.log.child({ partition })
-    this.#clock = new BrokerClock(deps.clock)
+    this.#clock = new BrokerClock(steadyClock)
     this.#slots = deps.admission.slots.join(this.#wake)
     this.#acquisition = new Acquisition(partition, deps, this.#abort.signal)
     this.#attempts = new Attempts(deps.processor, deps.encoder, this.#abort.signal)

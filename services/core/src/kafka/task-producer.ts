@@ -119,7 +119,7 @@ export class TaskProducer {
   async #write(transaction: kafkajs.Transaction, writes: PartitionWrites): Promise<number | undefined> {
     let end: number | undefined
     for (const batch of batches(writes.records)) {
-      const sentMs = Date.now()
+      const sentMs = this.#clock.local()
       const [metadata] = await transaction.send({
         topic: writes.topic,
         acks: -1,
