@@ -19,7 +19,8 @@ import { cpus } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type Latency, latencyAt } from './processor/latency.ts'
+import { judge, type Results } from './processor/goals.ts'
+import { latencyAt } from './processor/latency.ts'
 import { Site } from './processor/site.ts'
 import { takeoverMs } from './processor/takeover.ts'
 import { CONTESTANTS, type ContestantName, type Throughput, throughputOf } from './processor/throughput.ts'
@@ -32,11 +33,6 @@ const LATENCY_RATE = 500
 const LATENCY_S = SHORT ? 10 : 30
 const TAKEOVERS = SHORT ? 1 : 3
 const RESULTS = fileURLToPath(new URL('../../.sallyport/bench-processor.json', import.meta.url))
-
-type Results = Partial<Record<ContestantName, Throughput>> & {
-  latency?: Latency
-  takeoverMs?: number
-}
 
 function wanted(part: string): boolean {
   return options.only === undefined || options.only.split(',').includes(part)
@@ -87,10 +83,16 @@ async function main(): Promise<void> {
 }
 
 function report(results: Results): void {
+  const goals = judge(results)
+  console.log(`\n${''.padEnd(50)}${'measured'.padStart(12)}${'goal'.padStart(14)}`)
+  for (const { what, measured, goal, reached } of goals) {
+    console.log(
+      `${what.padEnd(50)}${measured.padStart(12)}${goal.padStart(14)}   ${reached ? 'reached' : 'missed'}`,
+    )
+  }
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`
   mkdirSync(path.dirname(RESULTS), { recursive: true })
-  writeFileSync(RESULTS, JSON.stringify({ machine, events: EVENTS, rounds: ROUNDS, ...results }, null, 2))
-  console.log(JSON.stringify(results, null, 2))
+  writeFileSync(RESULTS, JSON.stringify({ machine, events: EVENTS, rounds: ROUNDS, results, goals }, null, 2))
   console.log(`\n${machine}; also in ${path.relative(process.cwd(), RESULTS)}`)
   if (results.b !== undefined && results.c !== undefined) {
     console.log(`throughput engine/at-least-once = ${(results.c.perSecond / results.b.perSecond).toFixed(2)}`)

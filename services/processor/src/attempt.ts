@@ -28,7 +28,7 @@ export interface AttemptInput {
 
 /**
  * The attempts of one task. What ends them early reaches them through a set, not through signals derived from the
- * task's: deriving one for each attempt cost more CPU than all the rest of it, and most handlers never look at it.
+ * task's: those took a tenth of the engine's CPU time, and most handlers never look at them.
  */
 export class Attempts {
   readonly #processor: ProcessorConfig

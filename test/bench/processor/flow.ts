@@ -35,6 +35,7 @@ export class Flow {
   readonly #schemaId: number
   readonly #visible = new Map<string, { readonly startedAt: number; readonly visibleAt: number }>()
   readonly #pending: Promise<void>[] = []
+  readonly #failures: unknown[] = []
   #tail: Tail | undefined
   #running = true
   #generated: Promise<void> | undefined
@@ -65,6 +66,7 @@ export class Flow {
     this.#running = false
     await this.#generated
     await Promise.all(this.#pending)
+    if (this.#failures.length > 0) throw new Error('events could not be sent', { cause: this.#failures[0] })
     const deadline = performance.now() + SETTLED_TIMEOUT_MS
     while (this.#missing() > 0) {
       if (performance.now() > deadline) throw new Error(`${this.#missing()} outputs are missing`)
@@ -84,7 +86,12 @@ export class Flow {
     const startedAt = performance.now()
     for (let sent = 0; this.#running; await sleep(1)) {
       const due = ((performance.now() - startedAt) / 1_000) * perSecond
-      for (; sent < due; sent++) this.#pending.push(this.#send())
+      for (; sent < due; sent++)
+        this.#pending.push(
+          this.#send()
+            .catch(error => this.#failures.push(error))
+            .then(() => {}),
+        )
     }
   }
 

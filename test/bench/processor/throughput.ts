@@ -17,6 +17,9 @@ interface Contestant {
   groupId(name: string): string
 }
 
+/** How long d's handlers wait. */
+export const WAIT_MS = 10
+
 const engineGroup = (name: string) => `sallyport.${name}`
 
 export const CONTESTANTS: Readonly<Record<ContestantName, Contestant>> = {
@@ -37,7 +40,7 @@ export const CONTESTANTS: Readonly<Record<ContestantName, Contestant>> = {
   },
   d: {
     label: 'engine, waits 10 ms, emits',
-    start: (site, name) => UnderTest.engine(site, site.config(10), name),
+    start: (site, name) => UnderTest.engine(site, site.config(WAIT_MS), name),
     groupId: engineGroup,
   },
 }

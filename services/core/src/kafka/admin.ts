@@ -1,3 +1,4 @@
+import './kafkajs-records.ts'
 import kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
 import { CLAIMS_DELETE_RETENTION_MS, type TopicSpec } from '../topics.ts'

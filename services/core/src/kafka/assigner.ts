@@ -2,6 +2,7 @@
  * Co-partitioned assignment: a member that gets partition p gets it of every subscribed topic, because one task
  * owns them together. Partitions stay where they were as far as the balance allows.
  */
+import './kafkajs-records.ts'
 import kafkajs from 'kafkajs'
 
 const { AssignerProtocol } = kafkajs

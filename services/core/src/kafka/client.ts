@@ -1,3 +1,4 @@
+import './kafkajs-records.ts'
 import kafkajs from 'kafkajs'
 import type { Connection } from '../connection.ts'
 import type { Log } from '../log.ts'

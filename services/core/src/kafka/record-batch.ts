@@ -9,6 +9,7 @@
  * org.apache.kafka.common.record.DefaultRecordBatch.incrementSequence.
  */
 import { crc32c } from '@platformatic/kafka'
+import { varintBytes, writeVarint } from './varint.ts'
 
 /** A record as it is produced: `headers` are text, a name at most once. */
 export interface BatchRecord {
@@ -108,25 +109,6 @@ function writeBytes(buffer: Buffer, at: number, bytes: Buffer): number {
   const start = writeVarint(buffer, at, bytes.length)
   buffer.set(bytes, start)
   return start + bytes.length
-}
-
-/** A non-negative number below 2^30 as a zigzag varint, which for those is the number doubled. */
-function writeVarint(buffer: Buffer, start: number, value: number): number {
-  let at = start
-  let rest = value << 1
-  while (rest > 0x7f) {
-    buffer[at++] = (rest & 0x7f) | 0x80
-    rest >>>= 7
-  }
-  buffer[at++] = rest
-  return at
-}
-
-function varintBytes(value: number): number {
-  if (value < 0x40) return 1
-  if (value < 0x2000) return 2
-  if (value < 0x10_0000) return 3
-  return value < 0x800_0000 ? 4 : 5
 }
 
 /** Header names are few and always the same. */
