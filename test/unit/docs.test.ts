@@ -45,13 +45,13 @@ describe('documents', () => {
     const named = ['README.md', 'DESIGN.md', 'CONTRIBUTING.md', 'SECURITY.md'].flatMap(document =>
       [
         ...read(document).matchAll(
-          /`((?:ingress|processor|core|cli|services|test|deploy|schemas)\/[\w./-]+\.\w+)`/g,
+          /`((?:ingress|processor|core|cli|console|services|test|deploy|schemas)\/[\w./-]+\.\w+)`/g,
         ),
       ].map(match => match[1] as string),
     )
     assert.ok(named.length > 20)
     for (const name of named) {
-      const file = /^(ingress|processor|core|cli)\//.test(name) ? `services/${name}` : name
+      const file = /^(ingress|processor|core|cli|console)\//.test(name) ? `services/${name}` : name
       assert.doesNotThrow(() => read(file), `${name} is named in the documents`)
     }
   })
@@ -93,6 +93,7 @@ describe('import direction', () => {
     ingress: /^@sallyport\/(core|ingress)/,
     processor: /^@sallyport\/(core|processor)/,
     agents: /^@sallyport\/(core|processor|agents)/,
+    console: /^@sallyport\/(core|processor|console)/,
     cli: /^@sallyport\//,
     subscriber: shippedWithSubscriber(),
   }
@@ -126,7 +127,7 @@ describe('import direction', () => {
 
   it('stages take their clock, producer and settings as arguments: only entry points touch process', () => {
     const entries = /(main|config|workers|log|file-watch)\.ts$|^services\/cli\//
-    for (const file of ['core', 'ingress', 'processor']
+    for (const file of ['core', 'ingress', 'processor', 'console']
       .flatMap(sources)
       .filter(file => !entries.test(file))) {
       assert.doesNotMatch(read(file), /\bprocess\.(env|exit|argv|on)\b/, file)

@@ -19,7 +19,7 @@ export class Interrupted extends Error {
 }
 
 /** How long the work may take to end in order, ms. */
-const UNWIND_MS = 5_000
+const UNWIND_MS = 3_000
 
 let onClosedPipe: (() => void) | undefined
 

@@ -19,12 +19,16 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   start: () => import('./commands/start.ts'),
   ingress: () => import('./commands/ingress.ts'),
   processor: () => import('./commands/processor.ts'),
+  index: () => import('./commands/index.ts'),
   send: () => import('./commands/send.ts'),
   verify: () => import('./commands/verify.ts'),
   doctor: () => import('./commands/doctor.ts'),
   config: () => import('./commands/config.ts'),
   init: () => import('./commands/init.ts'),
   add: () => import('./commands/add.ts'),
+  events: () => import('./commands/events.ts'),
+  tail: () => import('./commands/tail.ts'),
+  lag: () => import('./commands/lag.ts'),
   topics: () => import('./commands/topics.ts'),
   asyncapi: () => import('./commands/asyncapi.ts'),
   schemas: () => import('./commands/schemas.ts'),
@@ -35,13 +39,17 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
 }
 
 /** Commands that run until they are asked to stop. */
-const SERVICES: ReadonlySet<string | undefined> = new Set(['ingress', 'processor'])
+const SERVICES: ReadonlySet<string | undefined> = new Set(['ingress', 'processor', 'index'])
 
 const HELP = `
 Examples:
   sallyport start                 everything on this machine, for development
   sallyport start --demo          the same, with a trickle of sample webhooks
   sallyport send crm              signed sample webhooks, followed to their end
+  sallyport events list --since 2h
+  sallyport events show crm/0c41  the whole story of one event
+  sallyport tail --source crm     events as they come
+  sallyport lag                   how far behind each processor is
   sallyport verify --help         why does a sender get a 401?
   sallyport doctor                what is wrong, and what to do
   sallyport dlq redrive           what would go round again; --yes sends it

@@ -7,7 +7,8 @@ import { EVENT_SCHEMA, encodeEvent, loadSchema } from '@sallyport/core/codec'
 import { eventHeaders } from '@sallyport/core/headers'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { createRegistry } from '@sallyport/core/kafka/registry'
-import { type Tail, tailTopics } from '@sallyport/core/kafka/tail'
+import { tailTopics } from '@sallyport/core/kafka/tail'
+import type { TopicReader } from '@sallyport/core/kafka/topic-reader'
 import { partitionOf } from '@sallyport/core/partition'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import type kafkajs from 'kafkajs'
@@ -36,7 +37,7 @@ export class Flow {
   readonly #visible = new Map<string, { readonly startedAt: number; readonly visibleAt: number }>()
   readonly #pending: Promise<void>[] = []
   readonly #failures: unknown[] = []
-  #tail: Tail | undefined
+  #tail: TopicReader | undefined
   #running = true
   #generated: Promise<void> | undefined
 

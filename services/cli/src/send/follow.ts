@@ -9,7 +9,8 @@ import { HEADER } from '@sallyport/core/headers'
 import type { createKafka } from '@sallyport/core/kafka/client'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
-import { type Tail, tailTopics } from '@sallyport/core/kafka/tail'
+import { tailTopics } from '@sallyport/core/kafka/tail'
+import type { TopicReader } from '@sallyport/core/kafka/topic-reader'
 import { traceIdOf } from '@sallyport/core/trace'
 import { CLAIM_SCHEMA, type ProcessorConfig } from '@sallyport/processor/config'
 
@@ -34,7 +35,7 @@ export async function followEvents(
   registry: SchemaRegistry,
   processors: readonly ProcessorConfig[],
   onStep: (step: Step) => void,
-): Promise<Tail> {
+): Promise<TopicReader> {
   const claimId = await registry.register(CLAIM_SCHEMA.name, CLAIM_SCHEMA)
   const claims = new WireReader<{ state: string; attempt: number }>(CLAIM_SCHEMA)
   claims.learn(claimId, CLAIM_SCHEMA)

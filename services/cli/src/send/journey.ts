@@ -1,6 +1,6 @@
 /** The way of sent events through the processors, told step by step as it goes. */
 import { durationText } from '@sallyport/core/duration'
-import type { Tail } from '@sallyport/core/kafka/tail'
+import type { TopicReader } from '@sallyport/core/kafka/topic-reader'
 import { colors } from '../colors.ts'
 import { print, printRecord } from '../output.ts'
 import { printable } from '../printable.ts'
@@ -22,7 +22,7 @@ const ID_CHARS = 16
 
 export class Journey {
   /** What reads the topics; set once it does. */
-  tail: Tail | undefined
+  tail: TopicReader | undefined
   readonly #options: JourneyOptions
   /** Steps that came before their event's answer. */
   readonly #early: Step[] = []

@@ -1,6 +1,6 @@
 /**
- * `npm start`: lock → checks → secret → settings → broker → topics and schemas → processors → ingress → dev.json,
- * then waits, and ends all of it in the reverse order.
+ * `npm start`: lock → checks → secret → settings → broker → topics and schemas → processors → ingress → index →
+ * dev.json, then waits, and ends all of it in the reverse order.
  *
  * R1. What is started is ended in the reverse order, on every path: the user's wish, an error in the middle, a
  *     service that fails. The ingress drains before the processors, and both before the broker goes.
@@ -19,6 +19,7 @@ import { ensureCrmSecret } from './crm-secret.ts'
 import { startDemo } from './demo.ts'
 import { devFilePath, removeDevFile, writeDevFile } from './dev-file.ts'
 import { CACHE_FOLDER, ensureHome, homeFolder } from './home.ts'
+import { startIndexDaemon } from './index-daemon.ts'
 import { StartLock } from './lock.ts'
 import type { StartOptions } from './options.ts'
 import { checkDisk, checkIngressPort } from './preflight.ts'
@@ -85,6 +86,8 @@ async function runUntilStopped(
     return { processors, ingress }
   })
 
+  const index = await startIndexDaemon(connection, home, line => progress.say(line))
+  started.defer(() => index.stop())
   started.defer(() => removeDevFile(home))
   writeDevFile(home, {
     ingress: ingress.url,

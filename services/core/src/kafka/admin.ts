@@ -153,6 +153,32 @@ export async function hasCommitted(admin: kafkajs.Admin, groupId: string, topic:
   return committed.some(({ partitions }) => partitions.some(({ offset }) => Number(offset) >= 0))
 }
 
+/** The cluster's own name, which it keeps for life. */
+export async function clusterId(kafka: kafkajs.Kafka): Promise<string> {
+  return await withAdmin(kafka, async admin => (await admin.describeCluster()).clusterId)
+}
+
+/** `retention.ms` of topics; Infinity where they keep everything. */
+export async function topicRetentions(
+  admin: kafkajs.Admin,
+  topics: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: topics.map(name => ({
+      type: kafkajs.ConfigResourceTypes.TOPIC,
+      name,
+      configNames: ['retention.ms'],
+    })),
+  })
+  return new Map(
+    resources.map(({ resourceName, configEntries }) => {
+      const ms = Number(configEntries[0]?.configValue ?? -1)
+      return [resourceName, ms < 0 ? Number.POSITIVE_INFINITY : ms]
+    }),
+  )
+}
+
 /** Runs `work` with a connected admin client; connection troubles become `SP_BROKER_UNREACHABLE`. */
 export async function withAdmin<T>(
   kafka: kafkajs.Kafka,

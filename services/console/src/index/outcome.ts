@@ -1,0 +1,20 @@
+/**
+ * What has become of an event, over all processors: the worst that holds. The numbers are what the index stores.
+ *
+ * - waiting: some processor has not come to it yet
+ * - passed: every processor has passed it, and no claim says more: its source is not theirs, or its claim has expired
+ * - processed: every processor that took it is done
+ * - retrying: some processor failed and will try again
+ * - dead: some processor gave it up; a redriven event stays dead until it was processed again
+ */
+export const OUTCOMES = ['waiting', 'passed', 'processed', 'retrying', 'dead'] as const
+
+export type EventOutcome = (typeof OUTCOMES)[number]
+
+export function outcomeCode(outcome: EventOutcome): number {
+  return OUTCOMES.indexOf(outcome)
+}
+
+export function outcomeOf(code: number): EventOutcome {
+  return OUTCOMES[code] as EventOutcome
+}

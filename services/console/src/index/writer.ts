@@ -1,0 +1,335 @@
+/**
+ * Records → rows: the only writer of the index.
+ *
+ * prepare (ask the registry for schemas) → write (one transaction: rows, then positions)
+ *
+ * Y1. A record below the stored position is skipped: two writers of one file write each record once.
+ * Y2. A batch that begins behind the stored position is refused: somebody emptied the file, and whoever reads starts
+ *     again from what is stored.
+ * Y3. Records of one event come from several topics in any order: each row is what all of them say together.
+ * Y4. What cannot be read is passed over; the processors put it into the dead letter.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { type AttemptRecord, parseHistory } from '@sallyport/core/attempt'
+import { type AvroSchema, EVENT_SCHEMA, wireSchemaId } from '@sallyport/core/codec'
+import type { Event } from '@sallyport/core/event'
+import { HEADER } from '@sallyport/core/headers'
+import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
+import type { ReadBatch } from '@sallyport/core/kafka/topic-reader'
+import { RegistryReader, type Schemas } from '@sallyport/core/registry-reader'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import { traceIdOf } from '@sallyport/core/trace'
+import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
+import { POSITIONS_KEY } from '@sallyport/processor/settle'
+import { bodyText, INDEXED_BYTES_MAX } from './body-text.ts'
+import { inTransaction } from './database.ts'
+import { type EventOutcome, outcomeCode } from './outcome.ts'
+import { sequence, sequenceMs, sequenceStart } from './sequence.ts'
+import { type TopicRole, topicRole } from './topics.ts'
+
+/** The file was emptied, or another writer is elsewhere: read again from the stored positions (Y2). */
+export class PositionsChanged extends Error {}
+
+interface ClaimValue {
+  readonly state: 'PENDING' | 'DONE' | 'DEAD'
+  readonly attempt: number
+  readonly generation: number
+}
+
+const OUTCOME_OF_CLAIM: Readonly<Record<ClaimValue['state'], EventOutcome>> = {
+  PENDING: 'retrying',
+  DONE: 'processed',
+  DEAD: 'dead',
+}
+
+/** The part of an event that is kept as JSON. */
+export type Envelope = Omit<Event, 'id' | 'source' | 'type' | 'body'> & { readonly traceId: string | null }
+
+export class IndexWriter {
+  readonly #database: DatabaseSync
+  readonly #registry: Schemas
+  readonly #events: RegistryReader<Event>
+  readonly #claims: RegistryReader<ClaimValue>
+  readonly #positions: RegistryReader<{ inputs: Record<string, number> }>
+  /** Schemas of operations, which this code need not know. */
+  readonly #others = new Map<number, AvroSchema | undefined>()
+  readonly #statements = new Map<string, StatementSync>()
+
+  constructor(database: DatabaseSync, registry: Schemas) {
+    this.#database = database
+    this.#registry = registry
+    this.#events = new RegistryReader(EVENT_SCHEMA, registry)
+    this.#claims = new RegistryReader(CLAIM_SCHEMA, registry)
+    this.#positions = new RegistryReader(POSITIONS_SCHEMA, registry)
+  }
+
+  /** Makes a batch readable. Throws `SP_REGISTRY_UNREACHABLE`. */
+  async prepare({ topic, records }: ReadBatch): Promise<void> {
+    const role = topicRole(topic)
+    for (const { key, value } of records) {
+      if (role?.kind === 'audit') await this.#learnOther(value)
+      else if (role?.kind !== 'claims') await this.#events.prepare(value)
+      else if (String(key) === POSITIONS_KEY) await this.#positions.prepare(value)
+      else if (!isMark(String(key))) await this.#claims.prepare(value)
+    }
+  }
+
+  /** Writes batches and the positions behind them in one transaction. Throws `PositionsChanged`. */
+  write(batches: readonly ReadBatch[]): void {
+    inTransaction(this.#database, () => {
+      const touched = new Set<number>()
+      for (const batch of batches) {
+        const stored = this.#storedPosition(batch)
+        if (batch.from > stored) throw new PositionsChanged()
+        const role = topicRole(batch.topic)
+        const fresh = batch.records.filter(({ offset }) => offset >= stored)
+        if (role !== undefined) for (const record of fresh) this.#writeRecord(role, record)
+        if (role?.kind === 'events' || role?.kind === 'claims') touched.add(batch.partition)
+        if (batch.next > stored) {
+          this.#run(
+            'INSERT OR REPLACE INTO positions VALUES (?, ?, ?)',
+            batch.topic,
+            batch.partition,
+            batch.next,
+          )
+        }
+      }
+      for (const partition of touched) this.#markPassed(partition)
+    })
+  }
+
+  #storedPosition({ topic, partition }: ReadBatch): number {
+    const row = this.#get(
+      'SELECT position FROM positions WHERE topic = ? AND partition = ?',
+      topic,
+      partition,
+    )
+    if (row === undefined) throw new PositionsChanged()
+    return row.position as number
+  }
+
+  #writeRecord(role: TopicRole, record: FetchedRecord): void {
+    if (role.kind === 'audit') {
+      this.#writeOperation(record)
+      return
+    }
+    const { key, value } = record
+    if (key === null || value === null) return
+    const id = key.toString()
+    switch (role.kind) {
+      case 'events':
+        this.#writeEvent(record, record.offset)
+        break
+      case 'claims':
+        this.#writeClaim(role.processor, id, record)
+        break
+      case 'dead-letter':
+        this.#writeDeadLetter(role.processor, id, record)
+        break
+      case 'retry':
+        this.#writeRetry(role.processor, role.tier, id, record)
+        break
+      case 'redrive':
+        this.#writeStep(role.processor, 'redrive', id, record, { generation: generationOf(record) })
+        break
+    }
+  }
+
+  /** `offset`: of the record in sallyport.events; null where a dead letter tells of the event. */
+  #writeEvent(record: FetchedRecord, offset: number | null): void {
+    const event = readOrUndefined(this.#events, record.value as Buffer)
+    if (event === undefined || event.id !== String(record.key)) return
+    const known = this.#get('SELECT seq FROM events WHERE id = ?', event.id)
+    if (known !== undefined) {
+      if (offset === null) return
+      this.#run(
+        'UPDATE events SET deliveries = deliveries + 1, offset = coalesce(offset, ?) WHERE id = ?',
+        offset,
+        event.id,
+      )
+      return
+    }
+    const { id, source, type, body, ...rest } = event
+    const envelope: Envelope = {
+      ...rest,
+      traceId: traceIdOf(headerText(record.headers, HEADER.traceparent)) ?? null,
+    }
+    const at = offset === null ? event.receivedAt : record.timestamp
+    const seq = this.#insertEvent(sequence(at, record.partition, record.offset), [
+      id,
+      source,
+      type,
+      this.#worstClaim(id),
+      record.partition,
+      offset,
+      offset === null ? 0 : 1,
+      body.length,
+      JSON.stringify(envelope),
+    ])
+    const kept = body.subarray(0, INDEXED_BYTES_MAX)
+    this.#run('INSERT INTO bodies VALUES (?, ?)', seq, kept)
+    const text = bodyText(kept, event.contentType)
+    if (text !== undefined) this.#run('INSERT INTO texts (rowid, body) VALUES (?, ?)', seq, text)
+  }
+
+  /** Takes the place behind the last one of the millisecond where its own is taken; returns it. */
+  #insertEvent(first: number, values: readonly (string | number | null)[]): number {
+    let seq = first
+    for (;;) {
+      const { changes } = this.#run(
+        'INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING',
+        seq,
+        ...values,
+      )
+      if (changes === 1) return seq
+      const end = sequenceStart(sequenceMs(seq) + 1)
+      const last = this.#get('SELECT max(seq) AS seq FROM events WHERE seq >= ? AND seq < ?', seq, end)
+      seq = ((last?.seq as number | null | undefined) ?? seq) + 1
+    }
+  }
+
+  #writeClaim(processor: string, id: string, record: FetchedRecord): void {
+    const value = record.value as Buffer
+    if (id === POSITIONS_KEY) {
+      const position = readOrUndefined(this.#positions, value)?.inputs[EVENTS_TOPIC]
+      if (position === undefined) return
+      this.#run('INSERT OR REPLACE INTO settled VALUES (?, ?, ?)', processor, record.partition, position)
+    } else if (!isMark(id)) {
+      const claim = readOrUndefined(this.#claims, value)
+      if (claim !== undefined) this.#setClaim(processor, id, { ...claim, at: record.timestamp })
+    }
+  }
+
+  /** The latest word counts; the same again, as refreshed claims are, changes nothing. */
+  #setClaim(processor: string, id: string, claim: ClaimValue & { readonly at: number }): void {
+    const { changes } = this.#run(
+      `INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id, processor) DO UPDATE
+       SET outcome = excluded.outcome, attempt = excluded.attempt, generation = excluded.generation, at = excluded.at
+       WHERE excluded.at >= at AND (excluded.outcome, excluded.attempt, excluded.generation)
+         IS NOT (outcome, attempt, generation)`,
+      id,
+      processor,
+      outcomeCode(OUTCOME_OF_CLAIM[claim.state]),
+      claim.attempt,
+      claim.generation,
+      claim.at,
+    )
+    if (changes === 0) return
+    this.#run('UPDATE events SET outcome = ? WHERE id = ?', this.#worstClaim(id), id)
+  }
+
+  #worstClaim(id: string): number {
+    const row = this.#get('SELECT max(outcome) AS worst FROM claims WHERE id = ?', id)
+    return (row?.worst as number | null | undefined) ?? outcomeCode('waiting')
+  }
+
+  #writeRetry(processor: string, tier: number, id: string, record: FetchedRecord): void {
+    const failed = historyOf(record).at(-1) ?? null
+    this.#writeStep(processor, 'retry', id, record, { tier, failed, generation: generationOf(record) })
+  }
+
+  #writeDeadLetter(processor: string, id: string, record: FetchedRecord): void {
+    const text = (name: string): string => headerText(record.headers, name) ?? ''
+    const generation = generationOf(record)
+    const attempt = Number(text(HEADER.attempt)) || 0
+    const detail = {
+      generation,
+      attempt,
+      reason: text(HEADER.reason),
+      code: text(HEADER.code),
+      message: text(HEADER.message),
+      by: text(HEADER.processor),
+      attempts: historyOf(record),
+    }
+    this.#writeStep(processor, 'dead letter', id, record, detail)
+    // Its claim expires long before it, and its event may have.
+    this.#setClaim(processor, id, { state: 'DEAD', attempt, generation, at: record.timestamp })
+    this.#writeEvent(record, null)
+  }
+
+  #writeStep(
+    processor: string,
+    kind: 'retry' | 'dead letter' | 'redrive',
+    id: string,
+    { topic, partition, offset, timestamp }: FetchedRecord,
+    detail: object,
+  ): void {
+    this.#run(
+      'INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      id,
+      topic,
+      partition,
+      offset,
+      timestamp,
+      processor,
+      kind,
+      JSON.stringify(detail),
+    )
+  }
+
+  #writeOperation({ offset, timestamp, value }: FetchedRecord): void {
+    if (value === null) return
+    const schema = this.#others.get(wireSchemaId(value) ?? -1)
+    if (schema === undefined) return
+    try {
+      const record = JSON.stringify(schema.type.fromBuffer(value.subarray(5)))
+      this.#run('INSERT OR IGNORE INTO operations VALUES (?, ?, ?)', offset, timestamp, record)
+    } catch {
+      // Y4.
+    }
+  }
+
+  async #learnOther(value: Buffer | null): Promise<void> {
+    const schemaId = value === null ? undefined : wireSchemaId(value)
+    if (schemaId === undefined || this.#others.has(schemaId)) return
+    this.#others.set(schemaId, await this.#registry.find(schemaId))
+  }
+
+  /** Events that every processor has passed without a word. */
+  #markPassed(partition: number): void {
+    this.#run(
+      `UPDATE events INDEXED BY events_waiting SET outcome = ${outcomeCode('passed')}
+       WHERE outcome = 0 AND partition = ? AND offset < (SELECT min(position) FROM settled WHERE partition = ?)`,
+      partition,
+      partition,
+    )
+  }
+
+  #get(sql: string, ...values: (string | number)[]): Record<string, unknown> | undefined {
+    return this.#statement(sql).get(...values) as Record<string, unknown> | undefined
+  }
+
+  #run(sql: string, ...values: (string | number | null | Uint8Array)[]): { changes: number } {
+    return this.#statement(sql).run(...values) as { changes: number }
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql)
+      this.#statements.set(sql, statement)
+    }
+    return statement
+  }
+}
+
+/** Keys of the claims topic that are no event ids. */
+function isMark(key: string): boolean {
+  return key.startsWith('#')
+}
+
+function generationOf(record: FetchedRecord): number {
+  return Number(headerText(record.headers, HEADER.generation)) || 0
+}
+
+function historyOf(record: FetchedRecord): readonly AttemptRecord[] {
+  return parseHistory(headerText(record.headers, HEADER.history))
+}
+
+function readOrUndefined<T>(reader: RegistryReader<T>, value: Buffer): T | undefined {
+  try {
+    return reader.read(value)
+  } catch {
+    return undefined
+  }
+}
