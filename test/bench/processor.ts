@@ -9,7 +9,7 @@
  *
  * Then, with c's handlers: from accept to the handler's start and to the visible output at 500 events a second, where
  * accept is the broker's append time of the event; and how long it takes until another process has taken over from
- * one that was killed.
+ * one that was killed. At last what claims cost (test/bench/claims.ts): memory and CPU for each, and restores.
  *
  * Every process under test runs alone on core 0; the broker, the registry and this program share core 1. Rounds are
  * interleaved, figures are medians.
@@ -19,19 +19,24 @@ import { cpus } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { startCluster } from '../support/cluster.ts'
+import { restoreCosts, storeCosts } from './claims.ts'
 import { judge, type Results } from './processor/goals.ts'
 import { latencyAt } from './processor/latency.ts'
 import { Site } from './processor/site.ts'
 import { takeoverMs } from './processor/takeover.ts'
 import { CONTESTANTS, type ContestantName, type Throughput, throughputOf } from './processor/throughput.ts'
+import { OTHERS_CORE, PROCESS_CORE, pin } from './processor/under-test.ts'
 
 const { values: options } = parseArgs({ options: { short: { type: 'boolean' }, only: { type: 'string' } } })
 const SHORT = options.short === true
 const ROUNDS = SHORT ? 2 : 5
-const EVENTS = SHORT ? 60_000 : 200_000
+const EVENTS = SHORT ? 40_000 : 200_000
 const LATENCY_RATE = 500
 const LATENCY_S = SHORT ? 10 : 30
 const TAKEOVERS = SHORT ? 1 : 3
+const STORED_CLAIMS = SHORT ? [10_000, 1_000_000] : [10_000, 100_000, 1_000_000, 5_000_000]
+const RESTORED_CLAIMS = SHORT ? [10_000, 100_000] : [100_000, 1_000_000, 5_000_000]
 const RESULTS = fileURLToPath(new URL('../../.sallyport/bench-processor.json', import.meta.url))
 
 function wanted(part: string): boolean {
@@ -79,15 +84,28 @@ async function main(): Promise<void> {
   } finally {
     await site.close()
   }
+  if (wanted('claims')) results.claims = await measureClaims()
   report(results)
+}
+
+/** A topic set of its own, on a broker of its own, with both cores for owner and broker. */
+async function measureClaims(): Promise<NonNullable<Results['claims']>> {
+  pin(PROCESS_CORE, OTHERS_CORE)
+  const store = storeCosts(STORED_CLAIMS)
+  const cluster = await startCluster({ brokers: 1 })
+  try {
+    return { store, restore: await restoreCosts(cluster, RESTORED_CLAIMS) }
+  } finally {
+    await cluster.stop()
+  }
 }
 
 function report(results: Results): void {
   const goals = judge(results)
-  console.log(`\n${''.padEnd(50)}${'measured'.padStart(12)}${'goal'.padStart(14)}`)
+  console.log(`\n${''.padEnd(56)}${'measured'.padStart(12)}${'goal'.padStart(14)}`)
   for (const { what, measured, goal, reached } of goals) {
     console.log(
-      `${what.padEnd(50)}${measured.padStart(12)}${goal.padStart(14)}   ${reached ? 'reached' : 'missed'}`,
+      `${what.padEnd(56)}${measured.padStart(12)}${goal.padStart(14)}   ${reached ? 'reached' : 'missed'}`,
     )
   }
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}`

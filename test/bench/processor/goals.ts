@@ -1,3 +1,4 @@
+import type { RestoreCost, StoreCost } from '../claims.ts'
 import type { Latency } from './latency.ts'
 import { CONCURRENCY, SESSION_TIMEOUT_MS } from './site.ts'
 import { type ContestantName, type Throughput, WAIT_MS } from './throughput.ts'
@@ -6,6 +7,8 @@ import { type ContestantName, type Throughput, WAIT_MS } from './throughput.ts'
 export type Results = Partial<Record<ContestantName, Throughput>> & {
   latency?: Latency
   takeoverMs?: number
+  /** By the number of claims, ascending. */
+  claims?: { readonly store: readonly StoreCost[]; readonly restore: readonly RestoreCost[] }
 }
 
 /** A measurement beside what it should be. */
@@ -18,7 +21,7 @@ export interface Judged {
 
 const TAKEOVER_SPARE_MS = 2_000
 
-export function judge({ b, c, d, latency, takeoverMs }: Results): Judged[] {
+export function judge({ b, c, d, latency, takeoverMs, claims }: Results): Judged[] {
   const judged: Judged[] = []
   const atLeast = (what: string, value: number, goal: number, digits = 0) =>
     judged.push({
@@ -46,6 +49,21 @@ export function judge({ b, c, d, latency, takeoverMs }: Results): Judged[] {
       takeoverMs,
       SESSION_TIMEOUT_MS + TAKEOVER_SPARE_MS,
     )
+  }
+  if (claims !== undefined) {
+    const { store, restore } = claims
+    const [least, most] = [store.at(0), store.at(-1)] as [StoreCost, StoreCost]
+    const ratioAtMost = (what: string, value: number, goal: number) =>
+      judged.push({ what, measured: value.toFixed(2), goal: `≤ ${goal}`, reached: value <= goal })
+    ratioAtMost('bytes of memory per claimed id', Math.max(...store.map(each => each.bytesPerId)), 40)
+    if (c !== undefined) {
+      const grown = c.cpuMicros + most.cpuMicros - least.cpuMicros
+      ratioAtMost(`cost of an event at ${most.claims} ids / at ${least.claims}`, grown / c.cpuMicros, 1.1)
+    }
+    const [small, large] = [restore.at(0), restore.at(-1)] as [RestoreCost, RestoreCost]
+    atLeast('restore from the topic, claims/s', large.topicPerSecond, 100_000)
+    const slower = large.checkpointMs / small.checkpointMs
+    ratioAtMost(`restore from a checkpoint, ${large.claims} claims / ${small.claims}`, slower, 2)
   }
   return judged
 }

@@ -1,5 +1,4 @@
 /** Where the bench runs: one local broker with a registry, the topics, and events of about 1 KiB. */
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +12,7 @@ import { processorTopicSpecs } from '@sallyport/core/topics'
 import { type Cluster, startCluster } from '../../support/cluster.ts'
 import { eventOf, Topics } from '../../support/events.ts'
 import { OUTPUT } from './names.ts'
-import { OTHERS_CORE } from './under-test.ts'
+import { OTHERS_CORE, pin } from './under-test.ts'
 
 export const PARTITIONS = 12
 export const SOURCE = 'bench'
@@ -45,7 +44,7 @@ export class Site {
 
   /** Starts the broker on this process's core, which it inherits. */
   static async open(): Promise<Site> {
-    execFileSync('taskset', ['-a', '-p', '-c', String(OTHERS_CORE), String(process.pid)], { stdio: 'ignore' })
+    pin(OTHERS_CORE)
     const site = new Site(
       await startCluster({ brokers: 1 }),
       mkdtempSync(path.join(tmpdir(), 'sallyport-bench-')),

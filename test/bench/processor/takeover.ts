@@ -6,7 +6,7 @@ import { UnderTest } from './under-test.ts'
 const PER_SECOND = 200
 const SETTLE_MS = 5_000
 /** Longer than any takeover that is no failure. */
-const AFTER_MS = 25_000
+const AFTER_MS = 20_000
 
 /**
  * Kills one of two processes that share the partitions: from the kill to the moment from which every partition's

@@ -53,7 +53,7 @@ export interface Throughput {
 const POLL_MS = 50
 const FROM = 0.1
 const TO = 0.9
-const TIMEOUT_MS = 60_000
+const TIMEOUT_MS = 180_000
 
 interface Sample {
   readonly atMs: number

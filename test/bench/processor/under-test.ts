@@ -1,4 +1,5 @@
 /** A process under test, on a core of its own; it cannot outlive the bench (see `Daemon`). */
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +9,11 @@ import type { Site } from './site.ts'
 /** The core of the processes under test; broker, registry and the bench itself have the other one. */
 export const PROCESS_CORE = 0
 export const OTHERS_CORE = 1
+
+/** Where this program runs, and whatever it starts from now on. */
+export function pin(...cores: readonly number[]): void {
+  execFileSync('taskset', ['-a', '-p', '-c', cores.join(','), String(process.pid)], { stdio: 'ignore' })
+}
 
 const CLI = fileURLToPath(new URL('../../../services/cli/src/main.ts', import.meta.url))
 const PLAIN = fileURLToPath(new URL('./plain.ts', import.meta.url))
