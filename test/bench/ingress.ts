@@ -5,9 +5,10 @@
  *   full       the ingress as shipped: verification, required fields, Avro, idempotent acks=all, metrics
  *   full 1 %   the same with OpenTelemetry's SDK, 1 % of the traces sampled and exported
  *
- * The server is pinned to core 0; wrk and the broker have core 1. Rounds are interleaved, figures are medians. CPU
- * time is the server process's own, so a slow broker makes fewer requests but not dearer ones. Then the time from
- * request to answer at 1,000 events a second, and the resident set over five minutes at full load (`--short`: over
+ * The server is pinned to core 0 and wrk to core 1; the broker takes what is left of both. Rounds are interleaved,
+ * figures are medians. CPU time is the server process's own, so a slow broker makes fewer requests but not dearer
+ * ones; other work on the machine makes all of them dearer, and the ratio worse. Then the time from request to answer
+ * at 1,000 events a second, and the resident set over five minutes at full load (`--short`: over
  * half a minute). `--only cost` leaves the resident set out, `--only memory` everything else.
  */
 import { execFile } from 'node:child_process'
