@@ -28,6 +28,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   add: () => import('./commands/add.ts'),
   events: () => import('./commands/events.ts'),
   tail: () => import('./commands/tail.ts'),
+  listen: () => import('./commands/listen.ts'),
   lag: () => import('./commands/lag.ts'),
   topics: () => import('./commands/topics.ts'),
   asyncapi: () => import('./commands/asyncapi.ts'),
