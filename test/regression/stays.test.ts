@@ -165,6 +165,43 @@ describe('races of a stay in the group', function () {
     })
   }
 
+  it('a handler whose partition moved is told by its signal; the next attempt has its key and a greater epoch (T4)', async () => {
+    // Setup: an event is being handled. Timeline: another owner of its partition comes and goes without touching it;
+    // another event of the partition ends, its transaction is refused, and the stay ends while the first handler runs
+    // on. Proves: its signal aborts and what it emits is discarded; the event is attempted again with the same
+    // idempotency key, and with a greater epoch, by which a store can tell the stale handler from its successor.
+    const attempts: { key: string; epoch: number; signal: AbortSignal }[] = []
+    const release = Promise.withResolvers<void>()
+    let held = ''
+    processor = testProcessor(connection, async (event, { attempt, emit, epoch, idempotencyKey, signal }) => {
+      if (event.id === held) {
+        attempts.push({ key: idempotencyKey, epoch, signal })
+        if (attempts.length === 1) await release.promise
+      }
+      emit(processor.output, agentEvent(event.id, attempt))
+    })
+    cleanups.push(() => processor.stop())
+    await processor.start()
+    await processOneMoreEach()
+    const [event] = oneEach() as [Event]
+    held = event.id
+    await topics.append([event])
+    await until(() => attempts.length === 1)
+    const partition = partitionOf(Buffer.from(event.id), PARTITIONS)
+    const other = oneEach().find(({ id }) => partitionOf(Buffer.from(id), PARTITIONS) === partition)
+    await processElsewhere(other as Event)
+    await processOneMoreEach()
+    await until(() => attempts.length === 2)
+    release.resolve()
+    const [first, second] = attempts as [(typeof attempts)[0], (typeof attempts)[0]]
+    assert.ok(first.signal.aborted)
+    assert.ok(!second.signal.aborted)
+    assert.equal(second.key, first.key)
+    assert.ok(second.epoch > first.epoch, `${second.epoch} > ${first.epoch}`)
+    await processOneMoreEach()
+    assert.equal((await outputIds()).filter(id => id === event.id).length, 1)
+  })
+
   it('a handler that runs on holds up no reader of a shared output partition: transactions are open for the flush only', async () => {
     // Setup: two processors that emit into one topic. Timeline: the slow one's handler has emitted and runs on; the
     // fast one settles the same event. Proves: a reader of committed records sees the fast one's output at once. A

@@ -41,6 +41,8 @@ export interface AcquiredState {
   readonly positions: ReadonlyMap<string, number> | undefined
   /** Records of the claims topic that were read. */
   readonly recordsRead: number
+  /** Offset of this owner's barrier: every later owner's is greater. */
+  readonly epoch: number
   /** Where this partition's claims are saved; undefined where they are not. */
   readonly checkpoint: OwnedCheckpoint | undefined
 }
@@ -79,7 +81,7 @@ export class Acquisition {
     this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
     this.#restore = undefined
     const checkpoint = file && { file, savedOffset: head?.offset }
-    return { claims, positions, recordsRead: restore.records, checkpoint }
+    return { claims, positions, recordsRead: restore.records, epoch: restore.barrierOffset, checkpoint }
   }
 
   /** Takes a batch of the claims topic. False: it is not wanted now. */

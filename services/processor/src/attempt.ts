@@ -34,13 +34,15 @@ export class Attempts {
   readonly #processor: ProcessorConfig
   readonly #encoder: OutputEncoder
   readonly #taskSignal: AbortSignal
+  readonly #epoch: number
   readonly #running = new Set<CutOff>()
 
-  /** `taskSignal` aborts when the task ends. */
-  constructor(processor: ProcessorConfig, encoder: OutputEncoder, taskSignal: AbortSignal) {
+  /** `taskSignal` aborts when the task ends; `epoch` is the task's. */
+  constructor(processor: ProcessorConfig, encoder: OutputEncoder, epoch: number, taskSignal: AbortSignal) {
     this.#processor = processor
     this.#encoder = encoder
     this.#taskSignal = taskSignal
+    this.#epoch = epoch
     const abandon = () => {
       for (const cutOff of this.#running) cutOff.cut(taskSignal.reason)
     }
@@ -84,6 +86,7 @@ export class Attempts {
       },
       idempotencyKey: idempotencyKey(name, event.id, round.generation),
       attempt: round.attempt,
+      epoch: this.#epoch,
       settings,
       get log() {
         return log()

@@ -22,6 +22,12 @@ export interface HandlerContext {
   readonly idempotencyKey: string
   /** Number of this attempt; 1 is the first. */
   readonly attempt: number
+  /**
+   * Grows with every owner of the event's partition. Handlers are not fenced: one that runs on after its process lost
+   * the partition may act beside its successor. A store that refuses a smaller epoch than it has seen for the same
+   * `idempotencyKey` keeps the older one out.
+   */
+  readonly epoch: number
   /** The `settings` of the processor's entry in sallyport.yaml. */
   readonly settings: Readonly<Record<string, unknown>>
   readonly log: Log

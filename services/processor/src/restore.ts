@@ -87,6 +87,8 @@ export class Restore {
   inputs: ReadonlyMap<string, number> | undefined
   /** Records read so far. */
   records = 0
+  /** Offset of this acquisition's barrier, once `done` has resolved. */
+  barrierOffset = -1
 
   constructor(
     store: ClaimStore,
@@ -165,11 +167,12 @@ export class Restore {
     return name === POSITIONS_KEY ? this.#positions : this.#claims
   }
 
-  #apply({ key, value, timestamp }: FetchedRecord): void {
+  #apply({ key, value, offset, timestamp }: FetchedRecord): void {
     const name = String(key)
     if (name === BARRIER_KEY) {
       if (value === null || this.#barriers.read(value).nonce !== this.#nonce) return
       this.#finished = true
+      this.barrierOffset = offset
       this.#done.resolve(this.inputs)
     } else if (name === POSITIONS_KEY) {
       this.inputs = value === null ? undefined : new Map(Object.entries(this.#positions.read(value).inputs))

@@ -75,6 +75,7 @@ interface Workplace {
   readonly claims: ClaimStore
   readonly intake: Intake
   readonly queue: SettleQueue
+  readonly attempts: Attempts
 }
 
 /** Outcomes that may wait to be settled; more stop the intake. */
@@ -101,7 +102,6 @@ export class Task {
   readonly #abort = new AbortController()
   readonly #clock: BrokerClock
   readonly #acquisition: Acquisition
-  readonly #attempts: Attempts
   readonly #over = Promise.withResolvers<never>()
   readonly #unwound = Promise.withResolvers<void>()
   /** Ids that are being attempted, with the records that wait for the result (T2). */
@@ -125,7 +125,6 @@ export class Task {
     this.#clock = new BrokerClock(steadyClock)
     this.#slots = deps.admission.slots.join(this.#wake)
     this.#acquisition = new Acquisition(partition, deps, this.#abort.signal)
-    this.#attempts = new Attempts(deps.processor, deps.encoder, this.#abort.signal)
     this.#over.promise.catch(() => {})
   }
 
@@ -264,7 +263,8 @@ export class Task {
       },
       failed: error => this.drop(new TaskFailed(error)),
     })
-    this.#workplace = { claims, intake, queue }
+    const attempts = new Attempts(processor, this.#deps.encoder, state.epoch, this.#abort.signal)
+    this.#workplace = { claims, intake, queue, attempts }
     checkpointer?.load().catch(error => this.drop(new TaskFailed(error)))
     this.#state = 'running'
     this.#refreshTimer = setInterval(() => queue.refresh(), Math.min(refreshMs, TIMER_MS_MAX))
@@ -312,7 +312,7 @@ export class Task {
   }
 
   /** True: an attempt has begun, and keeps the slot. */
-  #route(record: FetchedRecord, { intake, queue, claims }: Workplace): boolean {
+  #route(record: FetchedRecord, { intake, queue, claims, attempts }: Workplace): boolean {
     const decoded = this.#deps.decoder.decode(record)
     switch (decoded.kind) {
       case 'unknown-schema':
@@ -335,7 +335,7 @@ export class Task {
           queue.add({ record, eventRecord, outcome: unwanted, attempt: null, claim: null, span: null })
         } else {
           this.#attempting.set(eventRecord.event.id, [])
-          void this.#attempt(eventRecord)
+          void this.#attempt(eventRecord, attempts)
           return true
         }
       }
@@ -352,7 +352,7 @@ export class Task {
   }
 
   /** Stages 7 and 8. */
-  async #attempt(eventRecord: EventRecord): Promise<void> {
+  async #attempt(eventRecord: EventRecord, attempts: Attempts): Promise<void> {
     const { event, record, round } = eventRecord
     const { processor, admission, clock } = this.#deps
     const bytes = recordBytes(record)
@@ -375,7 +375,7 @@ export class Task {
       return attemptLog
     }
     const startedAt = clock()
-    const result = await this.#attempts.run({ event, round, span: attemptSpan, log })
+    const result = await attempts.run({ event, round, span: attemptSpan, log })
     const durationMs = clock() - startedAt
     if (attemptSpan !== span) attemptSpan.end()
     metrics.attemptSeconds.observe({ processor: processor.name }, durationMs / 1_000)

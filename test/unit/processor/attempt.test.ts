@@ -15,7 +15,7 @@ describe('an attempt', () => {
   function attempts(handler: Handler, timeout = '30s') {
     const processor = configure(defineProcessor({ name: 'test', timeout, handler }), {})
     const task = new AbortController()
-    const all = new Attempts(processor, new OutputEncoder(new Map(), 1, 1_000, 1_000), task.signal)
+    const all = new Attempts(processor, new OutputEncoder(new Map(), 1, 1_000, 1_000), 1, task.signal)
     const span = startChild('test', SpanKind.INTERNAL, ROOT_CONTEXT)
     const run = () =>
       all.run({ event: eventOf('crm', {}), round: { generation: 0, attempt: 1 }, span, log: () => silent })
