@@ -8,7 +8,7 @@ import { appendAudit } from './kafka/operation-producer.ts'
 import type { PartitionReader } from './kafka/partition-reader.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
 import type { ProduceRecord } from './kafka/task-producer.ts'
-import { RecordReader } from './record-reader.ts'
+import { RegistryReader } from './registry-reader.ts'
 import { AUDIT_TOPIC } from './topics.ts'
 
 /** The subject under which the audit's schema is registered. */
@@ -18,14 +18,14 @@ export class AuditLog {
   readonly #kafka: ReturnType<typeof createKafka>
   readonly #reader: PartitionReader
   readonly #registry: SchemaRegistry
-  readonly #records: RecordReader<AuditRecord>
+  readonly #records: RegistryReader<AuditRecord>
   #schemaId: number | undefined
 
   constructor(kafka: ReturnType<typeof createKafka>, reader: PartitionReader, registry: SchemaRegistry) {
     this.#kafka = kafka
     this.#reader = reader
     this.#registry = registry
-    this.#records = new RecordReader(AUDIT_SCHEMA, registry)
+    this.#records = new RegistryReader(AUDIT_SCHEMA, registry)
   }
 
   /** Everything up to the present end, and at least through `offset`: an open transaction may hold that back a while. */
@@ -55,7 +55,7 @@ export class AuditLog {
     for (const { offset, timestamp, value } of records) {
       if (value === null) continue
       try {
-        state.apply(offset, timestamp, await this.#records.read(value))
+        state.apply(offset, timestamp, await this.#records.decode(value))
       } catch (error) {
         if (error instanceof SallyportError) throw error
       }

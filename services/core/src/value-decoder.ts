@@ -25,6 +25,14 @@ export class ValueDecoder<T> {
     this.#reader = new WireReader<T>(schema)
   }
 
+  /** The schema that must be asked for before `decode` can read a value; undefined where there is nothing to ask. */
+  unknownSchemaOf(wire: Buffer): number | undefined {
+    const schemaId = wireSchemaId(wire)
+    if (schemaId === undefined || this.#reader.knows(schemaId) || this.#unreadable.has(schemaId))
+      return undefined
+    return schemaId
+  }
+
   decode(wire: Buffer): DecodedValue<T> {
     const schemaId = wireSchemaId(wire)
     if (schemaId === undefined)

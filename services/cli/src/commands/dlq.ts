@@ -1,7 +1,7 @@
 import { EVENT_SCHEMA } from '@sallyport/core/codec'
 import { SallyportError } from '@sallyport/core/errors'
 import type { Event } from '@sallyport/core/event'
-import { RecordReader } from '@sallyport/core/record-reader'
+import { RegistryReader } from '@sallyport/core/registry-reader'
 import { type Command, InvalidArgumentError } from 'commander'
 import { colors } from '../colors.ts'
 import { EXIT } from '../exit.ts'
@@ -141,7 +141,7 @@ async function showLetters(id: string, options: ShowOptions): Promise<void> {
   await withDesk(options, async (desk, signal) => {
     const processors =
       options.processor === undefined ? desk.processors : [processorMeant(desk, options.processor)]
-    const events = new RecordReader<Event>(EVENT_SCHEMA, desk.registry)
+    const events = new RegistryReader<Event>(EVENT_SCHEMA, desk.registry)
     const found: { processor: string; letter: DeadLetter; standing: Standing; body: BodyText }[] = []
     for await (const { processor, letter, standing } of standings(desk, processors, [id])) {
       signal.throwIfAborted()
@@ -184,10 +184,10 @@ async function* standings(
 }
 
 /** The event's body; of what cannot be read, the record's bytes. */
-async function bodyOf(events: RecordReader<Event>, { record }: DeadLetter): Promise<BodyText> {
+async function bodyOf(events: RegistryReader<Event>, { record }: DeadLetter): Promise<BodyText> {
   const value = record.value ?? Buffer.alloc(0)
   try {
-    return bodyText((await events.read(value)).body)
+    return bodyText((await events.decode(value)).body)
   } catch (error) {
     if (error instanceof SallyportError) throw error
     return bodyText(value)

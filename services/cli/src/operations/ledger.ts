@@ -16,7 +16,7 @@
  * E3. Memory grows with the number of events that have dead letters in one partition, not with their bytes.
  */
 import type { Operation } from '@sallyport/core/audit'
-import { RecordReader } from '@sallyport/core/record-reader'
+import { RegistryReader } from '@sallyport/core/registry-reader'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import type { ClaimState } from '@sallyport/processor/claim'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
@@ -98,8 +98,8 @@ export class Ledger {
 
   async #readClaims(desk: Desk, processor: string, partition: number): Promise<void> {
     const topics = topicsOf(processor)
-    const claims = new RecordReader<ClaimView>(CLAIM_SCHEMA, desk.registry)
-    const positions = new RecordReader<{ inputs: Record<string, number> }>(POSITIONS_SCHEMA, desk.registry)
+    const claims = new RegistryReader<ClaimView>(CLAIM_SCHEMA, desk.registry)
+    const positions = new RegistryReader<{ inputs: Record<string, number> }>(POSITIONS_SCHEMA, desk.registry)
     const bounds = (await desk.reader.bounds(topics.claims)).get(partition) ?? { low: 0, high: 0 }
     const range = { topic: topics.claims, partition, from: bounds.low, until: bounds.high }
     for await (const { records } of desk.reader.read(range)) {
@@ -107,7 +107,7 @@ export class Ledger {
         const name = String(key)
         if (name === POSITIONS_KEY) {
           this.#laneSettled =
-            value === null ? undefined : (await positions.read(value)).inputs[topics.redrive]
+            value === null ? undefined : (await positions.decode(value)).inputs[topics.redrive]
         } else if (this.#claims.has(name)) {
           this.#claims.set(name, value === null ? undefined : await claimView(claims, value))
         }
@@ -132,8 +132,8 @@ export async function* letters(
 }
 
 /** What is kept of a claim: of 100,000 the rest would be felt. */
-async function claimView(reader: RecordReader<ClaimView>, value: Buffer): Promise<ClaimView> {
-  const { state, generation } = await reader.read(value)
+async function claimView(reader: RegistryReader<ClaimView>, value: Buffer): Promise<ClaimView> {
+  const { state, generation } = await reader.decode(value)
   return { state, generation }
 }
 
