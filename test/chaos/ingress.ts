@@ -9,10 +9,9 @@
  * - what was refused was refused with 503 and Retry-After within the deadline
  * - after every fault the ingress accepts again by itself
  */
-import { createHash, createHmac, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { Agent, request } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -20,111 +19,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { IngressProcess } from '../support/ingress-process.ts'
 import { rawKafka } from '../support/raw-kafka.ts'
+import { ledAgain, ledBy, slowest } from './ingress/failover.ts'
+import { Load, PUBLISH_TIMEOUT_MS, SECRET } from './ingress/load.ts'
+import { SmallDisk } from './ingress/small-disk.ts'
 
 const SHORT = process.argv.includes('--short')
 const KILL_EVERY_MS = 8_000
 const KILLING_MS = SHORT ? 24_000 : 60_000
-const SENDERS = 64
-const SENDER_PAUSE_MS = 5
-const PUBLISH_TIMEOUT_MS = 10_000
-/** What a machine that is busy with three brokers may add to a deadline. */
-const SLACK_MS = 3_000
-const SECRET = 'a secret of some length'
+const DISK_FULL_MS = 8_000
 const TOPIC = 'sallyport.events'
-
-interface Attempt {
-  readonly status: number
-  readonly id: string
-  readonly tookMs: number
-}
-
-class Load {
-  readonly accepted = new Set<string>()
-  /** Events for which at least one attempt ended otherwise. */
-  readonly refused = new Set<string>()
-  readonly problems: string[] = []
-  readonly statuses = new Map<number, number>()
-  readonly took: number[] = []
-  url: string
-  #running = true
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: SENDERS })
-  readonly #senders: Promise<void>[]
-
-  constructor(url: string) {
-    this.url = url
-    this.#senders = Array.from({ length: SENDERS }, () => this.#send())
-  }
-
-  async stop(): Promise<void> {
-    this.#running = false
-    await Promise.all(this.#senders)
-    this.#agent.destroy()
-  }
-
-  /** A sender as senders are: what is not answered 2xx it sends again. */
-  async #send(): Promise<void> {
-    while (this.#running) {
-      const body = JSON.stringify({ id: randomUUID(), note: 'x'.repeat(900) })
-      for (let tries = 0; tries < 3; tries++) {
-        const attempt = await this.#attempt(body)
-        this.#note(attempt)
-        if (attempt.status === 200) break
-        await sleep(100)
-      }
-      await sleep(SENDER_PAUSE_MS)
-    }
-  }
-
-  #note({ status, id, tookMs }: Attempt): void {
-    this.statuses.set(status, (this.statuses.get(status) ?? 0) + 1)
-    this.took.push(tookMs)
-    if (status === 200) this.accepted.add(id)
-    else this.refused.add(id)
-    if (tookMs > PUBLISH_TIMEOUT_MS + SLACK_MS) this.problems.push(`an answer took ${tookMs} ms`)
-  }
-
-  #attempt(body: string): Promise<Attempt> {
-    const id = `crm/${createHash('sha256').update(body).digest('hex')}`
-    const signature = createHmac('sha256', SECRET).update(body).digest('hex')
-    const startedAt = Date.now()
-    return new Promise(resolve => {
-      const ended = (status: number): void => resolve({ status, id, tookMs: Date.now() - startedAt })
-      const headers = { 'X-Webhook-Signature': signature, 'Content-Length': Buffer.byteLength(body) }
-      const req = request(
-        `${this.url}/webhooks/crm`,
-        { method: 'POST', agent: this.#agent, headers },
-        res => {
-          let text = ''
-          res.on('data', chunk => {
-            text += chunk
-          })
-          res.on('error', () => ended(0))
-          res.on('end', () => {
-            const status = res.statusCode ?? 0
-            if (status === 200 && JSON.parse(text).id !== id)
-              this.problems.push(`another id was answered: ${text}`)
-            if (status === 503 && res.headers['retry-after'] === undefined)
-              this.problems.push('503 without Retry-After')
-            if (status !== 200 && status !== 503) this.problems.push(`${status}: ${text}`)
-            ended(status)
-          })
-        },
-      )
-      req.on('error', () => ended(0))
-      req.end(body)
-    })
-  }
-
-  /** Waits until events are accepted again. */
-  async recovered(what: string): Promise<void> {
-    const before = this.accepted.size
-    const deadline = Date.now() + 60_000
-    while (this.accepted.size < before + SENDERS) {
-      if (Date.now() > deadline) throw new Error(`the ingress did not recover from: ${what}`)
-      await sleep(100)
-    }
-  }
-}
 
 /** How often each event id is in the topic, read to the end by kafkajs alone. */
 async function countRecords(brokers: readonly string[]): Promise<Map<string, number>> {
@@ -169,15 +72,48 @@ function say(text: string): void {
 }
 
 async function brokersDie(cluster: Cluster, load: Load): Promise<void> {
+  const deaths: { broker: number; led: ReadonlySet<number>; at: number; failoverMs: Promise<number> }[] = []
   const until = Date.now() + KILLING_MS
-  for (let broker = 0; Date.now() < until; broker = (broker + 1) % 3) {
-    say(`broker ${broker} is killed`)
+  for (let broker = 1; Date.now() < until; broker = (broker + 1) % 3) {
+    const led = await ledBy(cluster, broker)
+    say(`broker ${broker} is killed; it leads ${led.size} partitions`)
+    const at = Date.now()
     await cluster.kill(broker)
     const restarted = cluster.restart(broker)
+    deaths.push({ broker, led, at, failoverMs: ledAgain(cluster, broker, led, restarted) })
     await sleep(KILL_EVERY_MS)
     await restarted
   }
   await load.recovered('killed brokers')
+  for (const [i, { broker, led, at, failoverMs }] of deaths.entries()) {
+    const { own, others } = slowest(load, at, deaths[i + 1]?.at ?? Date.now(), led)
+    say(
+      `broker ${broker}'s partitions were led again after ${await failoverMs} ms; slowest answer of these ${own} ms, of others ${others} ms`,
+    )
+  }
+}
+
+/** The broker lives on without that disk: it answers KAFKA_STORAGE_ERROR, and others come to lead. */
+async function diskFills(cluster: Cluster, load: Load, disk: SmallDisk | undefined): Promise<void> {
+  if (disk === undefined) {
+    say('a full disk is left out: mounting one takes root')
+    return
+  }
+  say('a disk of broker 0 is full')
+  const led = await ledBy(cluster, 0)
+  const filledAt = Date.now()
+  await disk.fill()
+  await sleep(DISK_FULL_MS)
+  await load.recovered('a full disk')
+  const left = await ledBy(cluster, 0)
+  const lost = led.difference(left)
+  if (lost.size === 0) load.problems.push('the full disk went unnoticed')
+  const { own, others } = slowest(load, filledAt, Date.now(), lost)
+  say(
+    `its ${lost.size} partitions on it have other leaders; slowest answer of these ${own} ms, of others ${others} ms`,
+  )
+  await disk.free()
+  await cluster.restart(0)
 }
 
 async function brokerHangs(cluster: Cluster, load: Load): Promise<void> {
@@ -199,7 +135,11 @@ async function registryAway(cluster: Cluster, load: Load): Promise<void> {
 
 async function main(): Promise<void> {
   say('three brokers and a registry start')
-  const cluster = await startCluster({ brokers: 3 })
+  const disk = await SmallDisk.mount()
+  const cluster = await startCluster({
+    brokers: 3,
+    ...(disk === undefined ? {} : { moreFolders: [[disk.folder]] }),
+  })
   const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-chaos-'))
   const config = path.join(folder, 'sallyport.yaml')
   writeFileSync(path.join(folder, 'secret'), SECRET)
@@ -219,6 +159,8 @@ sources:
     await load.recovered('the start')
 
     await registryAway(cluster, load)
+    // While every broker leads its share: one that came back leads nothing for minutes.
+    await diskFills(cluster, load, disk)
     await brokersDie(cluster, load)
     await brokerHangs(cluster, load)
 
@@ -235,6 +177,7 @@ sources:
     process.exitCode = report(load, await countRecords(cluster.brokers))
   } finally {
     await cluster.stop()
+    await disk?.unmount()
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -249,14 +192,15 @@ function report(load: Load, counts: ReadonlyMap<string, number>): number {
     twice++
     if (!load.refused.has(id)) unexplained++
   }
-  load.took.sort((a, b) => a - b)
-  const quantile = (q: number) => load.took[Math.floor(load.took.length * q)]
-  const statuses = [...load.statuses].map(
-    ([status, count]) => `${status === 0 ? 'broken' : status}: ${count}`,
+  const took = load.attempts.map(({ tookMs }) => tookMs).sort((a, b) => a - b)
+  const quantile = (q: number) => took[Math.floor(took.length * q)]
+  const byStatus = Map.groupBy(load.attempts, ({ status }) => status)
+  const statuses = [...byStatus].map(
+    ([status, { length }]) => `${status === 0 ? 'broken' : status}: ${length}`,
   )
   console.log(`\nanswers            ${statuses.join(', ')}`)
   console.log(
-    `took               p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${load.took.at(-1)} ms`,
+    `took               p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${took.at(-1)} ms`,
   )
   console.log(`accepted           ${load.accepted.size}`)
   console.log(`in the topic       ${counts.size}`)

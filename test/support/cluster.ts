@@ -29,6 +29,8 @@ export interface ClusterRequest {
   readonly brokers: 1 | 3
   /** Kafka's own keys, over those that `npm start` uses. */
   readonly properties?: Readonly<Record<string, string>>
+  /** Folders of each broker beside its own; partitions are spread over all of them. */
+  readonly moreFolders?: readonly (readonly string[])[]
 }
 
 /** A running cluster. Brokers are counted from 0. */
@@ -73,6 +75,7 @@ async function planNodes(folder: string, request: ClusterRequest): Promise<Kafka
     nodeIds.map(async nodeId => ({
       nodeId,
       dataFolder: join(folder, `broker-${nodeId}`),
+      moreFolders: request.moreFolders?.[nodeId - 1] ?? [],
       port: await freePort(),
       voters,
       properties: { ...(request.brokers === 1 ? LONE_BROKER_PROPERTIES : {}), ...request.properties },

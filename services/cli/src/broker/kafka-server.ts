@@ -26,8 +26,10 @@ export interface Voter {
 export interface KafkaNode {
   /** 1 and up. */
   readonly nodeId: number
-  /** Kafka's `log.dirs`. */
+  /** Kafka's `log.dirs`, the first of them. */
   readonly dataFolder: string
+  /** The rest of `log.dirs`, on disks of their own. */
+  readonly moreFolders?: readonly string[]
   /** Where clients connect, on 127.0.0.1. */
   readonly port: number
   /** Every controller, this node's own among them. */
@@ -97,7 +99,7 @@ export function serverProperties(node: KafkaNode): string {
     'controller.quorum.voters': node.voters.map(voter => `${voter.nodeId}@127.0.0.1:${voter.port}`).join(','),
     listeners: `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${own.port}`,
     'advertised.listeners': `PLAINTEXT://127.0.0.1:${node.port}`,
-    'log.dirs': node.dataFolder,
+    'log.dirs': [node.dataFolder, ...(node.moreFolders ?? [])].join(','),
   }
   return Object.entries(properties)
     .map(([key, value]) => `${key}=${value.replaceAll('\\', '\\\\')}\n`)
