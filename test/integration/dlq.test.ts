@@ -19,7 +19,8 @@ const HOSTILE = '\u001b]0;owned\u0007\u009b2J\u202e'
 const OBEYED = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
 
 describe('operations on dead letters and past events', function () {
-  this.timeout(120_000)
+  // Each command is a process, and a busy machine takes its time.
+  this.timeout(300_000)
   let connection: Awaited<ReturnType<typeof sharedCluster>>
   let topics: Topics
   let cli: ReturnType<typeof cliOf>
@@ -354,9 +355,9 @@ describe('operations on dead letters and past events', function () {
   it('Ctrl-C leaves an operation that the same command goes on with, or that is given up', async () => {
     const events = await deadEvents(40)
     broken = () => false
-    const args = [...mine('redrive'), '--yes', '--rate', '5']
+    const args = [...mine('redrive'), '--yes', '--rate', '1']
     const first = cli.start(args)
-    await topics.read(processor.config.topics.redrive, () => true, 5)
+    await topics.read(processor.config.topics.redrive, () => true, 3)
     first.child.kill('SIGINT')
     const stopped = await first.ended
     assert.equal(stopped.signal, 'SIGINT')
@@ -381,8 +382,8 @@ describe('operations on dead letters and past events', function () {
   it('what a cancelled operation did not send is dead as before', async () => {
     await deadEvents(30)
     broken = () => false
-    const running = cli.start([...mine('redrive'), '--yes', '--rate', '5'])
-    await topics.read(processor.config.topics.redrive, () => true, 5)
+    const running = cli.start([...mine('redrive'), '--yes', '--rate', '1'])
+    await topics.read(processor.config.topics.redrive, () => true, 3)
     running.child.kill('SIGKILL')
     await running.ended
     const id = /operation (\d+)/.exec((await dlq('redrive', '--yes', '--type', 'test')).stderr)?.[1] as string
@@ -432,8 +433,8 @@ describe('operations on dead letters and past events', function () {
   it('an operator who takes a running operation up fences its runner, and nothing is sent twice', async () => {
     const events = await deadEvents(40)
     broken = () => false
-    const running = cli.start([...mine('redrive'), '--yes', '--rate', '5'])
-    await topics.read(processor.config.topics.redrive, () => true, 5)
+    const running = cli.start([...mine('redrive'), '--yes', '--rate', '1'])
+    await topics.read(processor.config.topics.redrive, () => true, 3)
     const id = /operation (\d+)/.exec((await dlq('redrive', '--yes')).stderr)?.[1] as string
     const taken = await dlq('redrive', '--resume', id, '--yes')
     assert.equal(taken.code, 0, taken.stderr)
