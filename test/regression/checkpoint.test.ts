@@ -1,10 +1,12 @@
 /** Checkpoints of the claims and whatever may come between. Each test states its setup, its timeline, what it proves. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import type { Event } from '@sallyport/core/event'
 import { partitionOf } from '@sallyport/core/partition'
 import { eventOf, Topics } from '../support/events.ts'
@@ -13,6 +15,7 @@ import { type LogLine, ProcessorProcess } from '../support/processor-process.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 
+const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
 const AGENT = fileURLToPath(new URL('../support/agents/outage-agent.ts', import.meta.url))
 /** A barrier and the first positions. */
 const RECORDS_PER_STAY = 2
@@ -54,6 +57,23 @@ processors: [${JSON.stringify(AGENT)}]
     const process = new ProcessorProcess(connection, config, { TEST_PROCESSOR_NAME: name })
     running.push(process)
     return process
+  }
+
+  /** Creates what is missing, as an operator does. */
+  async function applyTopics(): Promise<void> {
+    const config = path.join(folder, 'a.yaml')
+    await promisify(execFile)(
+      globalThis.process.execPath,
+      ['--no-warnings', CLI, 'topics', 'apply', '--config', config],
+      {
+        env: {
+          ...globalThis.process.env,
+          TEST_PROCESSOR_NAME: name,
+          KAFKA_BROKERS: connection.brokers.join(','),
+          SCHEMA_REGISTRY_URL: connection.registryUrl,
+        },
+      },
+    )
   }
 
   /** Events that its handler processes at once. */
@@ -147,12 +167,13 @@ processors: [${JSON.stringify(AGENT)}]
   })
 
   it('does not trust the checkpoint of a topic that was created anew', async () => {
-    // Setup: host A has checkpoints. Timeline: the claims topic is deleted, the processor creates it anew, and its
+    // Setup: host A has checkpoints. Timeline: the claims topic is deleted, an operator creates it anew, and its
     // offsets grow past the checkpoint's. Proves: the topic's id counts, not its name or its offsets.
     await processedAndSaved()
     await rawAdmin(rawKafka(connection.brokers), admin =>
       admin.deleteTopics({ topics: [`sallyport.${name}.claims`] }),
     )
+    await applyTopics()
     const other = start('b')
     await other.said('acquired', PARTITIONS)
     const events = someEvents(200)
