@@ -27,7 +27,7 @@ interface Listed {
 }
 
 describe('the commands that read', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let cluster: Cluster
   let topics: Topics
   let processor: TestProcessor

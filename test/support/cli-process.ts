@@ -15,7 +15,7 @@ export interface Ended {
 }
 
 /** A command that is killed after this time has hung, ms. */
-const HUNG_MS = 60_000
+const HUNG_MS = 120_000
 
 /** The command line with an environment of its own. */
 export class Cli {
