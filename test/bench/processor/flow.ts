@@ -58,6 +58,8 @@ export class Flow {
     const schemaId = await createRegistry(site.registryUrl).register(`${EVENTS_TOPIC}-value`, EVENT_SCHEMA)
     const flow = new Flow(site, producer, schemaId)
     flow.#tail = await tailTopics(kafka, [OUTPUT], record => flow.#see(record))
+    // kafkajs asks for metadata with each send until it knows the topic: at once, that is more than a broker can bear.
+    await flow.#send()
     flow.#generated = flow.#generate(perSecond)
     return flow
   }
