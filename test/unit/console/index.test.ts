@@ -160,7 +160,7 @@ describe('the index', () => {
       hold([EVENTS_TOPIC, CLAIMS, DEAD])
       writer = newWriter(database)
       for (const i of order) await write(all[i] as ReadBatch)
-      const { acceptedAt: _, claims, ...story } = eventStory(database, event.id) ?? assert.fail()
+      const { claims, ...story } = eventStory(database, event.id) ?? assert.fail()
       assert.equal(claims[0]?.outcome, 'dead')
       stories.push(story)
     }

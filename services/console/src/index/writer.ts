@@ -139,16 +139,13 @@ export class IndexWriter {
   #writeEvent(record: FetchedRecord, offset: number | null): void {
     const event = readOrUndefined(this.#events, record.value as Buffer)
     if (event === undefined || event.id !== String(record.key)) return
-    const known = this.#get('SELECT seq FROM events WHERE id = ?', event.id)
-    if (known !== undefined) {
-      if (offset === null) return
-      this.#run(
-        'UPDATE events SET deliveries = deliveries + 1, offset = coalesce(offset, ?) WHERE id = ?',
-        offset,
-        event.id,
-      )
+    const known = this.#get('SELECT seq, offset FROM events WHERE id = ?', event.id)
+    if (known !== undefined && (offset === null || known.offset !== null)) {
+      if (offset !== null) this.#run('UPDATE events SET deliveries = deliveries + 1 WHERE id = ?', event.id)
       return
     }
+    // Its dead letter came first, and did not know when Kafka took it.
+    if (known !== undefined) this.#removeEvent(known.seq as number)
     const { id, source, type, body, ...rest } = event
     const envelope: Envelope = {
       ...rest,
@@ -170,6 +167,12 @@ export class IndexWriter {
     this.#run('INSERT INTO bodies VALUES (?, ?)', seq, kept)
     const text = bodyText(kept, event.contentType)
     if (text !== undefined) this.#run('INSERT INTO texts (rowid, body) VALUES (?, ?)', seq, text)
+  }
+
+  #removeEvent(seq: number): void {
+    for (const place of ['texts WHERE rowid', 'bodies WHERE seq', 'events WHERE seq']) {
+      this.#run(`DELETE FROM ${place} = ?`, seq)
+    }
   }
 
   /** Takes the place behind the last one of the millisecond where its own is taken; returns it. */
