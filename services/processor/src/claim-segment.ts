@@ -165,7 +165,7 @@ export class ClaimSegment {
       this.#build(this.entries(now), Math.ceil(this.#capacity * 1.1))
       place = this.#find(hash)
     }
-    this.#words.set(hash.subarray(0, HASH_WORDS), place)
+    for (let i = 0; i < HASH_WORDS; i++) this.#words[place + i] = hash[i] as number
     this.#count++
     return place
   }
