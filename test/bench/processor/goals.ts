@@ -1,4 +1,5 @@
-import type { RestoreCost, StoreCost } from '../claims.ts'
+import type { RestoreCost } from '../claims/restore.ts'
+import type { StoreCost } from '../claims/store.ts'
 import type { Latency } from './latency.ts'
 import { CONCURRENCY, SESSION_TIMEOUT_MS } from './site.ts'
 import { type ContestantName, type Throughput, WAIT_MS } from './throughput.ts'
