@@ -1,6 +1,6 @@
 /** Stage 8: what follows from an attempt. Pure. */
 import type { AttemptResult } from './attempt.ts'
-import type { Round } from './claim.ts'
+import type { Claim, Round } from './claim.ts'
 import type { Failure } from './failure.ts'
 import type { Output } from './outputs.ts'
 
@@ -41,4 +41,20 @@ function tierFor(attempt: number, wishedMs: number | undefined, delaysMs: readon
     .filter(({ delayMs }) => delayMs >= wishedMs)
     .sort((a, b) => a.delayMs - b.delayMs)
   return longEnough[0]?.tier ?? delaysMs.length - 1
+}
+
+/** What the claim of an event becomes with its outcome; null leaves it. `at`: the brokers' clock, ms since the epoch. */
+export function claimAfter(outcome: Outcome, round: Round, windowMs: number, at: number): Claim | null {
+  const common = { generation: round.generation, windowMs, at }
+  switch (outcome.kind) {
+    case 'processed':
+      return { ...common, state: 'DONE', attempt: round.attempt }
+    case 'dead':
+      return { ...common, state: 'DEAD', attempt: round.attempt }
+    case 'retry':
+      return { ...common, state: 'PENDING', attempt: round.attempt + 1 }
+    case 'duplicate':
+    case 'ignored':
+      return null
+  }
 }

@@ -16,7 +16,6 @@
  * T5. Everything waiting has a bound: the intake's queues, the handlers (slots), the records of ids that are being
  *     attempted, the outcomes not yet settled.
  */
-import type { AttemptRecord } from '@sallyport/core/attempt'
 import { BrokerClock, type Clock, steadyClock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
@@ -26,13 +25,13 @@ import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/core/trace'
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
-import { type AttemptResult, Attempts } from './attempt.ts'
-import type { Verdict } from './breaker.ts'
+import { Attempts } from './attempt.ts'
+import { attemptRecord, logOutcome, spanAttributes, verdictOf } from './attempt-report.ts'
 import { Checkpointer } from './checkpointer.ts'
-import { type Claim, isFresh } from './claim.ts'
+import { isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
 import type { ProcessorConfig } from './config.ts'
-import { decide, type Outcome } from './decide.ts'
+import { claimAfter, decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
 import type { InputSpec } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
@@ -393,7 +392,8 @@ export class Task {
     } else {
       const outcome = decide(result, round, processor.delaysMs)
       const attempt = attemptRecord(result, round.attempt, startedAt, durationMs)
-      const claim = this.#claimAfter(eventRecord, outcome)
+      const windowMs = this.#deps.windowMs(eventRecord)
+      const claim = claimAfter(outcome, round, windowMs, this.#clock.now())
       if (claim !== null) workplace.claims.decide(event.id, claim)
       if (outcome.kind !== 'processed' || this.#log.isLevelEnabled('debug')) {
         logOutcome(log(), outcome, { durationMs, attempts: processor.delaysMs.length + 1 })
@@ -403,23 +403,6 @@ export class Task {
     }
     this.#slots.give(bytes)
     this.#pump()
-  }
-
-  #claimAfter({ event, record, round, history }: EventRecord, outcome: Outcome): Claim | null {
-    const { generation, attempt } = round
-    const windowMs = this.#deps.windowMs({ event, record, round, history })
-    const common = { generation, windowMs, at: this.#clock.now() }
-    switch (outcome.kind) {
-      case 'processed':
-        return { ...common, state: 'DONE', attempt }
-      case 'dead':
-        return { ...common, state: 'DEAD', attempt }
-      case 'retry':
-        return { ...common, state: 'PENDING', attempt: attempt + 1 }
-      case 'duplicate':
-      case 'ignored':
-        return null
-    }
   }
 
   /** Asks for an unknown schema; the input waits meanwhile, because a registry that is away makes nothing poison. */
@@ -447,51 +430,5 @@ export class Task {
 
   #labels(): { processor: string; partition: string } {
     return { processor: this.#deps.processor.name, partition: String(this.partition) }
-  }
-}
-
-function spanAttributes({ event, record, round }: EventRecord): Record<string, string | number> {
-  return {
-    'messaging.system': 'kafka',
-    'messaging.destination.name': record.topic,
-    'messaging.destination.partition.id': String(record.partition),
-    'messaging.kafka.offset': record.offset,
-    'sallyport.event.id': event.id,
-    'sallyport.source': event.source,
-    'sallyport.attempt': round.attempt,
-  }
-}
-
-function verdictOf(result: AttemptResult): Verdict {
-  if (result.kind === 'succeeded') return 'up'
-  return result.kind === 'failed' && result.failure.blamesDependency ? 'down' : 'nothing'
-}
-
-function attemptRecord(
-  result: AttemptResult,
-  attempt: number,
-  startedAt: number,
-  durationMs: number,
-): AttemptRecord | null {
-  if (result.kind !== 'failed') return null
-  return { attempt, startedAt, durationMs, code: result.failure.code, message: result.failure.message }
-}
-
-function logOutcome(log: Log, outcome: Outcome, facts: { durationMs: number; attempts: number }): void {
-  switch (outcome.kind) {
-    case 'retry':
-      log.info(
-        { ...facts, tier: outcome.tier + 1, code: outcome.failure.code, reason: outcome.failure.message },
-        'retry',
-      )
-      return
-    case 'dead':
-      log.warn(
-        { ...facts, because: outcome.reason, code: outcome.failure.code, reason: outcome.failure.message },
-        'dead letter',
-      )
-      return
-    default:
-      log.debug(facts, outcome.kind)
   }
 }
