@@ -18,11 +18,11 @@ const NOTHING: StepResult = { passed: 0, failed: 0, pending: 0 }
 const STEPS: Readonly<Record<string, () => Promise<StepResult>>> = {
   types: () => check('node_modules/.bin/tsc', ['-p', 'tsconfig.json']),
   lint: () => check('node_modules/.bin/biome', ['check', '--error-on-warnings', '.']),
-  unit: () => runMocha('test/unit', 3 * MINUTE_MS),
+  unit: () => runMocha('test/unit', 5 * MINUTE_MS),
   property: () => optional('test/property', 5 * MINUTE_MS),
   conformance: () => optional('test/conformance', 5 * MINUTE_MS),
-  regression: () => optional('test/regression', 5 * MINUTE_MS),
-  integration: () => runMocha('test/integration', 8 * MINUTE_MS),
+  regression: () => optional('test/regression', 8 * MINUTE_MS, 2),
+  integration: () => runMocha('test/integration', 15 * MINUTE_MS, 2),
   containers,
 }
 
@@ -59,8 +59,8 @@ async function check(command: string, args: readonly string[]): Promise<StepResu
 }
 
 /** A suite that need not exist. */
-async function optional(folder: string, limitMs: number): Promise<StepResult> {
-  return existsSync(folder) ? await runMocha(folder, limitMs) : NOTHING
+async function optional(folder: string, limitMs: number, lanes = 1): Promise<StepResult> {
+  return existsSync(folder) ? await runMocha(folder, limitMs, lanes) : NOTHING
 }
 
 async function containers(): Promise<StepResult> {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, globSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Counts } from './count-reporter.ts'
@@ -16,17 +16,21 @@ const running = new Set<number>()
 // Each step is a process group of its own, so that what it leaves behind goes with it, however we end.
 process.on('exit', () => running.forEach(killGroup))
 
-/** Runs a command with its output passed through. True when it ended well within `limitMs`. */
+/**
+ * Runs a command with its output passed through, or written to `outputFile`. True when it ended well within `limitMs`.
+ */
 export async function runCommand(
   command: string,
   args: readonly string[],
-  options: { limitMs: number; env?: NodeJS.ProcessEnv },
+  options: { limitMs: number; env?: NodeJS.ProcessEnv; outputFile?: string },
 ): Promise<boolean> {
+  const output = options.outputFile === undefined ? 'inherit' : openSync(options.outputFile, 'w')
   const child = spawn(command, args, {
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', output, output],
     detached: true,
     env: { ...process.env, ...options.env },
   })
+  if (typeof output === 'number') closeSync(output)
   const pid = child.pid
   if (pid === undefined) {
     const [error] = (await once(child, 'error')) as [Error]
@@ -45,15 +49,44 @@ export async function runCommand(
   return code === 0
 }
 
-/** Runs the test files of a folder with mocha and counts them. No test, and a mocha that died, count as failed. */
-export async function runMocha(folder: string, limitMs: number): Promise<StepResult> {
+/**
+ * Runs the test files of a folder with mocha and counts them. No test, and a mocha that died, count as failed. With
+ * several `lanes` the files are dealt to as many processes at once, each with a cluster of its own: tests on brokers
+ * mostly wait. The first lane is shown as it runs, the others when it has ended.
+ */
+export async function runMocha(folder: string, limitMs: number, lanes = 1): Promise<StepResult> {
   const files = globSync(`${folder}/**/*.test.ts`).sort()
   if (files.length === 0) {
     console.log(`there is no test in ${folder}`)
     return { passed: 0, failed: 1, pending: 0 }
   }
   const scratch = mkdtempSync(join(tmpdir(), 'sallyport-counts-'))
-  const countsFile = join(scratch, 'counts.json')
+  try {
+    const dealt = Array.from({ length: lanes }, (_, lane) => files.filter((_, i) => i % lanes === lane))
+    const running = dealt.map((share, lane) => runLane(share, limitMs, join(scratch, String(lane)), lane > 0))
+    const results: StepResult[] = []
+    for (const [lane, result] of running.entries()) {
+      results.push(await result)
+      if (lane > 0) process.stdout.write(readFileSync(outputOf(join(scratch, String(lane)))))
+    }
+    const sum = (part: keyof StepResult) => results.reduce((total, result) => total + result[part], 0)
+    return { passed: sum('passed'), failed: sum('failed'), pending: sum('pending') }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+function outputOf(scratch: string): string {
+  return `${scratch}.output`
+}
+
+async function runLane(
+  files: readonly string[],
+  limitMs: number,
+  scratch: string,
+  quiet: boolean,
+): Promise<StepResult> {
+  const countsFile = `${scratch}.json`
   const ok = await runCommand(
     process.execPath,
     [
@@ -65,13 +98,16 @@ export async function runMocha(folder: string, limitMs: number): Promise<StepRes
       ...(process.env.CI === 'true' ? ['--forbid-only'] : []),
       ...files,
     ],
-    { limitMs, env: { SALLYPORT_TEST_COUNTS: countsFile } },
+    {
+      limitMs,
+      env: { SALLYPORT_TEST_COUNTS: countsFile },
+      ...(quiet ? { outputFile: outputOf(scratch) } : {}),
+    },
   )
   const counts = readCounts(countsFile)
-  rmSync(scratch, { recursive: true, force: true })
   const { passed, pending } = counts
   if (!counts.ended) console.log('mocha ended before its tests did')
-  if (passed + counts.failed === 0) console.log(`no test of ${folder} ran`)
+  if (passed + counts.failed === 0) console.log(`none of ${files.join(', ')} ran`)
   const explained = counts.ended && passed + counts.failed > 0 && ok === (counts.failed === 0)
   return { passed, pending, failed: explained ? counts.failed : counts.failed + 1 }
 }
