@@ -169,4 +169,49 @@ ${redrive} || [ $? = 3 ]
     await topics.read(processor.output, () => true, EVENTS)
     assert.deepEqual(await outputIds(), ids)
   })
+
+  it('a broker that goes away ends each command with advice, and a redrive goes on when it is back', async () => {
+    const cluster = await sharedCluster()
+    isBroken = true
+    const ids = await appended()
+    await topics.read(
+      processor.config.topics.deadLetter,
+      ({ key }) => key?.startsWith(processor.source) === true,
+      EVENTS,
+    )
+    isBroken = false
+    const { name } = processor.config
+    const redrive = [...mine('redrive'), '--yes']
+    const running = cli.start([...redrive, '--rate', '1'])
+    await topics.read(processor.config.topics.redrive, () => true, 3)
+    await cluster.kill(0)
+    try {
+      const { code, stderr } = await running.ended
+      assert.equal(code, 1)
+      assert.match(
+        stderr,
+        /operation \d+ stays open, \d+ of 50 done[\s\S]*SP_(TRANSACTION|BROKER_UNREACHABLE): /,
+      )
+      const commands = [
+        ['dlq', 'list'],
+        ['dlq', 'show', ids[0] as string],
+        redrive,
+        ['dlq', 'discard', '--processor', name, '--yes'],
+        ['replay', '--processor', name, '--from', '1h', '--yes'],
+        ['pause', name],
+        ['resume', name],
+      ]
+      for (const { code, stdout, stderr } of await Promise.all(commands.map(args => cli.run(args)))) {
+        assert.deepEqual([code, stdout], [1, ''])
+        assert.match(stderr, /^SP_BROKER_UNREACHABLE: .*check KAFKA_BROKERS/)
+      }
+    } finally {
+      await cluster.restart(0)
+    }
+    const again = await cli.run([...redrive, '--json'])
+    assert.equal(again.code, 0, again.stderr)
+    await topics.read(processor.output, () => true, EVENTS, 60_000)
+    assert.deepEqual(await outputIds(), ids)
+    assert.equal((await sent()).length, EVENTS)
+  })
 })
