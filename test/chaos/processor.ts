@@ -92,7 +92,7 @@ async function run(cluster: Cluster, folder: string, steps: readonly Step[]): Pr
   writeFileSync(
     config,
     `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s }
+processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s, checkpointFolder: checkpoints }
 sources: { ${NAME}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
 processors: [${AGENT}]
 `,
