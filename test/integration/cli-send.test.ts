@@ -26,11 +26,17 @@ describe('sallyport send', function () {
   before(async () => {
     const connection = await sharedCluster()
     mkdirSync(folder, { recursive: true })
+    ingress = await testIngress(
+      connection,
+      `sources: { SOURCE: { preset: github, secrets: ['\${file:FOLDER/secret}'] } }\nprocessors: [${folder}/agent.ts]\n`,
+    )
+    await ingress.ready
     writeFileSync(
       path.join(folder, 'agent.ts'),
       `import { defineProcessor } from '@sallyport/processor'
 export default defineProcessor({
   name: '${processor}',
+  sources: ['${ingress.source}'],
   retry: ['200ms'],
   handler(_event, { attempt }) {
     if (attempt === 1) throw new Error('not yet\\u001b[2J')
@@ -38,11 +44,6 @@ export default defineProcessor({
 })
 `,
     )
-    ingress = await testIngress(
-      connection,
-      `sources: { SOURCE: { preset: github, secrets: ['\${file:FOLDER/secret}'] } }\nprocessors: [${folder}/agent.ts]\n`,
-    )
-    await ingress.ready
     const log = createLog('test')
     log.level = 'silent'
     processors = await startProcessors(loadSettings(config(), {}), connection, log)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Producer } from '@platformatic/kafka'
 import { parseHistory } from '@sallyport/core/attempt'
 import { partitionOf } from '@sallyport/core/partition'
 import { type Event, Fatal, RetryLater } from '@sallyport/processor'
@@ -263,6 +264,23 @@ describe('processor on a real broker', function () {
         assert.equal((await topics.readAll(processor.config.topics.deadLetter, isIt)).length, 1)
       })
     }
+
+    it('in a batch that its foreign producer compressed', async () => {
+      // kafkajs reads no zstd: the topics make the broker unpack it.
+      processor = testProcessor(connection, (event, { attempt, emit }) =>
+        emit(processor?.output ?? '', agentEvent(event.id, attempt)),
+      )
+      await processor.start()
+      const value = Buffer.alloc(200, 'z')
+      const foreign = new Producer({ clientId: 'foreign', bootstrapBrokers: [...connection.brokers] })
+      const key = Buffer.from(randomBytes(8).toString('hex'))
+      const messages = [{ topic: 'sallyport.events', partition: 2, key, value }]
+      await foreign.send({ messages, compression: 'zstd', acks: -1 })
+      await foreign.close()
+      const isIt = (record: RawRecord) => record.key === String(key)
+      const [dead] = await topics.read(processor.config.topics.deadLetter, isIt, 1)
+      assert.deepEqual(dead?.value, value)
+    })
 
     it('a genuine value under another key, or on a partition its key does not belong to', async () => {
       processor = testProcessor(connection, (event, { attempt, emit }) =>

@@ -21,6 +21,9 @@ export function topicConfig(spec: TopicSpec, replication: number): Record<string
     'retention.ms': String(spec.retentionMs),
     'max.message.bytes': String(spec.recordBytesMax),
     'message.timestamp.type': 'LogAppendTime',
+    // The broker unpacks what a foreign producer packed: kafkajs cannot read lz4, snappy or zstd, and one such batch
+    // would stop every reader of its partition for good.
+    'compression.type': 'uncompressed',
     'min.insync.replicas': String(Math.max(1, replication - 1)),
   }
   if (spec.segmentMs !== undefined) config['segment.ms'] = String(spec.segmentMs)
