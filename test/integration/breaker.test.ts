@@ -36,7 +36,7 @@ describe('intake of a processor that is held', function () {
         lastAttempt = Math.max(lastAttempt, attempt)
         if (down) {
           failures++
-          throw new Error('connect ECONNREFUSED')
+          throw new Error('fetch failed', { cause: { code: 'ECONNREFUSED' } })
         }
         emit(processor.output, agentEvent(event.id, attempt))
       },
@@ -66,7 +66,8 @@ describe('intake of a processor that is held', function () {
     processor = testProcessor(
       connection,
       (event, { attempt, emit }) => {
-        if (down || String(event.body).includes('broken')) throw new Error('no')
+        if (down || String(event.body).includes('broken'))
+          throw Object.assign(new Error('no'), { status: 503 })
         emit(processor.output, agentEvent(event.id, attempt))
       },
       {

@@ -54,7 +54,7 @@ export interface ProcessorEntry {
     readonly pause?: string
     readonly pauseMax?: string
   }
-  readonly failures?: Readonly<Record<string, 'retry' | 'fatal'>>
+  readonly failures?: Readonly<Record<string, 'retry' | 'outage' | 'fatal'>>
   readonly start?: 'earliest' | 'latest'
   readonly settings?: Readonly<Record<string, unknown>>
 }

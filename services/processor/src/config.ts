@@ -7,7 +7,7 @@ import { type ProcessorEntry, type Settings, topicPlan } from '@sallyport/core/s
 import { type ProcessorTopics, processorTopicSpecs, processorTopics } from '@sallyport/core/topics'
 import type { BreakerSettings } from './breaker.ts'
 import type { FailureTable } from './failure.ts'
-import type { BreakerDefinition, Handler, Processor } from './index.ts'
+import type { BreakerDefinition, FailureRule, Handler, Processor } from './index.ts'
 
 /** A processor as it runs: the module's definition with what `sallyport.yaml` says over it. */
 export interface ProcessorConfig {
@@ -144,12 +144,14 @@ function breakerSettings(name: string, breaker: BreakerDefinition): BreakerSetti
   return settings
 }
 
+const FAILURE_RULES: readonly FailureRule[] = ['retry', 'outage', 'fatal']
+
 function failureTable(name: string, table: FailureTable): FailureTable {
   for (const [failure, rule] of Object.entries(table)) {
-    if (rule === 'retry' || rule === 'fatal') continue
+    if (FAILURE_RULES.includes(rule)) continue
     throw new SallyportError(
       'SP_PROCESSOR',
-      `${name}.failures.${failure} is ${JSON.stringify(rule)}: set it to retry or fatal`,
+      `${name}.failures.${failure} is ${JSON.stringify(rule)}: set it to ${FAILURE_RULES.join(', ')}`,
     )
   }
   return table

@@ -1,18 +1,21 @@
 /**
- * What a thrown value means. The first row that fits holds; a processor's `failures` stand in the place of the last
- * three.
+ * What a thrown value means. The first row that fits holds; a processor's `failures` go before the last four.
  *
- * | thrown                                  | kind      | code               | blames a dependency |
- * |-----------------------------------------|-----------|--------------------|---------------------|
- * | `Fatal`                                 | fatal     | SP_HANDLER_FATAL   | no                  |
- * | `SP_EMIT`                               | fatal     | SP_EMIT            | no                  |
- * | `RetryLater`                            | retryable | SP_HANDLER_FAILED  | no                  |
- * | `RetryLater.fromResponse`               | retryable | SP_HANDLER_FAILED  | yes                 |
- * | an error whose code, name or HTTP status `failures` names, itself or a cause of it | as it says | SP_HANDLER_FAILED or SP_HANDLER_FATAL | if retryable |
- * | `timeout`: the deadline passed          | retryable | SP_HANDLER_TIMEOUT | if retryable        |
- * | `unknown`: anything else                | retryable | SP_HANDLER_FAILED  | if retryable        |
+ * | thrown                                          | kind      | code               | blames a dependency |
+ * |-------------------------------------------------|-----------|--------------------|---------------------|
+ * | `Fatal`                                         | fatal     | SP_HANDLER_FATAL   | no                  |
+ * | `SP_EMIT`                                       | fatal     | SP_EMIT            | no                  |
+ * | `RetryLater`                                    | retryable | SP_HANDLER_FAILED  | no                  |
+ * | `RetryLater.fromResponse`                       | retryable | SP_HANDLER_FAILED  | yes                 |
+ * | what `failures` names `fatal`                   | fatal     | SP_HANDLER_FATAL   | no                  |
+ * | what `failures` names `outage`, or `retry`      | retryable | SP_HANDLER_FAILED  | yes, or no          |
+ * | a code of a connection that fails, itself or a cause of it | retryable | SP_HANDLER_FAILED | yes      |
+ * | an HTTP status 429 or 5xx, the same way         | retryable | SP_HANDLER_FAILED  | yes                 |
+ * | `timeout`: the deadline passed                  | retryable | SP_HANDLER_TIMEOUT | yes                 |
+ * | `unknown`: anything else                        | retryable | SP_HANDLER_FAILED  | no                  |
  *
- * Only failures that blame a dependency count for the circuit breaker.
+ * Only failures that blame a dependency count for the circuit breaker: an agent that is broken itself goes on to its
+ * dead letters, where an operator looks for them.
  */
 import { MESSAGE_CHARS_MAX } from '@sallyport/core/attempt'
 import { type ErrorCode, errorMessage, SallyportError } from '@sallyport/core/errors'
@@ -33,6 +36,18 @@ export interface Failure {
 /** `failures` of a processor: rules by error code, error name, HTTP status, `timeout` or `unknown`. */
 export type FailureTable = Readonly<Record<string, FailureRule>>
 
+/** Codes of Node's sockets and resolver, of its fetch (undici), and of time-outs; the statuses of RFC 9110 and 6585. */
+const OUTAGES = [
+  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
+  ...['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL'],
+  ...['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_SOCKET'],
+  ...['TimeoutError', '429', '500', '502', '503', '504', 'timeout'],
+]
+const DEFAULTS: FailureTable = {
+  unknown: 'retry',
+  ...Object.fromEntries(OUTAGES.map(name => [name, 'outage'] as const)),
+}
+
 /** How far a chain of causes is followed. */
 const CAUSES_MAX = 5
 
@@ -48,7 +63,7 @@ export function failureOf(thrown: unknown, table: FailureTable = {}): Failure {
 }
 
 export function timeoutFailure(timeoutMs: number, table: FailureTable = {}): Failure {
-  const rule = ownRule(table, 'timeout') ?? 'retry'
+  const rule = ruleNamed(table, 'timeout')
   return byRule(rule, 'SP_HANDLER_TIMEOUT', `the handler did not finish within ${timeoutMs} ms`)
 }
 
@@ -56,21 +71,21 @@ function fatal(code: ErrorCode, message: string): Failure {
   return { kind: 'fatal', code, message, blamesDependency: false }
 }
 
-function byRule(rule: FailureRule, code: ErrorCode, message: string): Failure {
-  if (rule === 'retry') return { kind: 'retryable', code, message, blamesDependency: true }
+function byRule(rule: FailureRule | undefined, code: ErrorCode, message: string): Failure {
+  if (rule !== 'fatal') return { kind: 'retryable', code, message, blamesDependency: rule === 'outage' }
   return fatal(code === 'SP_HANDLER_FAILED' ? 'SP_HANDLER_FATAL' : code, message)
 }
 
-function ruleFor(thrown: unknown, table: FailureTable): FailureRule {
+function ruleFor(thrown: unknown, table: FailureTable): FailureRule | undefined {
   let error = thrown
   for (let depth = 0; depth < CAUSES_MAX && typeof error === 'object' && error !== null; depth++) {
     for (const name of namesOf(error)) {
-      const rule = ownRule(table, name)
+      const rule = ruleNamed(table, name)
       if (rule !== undefined) return rule
     }
     error = property(error, 'cause')
   }
-  return ownRule(table, 'unknown') ?? 'retry'
+  return ruleNamed(table, 'unknown')
 }
 
 /** Code, name and HTTP status of an error, as the clients of this world spell them. */
@@ -81,8 +96,9 @@ function namesOf(error: object): string[] {
   return values.filter(value => typeof value === 'string' || typeof value === 'number').map(String)
 }
 
-function ownRule(table: FailureTable, name: string): FailureRule | undefined {
-  return Object.hasOwn(table, name) ? table[name] : undefined
+/** The processor's rule for a name, else the usual one. */
+function ruleNamed(table: FailureTable, name: string): FailureRule | undefined {
+  return Object.hasOwn(table, name) ? table[name] : Object.hasOwn(DEFAULTS, name) ? DEFAULTS[name] : undefined
 }
 
 /** A property of a value that a handler threw: its getters may throw as well. */

@@ -43,8 +43,11 @@ export interface HandlerContext {
 
 export type Handler = (event: Event, context: HandlerContext) => Promise<void> | void
 
-/** What follows from a failure: the next tier, or the dead letter at once. */
-export type FailureRule = 'retry' | 'fatal'
+/**
+ * What follows from a failure: `retry`, the next tier; `outage`, the same, and it counts for the circuit breaker;
+ * `fatal`, the dead letter at once.
+ */
+export type FailureRule = 'retry' | 'outage' | 'fatal'
 
 /** The circuit breaker; the states are in breaker.ts. */
 export interface BreakerDefinition {
@@ -77,7 +80,8 @@ export interface ProcessorDefinition {
   readonly breaker?: BreakerDefinition
   /**
    * What failures mean: rules by error code (`ECONNREFUSED`), error name (`TypeError`) or HTTP status (`404`), of the
-   * error or of its causes; `timeout` for the deadline, `unknown` for the rest. What is not named is tried again.
+   * error or of its causes; `timeout` for the deadline, `unknown` for the rest. Default: `outage` for time-outs, for
+   * connections that fail (`ECONNREFUSED` …) and for 429 and 5xx; `retry` for the rest.
    */
   readonly failures?: Readonly<Record<string, FailureRule>>
   /** Output topic → schema: the name of a file in `schemas/` without `.avsc`. */

@@ -107,11 +107,20 @@ describe('what a thrown value means', () => {
     })
   }
 
-  it('a time-out and an unknown error are tried again, and may be a dependency’s', () => {
-    for (const failure of [timeoutFailure(1_000), failureOf(new Error('no'))]) {
+  it('a time-out, a failed connection, 429 and 5xx blame a dependency; an error that says nothing blames none', () => {
+    const refused = new TypeError('fetch failed', { cause: { code: 'ECONNREFUSED' } })
+    const statuses = [429, 500, 503].map(status => Object.assign(new Error('no'), { status }))
+    const blaming = [timeoutFailure(1_000), ...[refused, ...statuses].map(error => failureOf(error))]
+    for (const failure of [...blaming, failureOf(new Error('no')), failureOf({ status: 404 })]) {
       assert.equal(failure.kind, 'retryable')
-      assert.equal(failure.blamesDependency, true)
+      assert.equal(failure.blamesDependency, blaming.includes(failure))
     }
+  })
+
+  it('a processor names what counts as an outage, and what does not', () => {
+    assert.equal(failureOf(new RangeError('no'), { RangeError: 'outage' }).blamesDependency, true)
+    assert.equal(failureOf({ code: 'ECONNREFUSED' }, { ECONNREFUSED: 'retry' }).blamesDependency, false)
+    assert.equal(failureOf(new Error('no'), { unknown: 'outage' }).blamesDependency, true)
   })
 
   it('what the handler decides by itself blames no dependency; a downstream’s Retry-After does', () => {
