@@ -69,20 +69,19 @@ export function testProcessor(
   })
   log.level = process.env.LOG_LEVEL ?? 'info'
   const started: RunningProcessors[] = []
+  async function startWith(settings: Settings): Promise<RunningProcessors> {
+    const running = runProcessors([config], settings, connection, log)
+    started.push(running)
+    await running.ready
+    return running
+  }
   return {
     config,
     source: name,
     output,
     lines,
-    start() {
-      return this.startWith(settings)
-    },
-    async startWith(settings) {
-      const running = runProcessors([config], settings, connection, log)
-      started.push(running)
-      await running.ready
-      return running
-    },
+    start: () => startWith(settings),
+    startWith,
     async stop() {
       await Promise.all(started.map(running => running.drain(2_000)))
     },
