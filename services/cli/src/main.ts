@@ -1,3 +1,4 @@
+import { enableCompileCache } from 'node:module'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { Command, CommanderError } from 'commander'
 import { errorColors } from './colors.ts'
@@ -62,6 +63,8 @@ ${exitCodeTable()}
 sallyport COMMAND --help shows a command's options and examples.`
 
 async function main(args: readonly string[]): Promise<void> {
+  // What a command loads from here on, Node keeps compiled for the next time, in the system's folder for such.
+  enableCompileCache()
   if (SERVICES.has(args[0])) listenForStop()
   process.on('uncaughtException', end)
   process.on('unhandledRejection', end)

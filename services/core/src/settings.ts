@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { Ajv, type ErrorObject } from 'ajv'
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import YAML from 'yaml'
 import { durationMs } from './duration.ts'
 import { errorMessage, SallyportError } from './errors.ts'
@@ -129,9 +129,17 @@ function schemaFile(name: string): Record<string, unknown> {
   return JSON.parse(readFileSync(new URL(`../../../schemas/${name}`, import.meta.url), 'utf8'))
 }
 
-const ajv = new Ajv({ useDefaults: true, allErrors: true, strict: false, formats: { uri: URL.canParse } })
-ajv.addSchema(schemaFile('source.schema.json'), 'source.schema.json')
-const validate = ajv.compile<Document>(schemaFile('sallyport.schema.json'))
+let compiled: ValidateFunction<Document> | undefined
+
+/** The schema's validator, made when it is first asked for: compiling it takes longer than many a command. */
+function validator(): ValidateFunction<Document> {
+  if (compiled === undefined) {
+    const ajv = new Ajv({ useDefaults: true, allErrors: true, strict: false, formats: { uri: URL.canParse } })
+    ajv.addSchema(schemaFile('source.schema.json'), 'source.schema.json')
+    compiled = ajv.compile<Document>(schemaFile('sallyport.schema.json'))
+  }
+  return compiled
+}
 
 /**
  * Reads and checks `sallyport.yaml`. `SALLYPORT_INGRESS_HOST` and `SALLYPORT_INGRESS_PORT` win over the file.
@@ -140,6 +148,7 @@ const validate = ajv.compile<Document>(schemaFile('sallyport.schema.json'))
 export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
   const absolute = path.resolve(file)
   const document = parse(absolute)
+  const validate = validator()
   if (!validate(document)) throw invalid(absolute, validate.errors ?? [])
   const { ingress, processing, topics } = document
   return {
