@@ -14,6 +14,23 @@ export function schemaLookup(url: string, headers: Readonly<Record<string, strin
   }
 }
 
+/** How often, and how far apart in ms, a registry must say that it has no schema. */
+const ASKED = { times: 3, pauseMs: 1_000 }
+
+/**
+ * Believes that the registry has no schema only when it says so several times: one that has just started may answer
+ * before it has read its own log, and the values would be taken for garbage.
+ */
+export function confirmed(find: SchemaLookup, { times, pauseMs } = ASKED): SchemaLookup {
+  return async id => {
+    for (let asked = 1; ; asked++) {
+      const schema = await find(id)
+      if (schema !== undefined || asked === times) return schema
+      await new Promise(resolve => setTimeout(resolve, pauseMs))
+    }
+  }
+}
+
 async function ask(
   url: string,
   id: number,

@@ -6,6 +6,7 @@ import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
+import { confirmed } from '@sallyport/core/schema-lookup'
 import { ValueDecoder } from '@sallyport/core/value-decoder'
 import type { Round } from './claim.ts'
 import type { Failure } from './failure.ts'
@@ -30,7 +31,7 @@ export class EventDecoder {
   readonly #partitions: number
 
   constructor(registry: SchemaRegistry, partitions: number) {
-    this.#values = new ValueDecoder<Event>(EVENT_SCHEMA, registry.find)
+    this.#values = new ValueDecoder<Event>(EVENT_SCHEMA, confirmed(registry.find))
     this.#partitions = partitions
   }
 
