@@ -18,8 +18,10 @@ import { sharedCluster } from '../support/shared-cluster.ts'
 const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
 const AGENT = fileURLToPath(new URL('../support/agents/outage-agent.ts', import.meta.url))
 
+import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
+
 describe('processor through outages', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
   let cluster: Cluster
   let topics: Topics
   let processor: TestProcessor | undefined
@@ -135,14 +137,16 @@ processors: [${AGENT}]
       const output = `sallyport.${name}.out`
       const events = Array.from({ length: 1_200 }, (_, i) => eventOf(name, { i }))
       const alive = [startProcess(), startProcess()]
+      while (!(await rawAdmin(rawKafka(cluster.brokers), admin => admin.listTopics())).includes(output))
+        await sleep(200)
       for (let round = 0; round < 4; round++) {
         await topics.append(events.slice(round * 300, round * 300 + 300))
         await topics.append(events.slice(round * 300, round * 300 + 60))
-        await sleep(1_500)
+        await topics.read(output, () => true, round * 300 + 50, 60_000)
         alive.shift()?.kill('SIGKILL')
         alive.push(startProcess())
       }
-      await topics.read(output, () => true, events.length, 60_000)
+      await topics.read(output, () => true, events.length, 90_000)
       await sleep(1_000)
       const outputs = await topics.readAll(output)
       assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
