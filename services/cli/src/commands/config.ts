@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import { report } from '../check/finding.ts'
 import { checkSettings } from '../check/settings-check.ts'
+import { withCrmSecret } from '../start/crm-secret.ts'
+import { homeFolder } from '../start/home.ts'
 
 interface CheckOptions {
   readonly config: string
@@ -25,6 +27,9 @@ export function register(program: Command): void {
     .option('--json', 'one JSON document', false)
     .addHelpText('after', EXAMPLES)
     .action(async ({ config, json }: CheckOptions) =>
-      report((await checkSettings(config, process.env)).findings, json),
+      report(
+        (await checkSettings(config, withCrmSecret(homeFolder(process.env), process.env))).findings,
+        json,
+      ),
     )
 }

@@ -4,6 +4,8 @@ import { checkCluster } from '../check/cluster-check.ts'
 import { type Finding, ok, problem, report } from '../check/finding.ts'
 import { checkSettings } from '../check/settings-check.ts'
 import { connectionOf, declareKafkaOptions, type KafkaOptions } from '../kafka-options.ts'
+import { withCrmSecret } from '../start/crm-secret.ts'
+import { homeFolder } from '../start/home.ts'
 
 interface DoctorOptions extends KafkaOptions {
   readonly config: string
@@ -29,7 +31,10 @@ export function register(program: Command): void {
 }
 
 async function doctor(options: DoctorOptions): Promise<void> {
-  const { findings, settings } = await checkSettings(options.config, process.env)
+  const { findings, settings } = await checkSettings(
+    options.config,
+    withCrmSecret(homeFolder(process.env), process.env),
+  )
   const node = ok('node', `${process.version}, as the project brings it`)
   const cluster = settings === undefined ? [] : await clusterFindings(options, settings)
   await report([node, ...findings, ...cluster], options.json)

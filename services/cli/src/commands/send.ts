@@ -17,7 +17,7 @@ import { followEvents } from '../send/follow.ts'
 import { Journey, type SentEvent } from '../send/journey.ts'
 import { paced } from '../send/paced.ts'
 import { type Sample, Sender } from '../send/sender.ts'
-import { crmSecret } from '../start/crm-secret.ts'
+import { withCrmSecret } from '../start/crm-secret.ts'
 import { type DevFile, readDevFile } from '../start/dev-file.ts'
 import { homeFolder } from '../start/home.ts'
 import { parseHeaders } from '../verify/captured.ts'
@@ -87,10 +87,7 @@ async function send(source: string, options: SendOptions): Promise<void> {
     )
   }
   // What npm start verifies with, where nobody has set another one.
-  const sender = Sender.of(source, settings, {
-    ...process.env,
-    CRM_WEBHOOK_SECRET: crmSecret(home, process.env),
-  })
+  const sender = Sender.of(source, settings, withCrmSecret(home, process.env))
   const samples = samplesOf(sender, options)
   const count = options.count ?? samples().length
   const isTold = count <= TOLD_MAX

@@ -32,3 +32,8 @@ export function ensureCrmSecret(home: string, env: NodeJS.ProcessEnv): string | 
   env[VARIABLE] = crmSecret(home, {})
   return file
 }
+
+/** The environment in which the services of `npm start` see their settings. */
+export function withCrmSecret(home: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { ...env, [VARIABLE]: crmSecret(home, env) }
+}
