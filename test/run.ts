@@ -18,11 +18,11 @@ const NOTHING: StepResult = { passed: 0, failed: 0, pending: 0 }
 const STEPS: Readonly<Record<string, () => Promise<StepResult>>> = {
   types: () => check('node_modules/.bin/tsc', ['-p', 'tsconfig.json']),
   lint: () => check('node_modules/.bin/biome', ['check', '--error-on-warnings', '.']),
-  unit: () => runMocha('test/unit', 5 * MINUTE_MS),
+  unit: () => runMocha('test/unit', 10 * MINUTE_MS),
   property: () => optional('test/property', 5 * MINUTE_MS),
   conformance: () => optional('test/conformance', 5 * MINUTE_MS),
-  regression: () => optional('test/regression', 8 * MINUTE_MS, 2),
-  integration: () => runMocha('test/integration', 15 * MINUTE_MS, 2),
+  regression: () => optional('test/regression', 15 * MINUTE_MS, 2),
+  integration: () => runMocha('test/integration', 25 * MINUTE_MS, 2),
   containers,
 }
 
@@ -72,7 +72,7 @@ async function containers(): Promise<StepResult> {
     )
     return needed ? FAILED : NOTHING
   }
-  const result = await runMocha('test/containers', 9 * MINUTE_MS)
+  const result = await runMocha('test/containers', 15 * MINUTE_MS)
   console.log(`container tests: ${result.passed + result.failed} ran`)
   return result
 }
