@@ -3,14 +3,10 @@ import type { Command } from 'commander'
 import { checkCluster } from '../check/cluster-check.ts'
 import { type Finding, ok, problem, report } from '../check/finding.ts'
 import { checkSettings } from '../check/settings-check.ts'
-import { connectionOf, declareKafkaOptions, type KafkaOptions } from '../kafka-options.ts'
+import { connectionOf } from '../kafka-options.ts'
+import { declareSetupOptions, type SetupOptions } from '../setup-options.ts'
 import { withCrmSecret } from '../start/crm-secret.ts'
 import { homeFolder } from '../start/home.ts'
-
-interface DoctorOptions extends KafkaOptions {
-  readonly config: string
-  readonly json: boolean
-}
 
 const EXAMPLES = `
 Examples:
@@ -22,15 +18,13 @@ says. Ends with 4 where something wants doing.`
 
 /** `sallyport doctor`: what keeps the services from working, or will, and what to do about each. */
 export function register(program: Command): void {
-  declareKafkaOptions(program.command('doctor'))
+  declareSetupOptions(program.command('doctor'))
     .description('check Node, settings, secrets, certificate, brokers, clock, topics and schemas')
-    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
-    .option('--json', 'one JSON document', false)
     .addHelpText('after', EXAMPLES)
     .action(doctor)
 }
 
-async function doctor(options: DoctorOptions): Promise<void> {
+async function doctor(options: SetupOptions): Promise<void> {
   const { findings, settings } = await checkSettings(
     options.config,
     withCrmSecret(homeFolder(process.env), process.env),
@@ -41,7 +35,7 @@ async function doctor(options: DoctorOptions): Promise<void> {
 }
 
 async function clusterFindings(
-  options: DoctorOptions,
+  options: SetupOptions,
   settings: Parameters<typeof checkCluster>[0],
 ): Promise<Finding[]> {
   let connection: Connection

@@ -3,14 +3,10 @@ import { createRegistry, type SchemaRegistry, type SchemaStanding } from '@sally
 import { loadSettings } from '@sallyport/core/settings'
 import type { Command } from 'commander'
 import { EXIT } from '../exit.ts'
-import { connectionOf, declareKafkaOptions, type KafkaOptions } from '../kafka-options.ts'
+import { connectionOf } from '../kafka-options.ts'
 import { print, printDocument, table } from '../output.ts'
 import { provisionOf } from '../provision-of.ts'
-
-interface SchemasOptions extends KafkaOptions {
-  readonly config: string
-  readonly json: boolean
-}
+import { declareSetupOptions, type SetupOptions } from '../setup-options.ts'
 
 interface Standing {
   readonly subject: string
@@ -31,26 +27,20 @@ const WORDS: Readonly<Record<SchemaStanding['kind'], string>> = {
 /** `sallyport schemas check|register`: the schemas of the settings' topics and the registry. */
 export function register(program: Command): void {
   const schemas = program.command('schemas').description('the schemas of the topics')
-  declare(schemas.command('check'))
+  declareSetupOptions(schemas.command('check'))
     .description('say how each schema stands to the registry’s versions; registers nothing')
     .addHelpText(
       'after',
       '\nExample:\n  sallyport schemas check --registry http://registry:8081\n\nEnds with 4 where the registry would refuse one.',
     )
     .action(check)
-  declare(schemas.command('register'))
+  declareSetupOptions(schemas.command('register'))
     .description('register what is not there yet, with BACKWARD_TRANSITIVE compatibility')
     .addHelpText('after', '\nExample:\n  sallyport schemas register --json')
     .action(registerAll)
 }
 
-function declare(command: Command): Command {
-  return declareKafkaOptions(command)
-    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
-    .option('--json', 'one JSON document', false)
-}
-
-async function check(options: SchemasOptions): Promise<void> {
+async function check(options: SetupOptions): Promise<void> {
   const { registry, subjects } = await prepare(options)
   const standings = await Promise.all(
     subjects.map(async ([subject, schema]) =>
@@ -61,7 +51,7 @@ async function check(options: SchemasOptions): Promise<void> {
   if (standings.some(({ state }) => state === 'incompatible')) process.exitCode = EXIT.findings
 }
 
-async function registerAll(options: SchemasOptions): Promise<void> {
+async function registerAll(options: SetupOptions): Promise<void> {
   const { registry, subjects } = await prepare(options)
   const standings = await Promise.all(
     subjects.map(async ([subject, schema]) =>
@@ -72,7 +62,7 @@ async function registerAll(options: SchemasOptions): Promise<void> {
 }
 
 async function prepare(
-  options: SchemasOptions,
+  options: SetupOptions,
 ): Promise<{ registry: SchemaRegistry; subjects: [string, AvroSchema][] }> {
   const settings = loadSettings(options.config, process.env)
   const registry = createRegistry(connectionOf(options, process.env).registryUrl)

@@ -3,14 +3,10 @@ import { createKafka } from '@sallyport/core/kafka/client'
 import { loadSettings } from '@sallyport/core/settings'
 import type { Command } from 'commander'
 import { EXIT } from '../exit.ts'
-import { commandLog, connectionOf, declareKafkaOptions, type KafkaOptions } from '../kafka-options.ts'
+import { commandLog, connectionOf } from '../kafka-options.ts'
 import { print, printDocument, table } from '../output.ts'
 import { provisionOf } from '../provision-of.ts'
-
-interface TopicsOptions extends KafkaOptions {
-  readonly config: string
-  readonly json: boolean
-}
+import { declareSetupOptions, type SetupOptions } from '../setup-options.ts'
 
 /** A topic, and what has to be done to it. */
 interface Change {
@@ -31,23 +27,17 @@ Ends with 4 where apply would change something. What holds a partition count can
 /** `sallyport topics plan|apply`: what the topics are, and making them what the settings say. */
 export function register(program: Command): void {
   const topics = program.command('topics').description('the topics of the settings file')
-  declare(topics.command('plan'))
+  declareSetupOptions(topics.command('plan'))
     .description('say what apply would create and change; changes nothing')
     .addHelpText('after', PLAN_EXAMPLES)
     .action(plan)
-  declare(topics.command('apply'))
+  declareSetupOptions(topics.command('apply'))
     .description('create missing topics and set the configuration of existing ones')
     .addHelpText('after', '\nExample:\n  sallyport topics apply --brokers kafka:9092')
     .action(apply)
 }
 
-function declare(command: Command): Command {
-  return declareKafkaOptions(command)
-    .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
-    .option('--json', 'one JSON document', false)
-}
-
-async function plan(options: TopicsOptions): Promise<void> {
+async function plan(options: SetupOptions): Promise<void> {
   const { kafka, specs, file } = await prepare(options)
   const { missing, differences } = await inspectTopics(kafka, specs)
   const changes: Change[] = [...missing.map(created), ...differences]
@@ -55,7 +45,7 @@ async function plan(options: TopicsOptions): Promise<void> {
   if (changes.length > 0) process.exitCode = EXIT.findings
 }
 
-async function apply(options: TopicsOptions): Promise<void> {
+async function apply(options: SetupOptions): Promise<void> {
   const { kafka, specs, file } = await prepare(options)
   const { missing } = await inspectTopics(kafka, specs)
   const altered = await alterTopics(kafka, specs)
@@ -64,7 +54,7 @@ async function apply(options: TopicsOptions): Promise<void> {
   if (!options.json) await print(`${specs.length} topics are as ${file} says`)
 }
 
-async function prepare(options: TopicsOptions) {
+async function prepare(options: SetupOptions) {
   const settings = loadSettings(options.config, process.env)
   const kafka = createKafka(connectionOf(options, process.env), 'sallyport-topics', commandLog('topics'))
   return { kafka, specs: (await provisionOf(settings)).topics, file: settings.file }
