@@ -7,12 +7,12 @@
  *   c   the engine as shipped, with handlers that do nothing but emit one record
  *   d   the engine with handlers that wait 10 ms and then emit, 1,000 at once
  *
- * Then, with c's handlers: from accept to the handler's start and to the visible output at 500 events a second, where
- * accept is the broker's append time of the event; and how long it takes until another process has taken over from
+ * With c's handlers also: from accept to the handler's start and to the visible output at 500 events a second, where
+ * accept is the hand-over to the ingress's publisher; and how long it takes until another process has taken over from
  * one that was killed. At last what claims cost (test/bench/claims.ts): memory and CPU for each, and restores.
  *
- * Every process under test runs alone on core 0; the broker, the registry and this program share core 1. Rounds are
- * interleaved, figures are medians.
+ * Every process under test runs on core 0. For a to d that core is its own: the broker, the registry and this program
+ * share core 1. For the others these have both. Rounds are interleaved, figures are medians.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -49,13 +49,25 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] as number
 }
 
-async function compare(site: Site, results: Results): Promise<void> {
-  const names = (Object.keys(CONTESTANTS) as ContestantName[]).filter(wanted)
-  if (names.length === 0) return
+/** Runs a part on a broker of its own, on these cores. */
+async function onSite(cores: readonly number[], part: (site: Site) => Promise<void>): Promise<void> {
+  const site = await Site.open(...cores)
+  try {
+    await part(site)
+  } finally {
+    await site.close()
+  }
+}
+
+async function compare(site: Site, names: readonly ContestantName[], results: Results): Promise<void> {
   await site.append(EVENTS)
   const rounds = new Map<ContestantName, Throughput[]>(names.map(name => [name, []]))
   for (let i = 0; i < ROUNDS; i++) {
-    for (const [name, all] of rounds) all.push(await throughputOf(site, name))
+    for (const [name, all] of rounds) {
+      const measured = await throughputOf(site, name)
+      all.push(measured)
+      say(`round ${i + 1} of ${ROUNDS}, ${name}: ${Math.round(measured.perSecond)} events/s`)
+    }
   }
   console.log(`${''.padEnd(32)}${'events/s'.padStart(10)}${'CPU µs/event'.padStart(14)}   rounds`)
   for (const [name, all] of rounds) {
@@ -70,28 +82,40 @@ async function compare(site: Site, results: Results): Promise<void> {
   }
 }
 
-async function main(): Promise<void> {
-  const site = await Site.open()
-  const results: Results = {}
-  try {
-    // The backlog comes last, or it would have to be worked off before events of these could be.
-    if (wanted('latency')) results.latency = await latencyAt(site, LATENCY_RATE, LATENCY_S)
-    if (wanted('takeover')) {
-      const all: number[] = []
-      for (let i = 0; i < TAKEOVERS; i++) all.push(await takeoverMs(site))
-      results.takeoverMs = median(all)
-    }
-    await compare(site, results)
-  } finally {
-    await site.close()
+async function respond(site: Site, results: Results): Promise<void> {
+  if (wanted('latency')) {
+    say(`latency: ${LATENCY_RATE} events/s for ${LATENCY_S} s`)
+    results.latency = await latencyAt(site, LATENCY_RATE, LATENCY_S)
   }
+  if (!wanted('takeover')) return
+  const all: number[] = []
+  for (let i = 0; i < TAKEOVERS; i++) {
+    say(`takeover ${i + 1} of ${TAKEOVERS}`)
+    all.push(await takeoverMs(site))
+  }
+  results.takeoverMs = median(all)
+}
+
+async function main(): Promise<void> {
+  const results: Results = {}
+  if (wanted('latency') || wanted('takeover')) {
+    await onSite([PROCESS_CORE, OTHERS_CORE], site => respond(site, results))
+  }
+  const names = (Object.keys(CONTESTANTS) as ContestantName[]).filter(wanted)
+  if (names.length > 0) await onSite([OTHERS_CORE], site => compare(site, names, results))
   if (wanted('claims')) results.claims = await measureClaims()
   report(results)
+}
+
+/** Progress; the figures come at the end. */
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
 }
 
 /** A topic set of its own, on a broker of its own, with both cores for owner and broker. */
 async function measureClaims(): Promise<NonNullable<Results['claims']>> {
   pin(PROCESS_CORE, OTHERS_CORE)
+  say('claims: memory and CPU, then restores')
   const store = storeCosts(STORED_CLAIMS)
   const cluster = await startCluster({ brokers: 1 })
   try {

@@ -4,6 +4,9 @@
  * Q1. Outcomes are settled in the order in which they were decided.
  * Q2. A position passes a record only in the transaction that settles it, or a later one.
  * Q3. After a failure nothing more is settled.
+ *
+ * The group's offsets, which lag tools read, are written with one transaction a second: they are no more than a mirror
+ * of the positions, and cost three of the ten requests of a transaction.
  */
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { Log } from '@sallyport/core/log'
@@ -34,17 +37,29 @@ export interface SettleQueueDependencies {
 /** Outcomes in one transaction. */
 const TRANSACTION_OUTCOMES_MAX = 2_000
 /**
- * Between the beginnings of two transactions of a task, ms. A transaction costs as much CPU as some thirty events, so
- * at a moderate rate it must not be one an event; a task that was idle settles at once.
+ * Between the beginnings of two transactions of a task: so many times as long as the last one took, but within these
+ * bounds, ms. A transaction costs as much CPU as some thirty events, so at a moderate rate it must not be one an event,
+ * and the busier the brokers are the more it must take; a task that was idle settles at once.
  */
-const GATHER_MS = 20
+const GATHER_TIMES = 4
+const GATHER_MS_MIN = 20
+const GATHER_MS_MAX = 80
+/** How far the group's offsets may be behind the positions, ms. */
+const MIRROR_MS = 1_000
 
 export class SettleQueue {
   readonly #deps: SettleQueueDependencies
   #waiting: Settlement[] = []
   #refresh = false
+  /** When the group's offsets were last written, by `performance.now()`. */
+  #mirroredAt = Number.NEGATIVE_INFINITY
+  /** Runs while the group's offsets are behind. */
+  #mirrorTimer: NodeJS.Timeout | undefined
+  #mirrorNow = false
   /** When the last transaction began, by `performance.now()`. */
   #begunAt = Number.NEGATIVE_INFINITY
+  /** How long the last transaction took, ms. */
+  #tookMs = 0
   #settling: Promise<void> | undefined
   #closed = false
 
@@ -68,9 +83,17 @@ export class SettleQueue {
     this.#start()
   }
 
+  /** Brings the group's offsets up to the positions. */
+  mirror(): void {
+    if (this.#mirrorTimer === undefined) return
+    this.#mirrorNow = true
+    this.#start()
+  }
+
   /** Settles nothing more. */
   close(): void {
     this.#closed = true
+    clearTimeout(this.#mirrorTimer)
   }
 
   /** Resolves when no transaction is under way; until nothing waits, unless closed. */
@@ -88,7 +111,7 @@ export class SettleQueue {
       do {
         await this.#gather()
         if (!this.#closed) await this.#settle()
-      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh))
+      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh || this.#mirrorNow))
     } catch (error) {
       this.#closed = true
       this.#deps.failed(error)
@@ -99,7 +122,8 @@ export class SettleQueue {
 
   /** Waits until the last transaction began a while ago; at least for this turn of the event loop. */
   async #gather(): Promise<void> {
-    const waitMs = this.#begunAt + GATHER_MS - performance.now()
+    const gatherMs = Math.min(Math.max(GATHER_TIMES * this.#tookMs, GATHER_MS_MIN), GATHER_MS_MAX)
+    const waitMs = this.#begunAt + gatherMs - performance.now()
     await new Promise(resolve => (waitMs > 0 ? setTimeout(resolve, waitMs) : setImmediate(resolve)))
     this.#begunAt = performance.now()
   }
@@ -119,18 +143,34 @@ export class SettleQueue {
     const spans = settlements.flatMap(({ span }) => (span?.isRecording() ? [settleSpan(span), span] : []))
     let offset: number | undefined
     try {
-      offset = await settler.settle(settlements, refreshed, positions)
+      offset = await settler.settle(settlements, refreshed, positions, this.#mirrors())
     } catch (error) {
       for (const span of spans) endFailed(span, error)
       throw error
     }
     for (const span of spans) span.end()
-    metrics.settleSeconds.observe({ processor }, (performance.now() - startedAt) / 1_000)
+    this.#tookMs = performance.now() - startedAt
+    metrics.settleSeconds.observe({ processor }, this.#tookMs / 1_000)
     for (const { eventRecord, claim } of settlements) {
       if (eventRecord !== null && claim !== null) claims.set(eventRecord.event.id, claim, now())
     }
     this.#count(settlements)
     this.#deps.settled({ offset, positions })
+  }
+
+  /** Whether the transaction that begins now writes the group's offsets; else a later one is seen to. */
+  #mirrors(): boolean {
+    const dueMs = this.#mirroredAt + MIRROR_MS - performance.now()
+    const mirrors = this.#mirrorNow || dueMs <= 0
+    if (mirrors) {
+      clearTimeout(this.#mirrorTimer)
+      this.#mirrorTimer = undefined
+      this.#mirrorNow = false
+      this.#mirroredAt = performance.now()
+    } else {
+      this.#mirrorTimer ??= setTimeout(() => this.mirror(), dueMs)
+    }
+    return mirrors
   }
 
   /** Counted together: finding a counter's labels for each outcome would cost as much as deciding it. */

@@ -3,7 +3,8 @@
  * behind them. Outcomes that come while a transaction is under way go into the next one.
  *
  * X1. An outcome's claim, its records and the position that passes its record are in the same transaction.
- * X2. Positions are written to the claims topic, and only that is trusted; the group's offsets mirror it.
+ * X2. Positions are written to the claims topic, and only that is trusted; the group's offsets mirror it, and may be
+ *     behind.
  * X3. A value is forwarded as the bytes that were read; headers of ours are set, never appended.
  * X4. After any error nothing more is settled: the task ends, and a new one reads what came of it.
  */
@@ -73,13 +74,14 @@ export class Settler {
 
   /**
    * Makes the settlements true in one transaction. Returns one past the offset of the last claims record, where the
-   * broker said it. `refreshed` are claims to write again unchanged. Throws
-   * `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (X4).
+   * broker said it. `refreshed` are claims to write again unchanged; `mirrors` says whether the group's offsets are
+   * written as well. Throws `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (X4).
    */
   async settle(
     settlements: readonly Settlement[],
     refreshed: readonly (readonly [eventId: string, claim: Claim])[],
     positions: readonly InputPosition[],
+    mirrors: boolean,
   ): Promise<number | undefined> {
     const claims: ProduceRecord[] = refreshed.map(([eventId, claim]) => this.#claimRecord(eventId, claim))
     const others = new Writes()
@@ -92,7 +94,7 @@ export class Settler {
     return await this.#producer.transact(
       { topic: this.#processor.topics.claims, partition: this.#partition, records: claims },
       others.list(),
-      positions,
+      mirrors ? positions : [],
     )
   }
 

@@ -212,6 +212,7 @@ export class Task {
         await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
       }
       clearTimeout(deadline)
+      queue.mirror()
       await queue.idle()
     }
     this.drop()

@@ -1,17 +1,19 @@
 /**
- * A steady flow of events, one a request, and what became of each: when the broker appended it (accept), when its
- * handler started, and when a read_committed consumer in this process saw its output. All by one machine's clock.
+ * A steady flow of events through the ingress's publisher, and what became of each: when it was handed to the
+ * publisher (accept), when its handler started, and when a read_committed consumer in this process saw its output. All
+ * by one machine's clock.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EVENT_SCHEMA, encodeEvent, loadSchema } from '@sallyport/core/codec'
-import { eventHeaders } from '@sallyport/core/headers'
+import { EVENT_SCHEMA, loadSchema } from '@sallyport/core/codec'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import { Publisher } from '@sallyport/core/kafka/publisher'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { tailTopics } from '@sallyport/core/kafka/tail'
 import type { TopicReader } from '@sallyport/core/kafka/topic-reader'
+import { createLog } from '@sallyport/core/log'
 import { partitionOf } from '@sallyport/core/partition'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
-import type kafkajs from 'kafkajs'
+import { type PublishTarget, publish } from '@sallyport/ingress/publish'
 import { TRACEPARENT } from '../../support/events.ts'
 import { rawKafka } from '../../support/raw-kafka.ts'
 import { OUTPUT } from './names.ts'
@@ -28,12 +30,13 @@ export interface Delivery {
 const AGENT_EVENT = loadSchema('agent-event.v1')
 const PREFIX_BYTES = 5
 const SETTLED_TIMEOUT_MS = 60_000
+/** As the ingress has them. */
+const PUBLISHER = { batchBytesMax: 1_000_000, batchRecordsMax: 1_000, lingerMs: 3, deadlineMs: 10_000 }
 
 export class Flow {
   readonly deliveries = new Map<string, Delivery>()
   readonly #site: Site
-  readonly #producer: kafkajs.Producer
-  readonly #schemaId: number
+  readonly #target: PublishTarget
   readonly #visible = new Map<string, { readonly startedAt: number; readonly visibleAt: number }>()
   readonly #pending: Promise<void>[] = []
   readonly #failures: unknown[] = []
@@ -41,25 +44,16 @@ export class Flow {
   #running = true
   #generated: Promise<void> | undefined
 
-  private constructor(site: Site, producer: kafkajs.Producer, schemaId: number) {
+  private constructor(site: Site, schemaId: number) {
     this.#site = site
-    this.#producer = producer
-    this.#schemaId = schemaId
+    const publisher = new Publisher(site, { ...PUBLISHER, topic: EVENTS_TOPIC }, createLog('bench'))
+    this.#target = { publisher, schemaId, partitions: PARTITIONS }
   }
 
   static async start(site: Site, perSecond: number): Promise<Flow> {
-    const kafka = rawKafka(site.brokers)
-    const createPartitioner: kafkajs.ICustomPartitioner =
-      () =>
-      ({ message }) =>
-        message.partition as number
-    const producer = kafka.producer({ createPartitioner })
-    await producer.connect()
     const schemaId = await createRegistry(site.registryUrl).register(`${EVENTS_TOPIC}-value`, EVENT_SCHEMA)
-    const flow = new Flow(site, producer, schemaId)
-    flow.#tail = await tailTopics(kafka, [OUTPUT], record => flow.#see(record))
-    // kafkajs asks for metadata with each send until it knows the topic: at once, that is more than a broker can bear.
-    await flow.#send()
+    const flow = new Flow(site, schemaId)
+    flow.#tail = await tailTopics(rawKafka(site.brokers), [OUTPUT], record => flow.#see(record))
     flow.#generated = flow.#generate(perSecond)
     return flow
   }
@@ -76,7 +70,7 @@ export class Flow {
       await sleep(50)
     }
     await this.#tail?.stop()
-    await this.#producer.disconnect()
+    await this.#target.publisher.close()
     for (const [id, delivery] of this.deliveries) Object.assign(delivery, this.#visible.get(id))
     return [...this.deliveries.values()]
   }
@@ -100,17 +94,10 @@ export class Flow {
 
   async #send(): Promise<void> {
     const event = newEvent()
-    const key = Buffer.from(event.id)
-    const partition = partitionOf(key, PARTITIONS)
-    const value = encodeEvent(this.#schemaId, event)
-    const headers = eventHeaders(event, TRACEPARENT)
-    const [answer] = await this.#producer.send({
-      topic: EVENTS_TOPIC,
-      acks: -1,
-      messages: [{ partition, key, value, headers }],
-    })
+    const partition = partitionOf(Buffer.from(event.id), PARTITIONS)
+    this.deliveries.set(event.id, { partition, acceptedAt: Date.now() })
+    await publish(this.#target, event, TRACEPARENT)
     this.#site.events++
-    this.deliveries.set(event.id, { partition, acceptedAt: Number(answer?.logAppendTime) })
   }
 
   #see({ key, value }: FetchedRecord): void {

@@ -41,8 +41,8 @@ export function judge({ b, c, d, latency, takeoverMs, claims }: Results): Judged
     atLeast('d / the lesser of concurrency / 10 ms and c', d.perSecond / lesser, 0.8, 2)
   }
   if (latency !== undefined) {
-    atMost('accept → handler start, p99', latency.handler.p99Ms, 30)
-    atMost('accept → visible output, p99', latency.output.p99Ms, 150)
+    atMost(`accept → handler start, p99 (p50 ${latency.handler.p50Ms} ms)`, latency.handler.p99Ms, 30)
+    atMost(`accept → visible output, p99 (p50 ${latency.output.p50Ms} ms)`, latency.output.p99Ms, 150)
   }
   if (takeoverMs !== undefined) {
     atMost(

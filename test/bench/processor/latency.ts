@@ -14,7 +14,7 @@ interface Quantiles {
   readonly p99Ms: number
 }
 
-const WARM_UP_S = 5
+const WARM_UP_S = 15
 
 /** From accept to the handler's start and to the visible output, at a steady rate. */
 export async function latencyAt(site: Site, perSecond: number, seconds: number): Promise<Latency> {

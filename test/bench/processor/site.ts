@@ -12,7 +12,7 @@ import { processorTopicSpecs } from '@sallyport/core/topics'
 import { type Cluster, startCluster } from '../../support/cluster.ts'
 import { eventOf, Topics } from '../../support/events.ts'
 import { OUTPUT } from './names.ts'
-import { OTHERS_CORE, pin } from './under-test.ts'
+import { pin } from './under-test.ts'
 
 export const PARTITIONS = 12
 export const SOURCE = 'bench'
@@ -42,9 +42,9 @@ export class Site {
     this.topics = new Topics(cluster, PARTITIONS)
   }
 
-  /** Starts the broker on this process's core, which it inherits. */
-  static async open(): Promise<Site> {
-    pin(OTHERS_CORE)
+  /** Starts the broker; this process and the broker, which inherits it, run on `cores` from now on. */
+  static async open(...cores: readonly number[]): Promise<Site> {
+    pin(...cores)
     const site = new Site(
       await startCluster({ brokers: 1 }),
       mkdtempSync(path.join(tmpdir(), 'sallyport-bench-')),

@@ -4,9 +4,11 @@
  * - GROUP_JOIN is the only truth about the assignment: a leader change joins again without a REBALANCING event.
  *   Its listener runs synchronously: every assigned partition is paused before anything can be fetched.
  * - A batch whose partition has a seek pending is stale and is not handed over.
- * - kafkajs's eachBatch only hands over: a slow one would block every partition of the broker, and the heartbeat.
+ * - kafkajs's eachBatch only hands over, and then paces the fetches: a slow one would block every partition of the
+ *   broker, and the heartbeat.
  * - No offsets are committed here: the tasks' transactions do.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -58,6 +60,13 @@ export interface GroupSettings {
 
 /** How long a fetch waits for the first record, and how late a pause or resume takes effect at most; ms. */
 const FETCH_WAIT_MS = 100
+/**
+ * Between the beginnings of two fetches from a broker, ms. A fetch names every partition and returns with the first
+ * record: unpaced, a few hundred events a second keep both sides busy with fetching.
+ */
+const FETCH_PACE_MS = 10
+/** Batches of one fetch that are handed over before any of them waits for the pace. */
+const HAND_OVERS_MAX = 64
 /** How long leaving the group may take before the connection is dropped, ms. */
 const LEAVE_TIMEOUT_MS = 5_000
 
@@ -67,6 +76,8 @@ export class GroupConsumer {
   readonly #listener: GroupListener
   readonly #log: Log
   #owned: readonly number[] = []
+  /** When the last fetch began, by `performance.now()`. */
+  #fetchedAt = 0
   #stopped = false
 
   constructor(kafka: kafkajs.Kafka, settings: GroupSettings, listener: GroupListener, log: Log) {
@@ -104,14 +115,20 @@ export class GroupConsumer {
     const consumer = this.#consumer
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => this.#joined(payload.memberAssignment))
     consumer.on(consumer.events.CRASH, ({ payload }) => this.#failed(payload.error))
+    consumer.on(consumer.events.FETCH_START, () => {
+      this.#fetchedAt = performance.now()
+    })
     try {
       await consumer.connect()
       await consumer.subscribe({ topics: [...this.#settings.topics], fromBeginning: true })
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: 1,
-        eachBatch: async payload => this.#handOver(payload),
+        partitionsConsumedConcurrently: HAND_OVERS_MAX,
+        eachBatch: async payload => {
+          this.#handOver(payload)
+          await sleep(Math.max(0, this.#fetchedAt + FETCH_PACE_MS - performance.now()))
+        },
       })
     } catch (error) {
       this.#failed(error)
