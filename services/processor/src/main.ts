@@ -78,7 +78,8 @@ export function runProcessors(
     const gate = gates.get(processor.name) as Gate
     let following: Promise<void> | undefined
     async function prepareAndFollow(): Promise<ProcessorKafka | undefined> {
-      const kafka = await prepare(processor, settings, connection, processorLog, stopping.signal)
+      const preparing = prepare(processor, settings, connection, processorLog, stopping.signal)
+      const kafka = await unlessAborted(preparing, stopping.signal)
       if (kafka === undefined || following !== undefined) return kafka
       const { client, registry } = kafka
       const facts = { connection, kafka: client, registry, gate, log: processorLog }
@@ -134,6 +135,15 @@ export function runProcessors(
       return drained
     },
   }
+}
+
+/** What comes of the work; undefined as soon as the signal aborts, whatever the work still waits for. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const aborted = Promise.withResolvers<undefined>()
+  const abort = (): void => aborted.resolve(undefined)
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort)
+  return await Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener('abort', abort))
 }
 
 /** Provisions, trying again while the broker or the registry is away; undefined when stopped meanwhile. */
