@@ -11,8 +11,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Event } from '@sallyport/core/event'
-import { partitionOf } from '@sallyport/core/partition'
-import { eventOf, Topics } from '../support/events.ts'
+import { eventOf, eventOn, Topics } from '../support/events.ts'
 import { PARTITIONS } from '../support/processor.ts'
 import { type LogLine, ProcessorProcess } from '../support/processor-process.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
@@ -116,15 +115,10 @@ processors: [${JSON.stringify(AGENT)}]
   /** All events come again, a new one of each partition behind them; nothing may take effect twice. */
   async function assertOnce(): Promise<void> {
     await topics.append(events)
-    await process(Array.from({ length: PARTITIONS }, (_, partition) => eventOn(partition)))
+    await process(
+      Array.from({ length: PARTITIONS }, (_, partition) => eventOn(partition, PARTITIONS, name, { i: 1 })),
+    )
     assert.deepEqual(await outputIds(), events.map(({ id }) => id).sort())
-  }
-
-  function eventOn(partition: number): Event {
-    while (true) {
-      const event = eventOf(name, { i: 1 })
-      if (partitionOf(Buffer.from(event.id), PARTITIONS) === partition) return event
-    }
   }
 
   it('after SIGKILL reads the tail only, and repeats nothing', async () => {

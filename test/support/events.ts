@@ -30,6 +30,14 @@ export function eventOf(source: string, body: unknown, id: string = randomUUID()
   }
 }
 
+/** An event of a source that belongs to a partition. */
+export function eventOn(partition: number, partitions: number, source: string, body: unknown): Event {
+  while (true) {
+    const event = eventOf(source, body)
+    if (partitionOf(Buffer.from(event.id), partitions) === partition) return event
+  }
+}
+
 /** A record as a raw consumer sees it. */
 export interface RawRecord {
   readonly topic: string

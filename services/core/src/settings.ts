@@ -60,6 +60,9 @@ export interface ProcessorEntry {
 }
 
 export interface ProcessingSettings {
+  /** Port of a listener with `/metrics` and the health paths; none where absent. */
+  readonly adminPort?: number
+  readonly adminHost: string
   readonly sessionTimeoutMs: number
   readonly transactionTimeoutMs: number
   readonly queueRecordsMax: number
@@ -110,6 +113,8 @@ interface Document {
   sources: Record<string, SourceEntry>
   processors: (string | ProcessorEntry)[]
   processing: {
+    adminPort?: number
+    adminHost: string
     sessionTimeout: string
     transactionTimeout: string
     queueRecordsMax: number
@@ -160,6 +165,8 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
     sources: document.sources,
     processors: document.processors.map(entry => processorEntry(entry, path.dirname(absolute))),
     processing: {
+      ...(processing.adminPort === undefined ? {} : { adminPort: processing.adminPort }),
+      adminHost: processing.adminHost,
       sessionTimeoutMs: durationMs(processing.sessionTimeout, 'processing.sessionTimeout'),
       transactionTimeoutMs: durationMs(processing.transactionTimeout, 'processing.transactionTimeout'),
       queueRecordsMax: processing.queueRecordsMax,

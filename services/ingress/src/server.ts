@@ -182,7 +182,7 @@ class Ingress {
       const verification = judged instanceof Promise ? await judged : judged
       return await this.#conclude(passage, verification, receivedAt)
     } catch (error) {
-      this.#parts.log.error({ source, error }, 'a delivery failed unexpectedly')
+      this.#parts.log.error({ source, err: error }, 'a delivery failed unexpectedly')
       return { kind: 'refused', problem: problem('internal-error', 'Send the same delivery again.') }
     } finally {
       this.#budget.give(request.body.length)

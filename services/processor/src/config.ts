@@ -47,25 +47,32 @@ export async function loadProcessors(
   const all = await Promise.all(
     settings.processors.map(async entry => configure(await importProcessor(entry.module), entry)),
   )
-  const known = new Set<string>()
-  for (const { name } of all) {
-    if (known.has(name)) {
-      throw new SallyportError(
-        'SP_PROCESSOR',
-        `two processors are named ${name} in ${settings.file}: rename one`,
-      )
-    }
-    known.add(name)
+  const known = new Map<string, string>()
+  for (const [i, { name }] of all.entries()) {
+    const { module } = settings.processors[i] as ProcessorEntry
+    const other = known.get(name)
+    if (other !== undefined) throw registeredTwice(settings.file, name, other, module)
+    known.set(name, module)
   }
   const unknown = names.filter(name => !known.has(name))
   if (unknown.length > 0 || all.length === 0) {
-    const have = all.length === 0 ? 'none' : [...known].join(', ')
+    const have = all.length === 0 ? 'none' : [...known.keys()].join(', ')
     throw new SallyportError(
       'SP_PROCESSOR',
       `${settings.file} has no processor ${unknown.join(', ')}; it has: ${have}`,
     )
   }
   return names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
+}
+
+/** Two of one name would be one group with two handlers: which one an event meets would be chance. */
+function registeredTwice(file: string, name: string, one: string, other: string): SallyportError {
+  return new SallyportError(
+    'SP_PROCESSOR',
+    one === other
+      ? `${file} lists ${one} twice, which is the processor ${name}: remove one entry; for more of it raise concurrency, or start more processes`
+      : `two processors of ${file} are named ${name}, ${one} and ${other}: rename one`,
+  )
 }
 
 /** What a processor needs to exist before it starts. */

@@ -4,6 +4,7 @@
  * - Records: from the position to the partition's end. The marker behind the last record of a topic that is written in
  *   transactions is none.
  * - Time: since the oldest unsettled record was appended (in a tier: since it was due), by the brokers' clock.
+ * - Behind the window: the events have waited for longer than the claims hold, so that dedupe no longer covers them.
  * - Stalled: the last stable offset has stood still below the end for longer than the setting. Committed reading stops
  *   there, so nothing else shows it.
  */
@@ -27,6 +28,8 @@ export interface InputProgress {
 }
 
 export interface LagSettings {
+  /** How long claims hold, ms. */
+  readonly windowMs: number
   readonly lagIntervalMs: number
   readonly stableOffsetStallMs: number
 }
@@ -41,6 +44,8 @@ export class LagWatch {
   readonly #caughtUpAt = new Map<string, number>()
   /** Since when a stable offset stands where it is, by place. */
   readonly #stable = new Map<string, { readonly offset: number; readonly since: number; alarmed: boolean }>()
+  /** Places whose events have waited for longer than the window. */
+  readonly #behindWindow = new Set<string>()
   #places = new Map<string, InputProgress>()
   #timer: NodeJS.Timeout | undefined
   #stopped = false
@@ -102,6 +107,22 @@ export class LagWatch {
     const ms = records === 0 ? 0 : lagMs(input, caughtUpAt)
     metrics.lagRecords.set(this.#labels(input), records)
     metrics.lagSeconds.set(this.#labels(input), ms / 1_000)
+    if (input.spec.kind === 'events') this.#reportWindow(place, ms)
+  }
+
+  #reportWindow(place: string, ms: number): void {
+    const { windowMs } = this.#settings
+    if (ms <= windowMs) {
+      this.#behindWindow.delete(place)
+      return
+    }
+    if (this.#behindWindow.has(place)) return
+    this.#behindWindow.add(place)
+    const error = new SallyportError(
+      'SP_BEHIND_WINDOW',
+      `${place} has an event that ${this.#processor} has left waiting for ${Math.round(ms / 1_000)} s, longer than the window of ${windowMs / 1_000} s: what repeats an event that was processed before it is a new event by now; look for a pause (sallyport resume ${this.#processor}) or for what holds it up, or lengthen the window`,
+    )
+    this.#log.warn({ place, waitingMs: ms, windowMs }, error.message)
   }
 
   #reportStall({ topic, partition, highWatermark, stableOffset }: PartitionEnd): void {
@@ -132,6 +153,7 @@ export class LagWatch {
       metrics.lagSeconds.remove(this.#labels(input))
       metrics.stableOffsetStalled.remove({ topic: input.spec.topic, partition: String(input.partition) })
       this.#caughtUpAt.delete(place)
+      this.#behindWindow.delete(place)
       this.#stable.delete(place)
     }
     this.#places = places

@@ -11,6 +11,7 @@ import type { Log } from '@sallyport/core/log'
 import { claimsBytesLimit } from '@sallyport/core/metrics'
 import { ensureProvision, valueSubject } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
+import { AdminListener, type ProcessorsState } from './admin.ts'
 import { ClaimsBudget, checkClaimsFit } from './claims-budget.ts'
 import { checkClaimsExist } from './claims-exist.ts'
 import {
@@ -40,7 +41,8 @@ export interface RunningProcessors extends RunningService {
 
 /**
  * Starts the processors of `sallyport.yaml`, or those that are named, each in its own consumer group. Resolves as
- * soon as they are loaded; while Kafka or the registry is away it keeps trying. Throws `SP_PROCESSOR`, `SP_SETTINGS`;
+ * soon as they are loaded; while Kafka or the registry is away it keeps trying. Throws `SP_PROCESSOR`, `SP_SETTINGS`,
+ * `SP_PORT_TAKEN`;
  * `failed` rejects with what no waiting can mend (`SP_TOPIC_MISMATCH`, `SP_SCHEMA_INCOMPATIBLE` …).
  */
 export async function startProcessors(
@@ -51,7 +53,25 @@ export async function startProcessors(
 ): Promise<RunningProcessors> {
   const processors = await loadProcessors(settings, names)
   checkClaimsFit(settings, processors.length)
-  return runProcessors(processors, settings, connection, log)
+  const { adminPort, adminHost } = settings.processing
+  if (adminPort === undefined) return runProcessors(processors, settings, connection, log)
+  let state: ProcessorsState = 'starting'
+  const admin = new AdminListener(() => state)
+  const adminUrl = await admin.listen(adminHost, adminPort)
+  log.info({ adminUrl }, 'the operators’ listener is open')
+  const running = runProcessors(processors, settings, connection, log)
+  const joined = (): void => {
+    if (state === 'starting') state = 'ready'
+  }
+  running.ready.then(joined, () => {})
+  return {
+    ...running,
+    async drain(deadlineMs) {
+      state = 'draining'
+      await running.drain(deadlineMs)
+      admin.close()
+    },
+  }
 }
 
 /** Runs configured processors: what `startProcessors` does once they are loaded. */

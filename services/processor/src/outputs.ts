@@ -20,6 +20,11 @@ export interface OutputTopic {
 /** What an output counts for beside its key and value: headers, and the object in memory. */
 const OUTPUT_OVERHEAD_BYTES = 256
 
+/** What an output in memory counts for, bytes. */
+export function outputBytes({ key, value }: Output): number {
+  return key.length + value.length + OUTPUT_OVERHEAD_BYTES
+}
+
 /** Encodes what handlers emit; knows the topics that the processor declared. */
 export class OutputEncoder {
   readonly #topics: ReadonlyMap<string, OutputTopic>
@@ -80,8 +85,8 @@ export class OutputEncoder {
   }
 
   /** The bytes that an output adds to what its attempt emitted before. Throws `SP_EMIT` when that is too much. */
-  checkTotal(before: number, { key, value }: Output): number {
-    const bytes = key.length + value.length + OUTPUT_OVERHEAD_BYTES
+  checkTotal(before: number, output: Output): number {
+    const bytes = outputBytes(output)
     if (before + bytes <= this.#emitBytesMax) return bytes
     throw new SallyportError(
       'SP_EMIT',

@@ -18,6 +18,12 @@ export interface Flow {
   resume(topic: string): void
 }
 
+/**
+ * Records of an input that may be ahead of its oldest unsettled one. An attempt that takes an hour holds up the
+ * position, and what is remembered of all that are settled behind it would grow for as long (T5).
+ */
+const AHEAD_MAX = 250_000
+
 /** One input of a task: its queue, and how far it is settled. */
 export class Input {
   readonly spec: InputSpec
@@ -37,6 +43,11 @@ export class Input {
 
   get length(): number {
     return this.queue.length - this.head
+  }
+
+  /** Whether its head may be taken: its schema is known, and what was taken is not too far ahead. */
+  get isOpen(): boolean {
+    return !this.blocked && this.watermark.open - this.length < AHEAD_MAX
   }
 
   /** When the head is due, ms since the epoch by the brokers' clock; undefined when the queue is empty. */
@@ -98,7 +109,7 @@ export class Intake {
   #nextFetched(now: number): FetchedRecord | undefined {
     for (let i = 0; i < this.#rotation.length; i++) {
       const input = this.#rotation[i] as Input
-      const dueAt = input.blocked ? undefined : input.dueAt()
+      const dueAt = input.isOpen ? input.dueAt() : undefined
       if (dueAt === undefined || dueAt > now) continue
       this.#rotation.splice(i, 1)
       this.#rotation.push(input)
@@ -128,7 +139,7 @@ export class Intake {
   nextDueAt(now: number): number | undefined {
     let earliest: number | undefined
     for (const input of this.#inputs.values()) {
-      const dueAt = input.blocked ? undefined : input.dueAt()
+      const dueAt = input.isOpen ? input.dueAt() : undefined
       if (dueAt !== undefined && dueAt > now && (earliest === undefined || dueAt < earliest)) earliest = dueAt
     }
     return earliest

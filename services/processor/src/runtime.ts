@@ -78,7 +78,7 @@ export class ProcessorRuntime {
     this.#log = log
     this.#lag = new LagWatch(
       processor.name,
-      settings.processing,
+      { ...settings.processing, windowMs: settings.windowMs },
       ends,
       () => this.#membership?.progress ?? [],
       log,

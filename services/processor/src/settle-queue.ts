@@ -16,7 +16,8 @@ import type { Covered } from './checkpointer.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { Outcome } from './decide.ts'
 import type { Failure } from './failure.ts'
-import type { Intake } from './poll.ts'
+import { outputBytes } from './outputs.ts'
+import { type Intake, recordBytes } from './poll.ts'
 import type { Settlement, Settler } from './settle.ts'
 
 export interface SettleQueueDependencies {
@@ -24,6 +25,8 @@ export interface SettleQueueDependencies {
   readonly settler: Settler
   readonly intake: Intake
   readonly claims: ClaimStore
+  /** Bytes that outcomes may hold before they stop the intake. */
+  readonly bytesMax: number
   readonly log: Log
   /** The brokers' clock. */
   readonly now: () => number
@@ -34,6 +37,8 @@ export interface SettleQueueDependencies {
   failed(error: unknown): void
 }
 
+/** Outcomes that may wait; more stop the intake. */
+const WAITING_MAX = 5_000
 /** Outcomes in one transaction. */
 const TRANSACTION_OUTCOMES_MAX = 2_000
 /**
@@ -50,6 +55,8 @@ const MIRROR_MS = 1_000
 export class SettleQueue {
   readonly #deps: SettleQueueDependencies
   #waiting: Settlement[] = []
+  /** What the outcomes hold that are not settled, those of the transaction under way included. */
+  #bytes = 0
   #refresh = false
   /** When the group's offsets were last written, by `performance.now()`. */
   #mirroredAt = Number.NEGATIVE_INFINITY
@@ -72,8 +79,14 @@ export class SettleQueue {
     return this.#waiting.length
   }
 
+  /** Whether the intake may go on: outcomes wait within their bounds (T5). */
+  get hasRoom(): boolean {
+    return this.#waiting.length < WAITING_MAX && this.#bytes < this.#deps.bytesMax
+  }
+
   add(settlement: Settlement): void {
     this.#waiting.push(settlement)
+    this.#bytes += settlementBytes(settlement)
     this.#start()
   }
 
@@ -151,8 +164,10 @@ export class SettleQueue {
     for (const span of spans) span.end()
     this.#tookMs = performance.now() - startedAt
     metrics.settleSeconds.observe({ processor }, this.#tookMs / 1_000)
-    for (const { eventRecord, claim } of settlements) {
+    for (const settlement of settlements) {
+      const { eventRecord, claim } = settlement
       if (eventRecord !== null && claim !== null) claims.set(eventRecord.event.id, claim, now())
+      this.#bytes -= settlementBytes(settlement)
     }
     this.#count(settlements)
     this.#deps.settled({ offset, positions })
@@ -197,6 +212,13 @@ export class SettleQueue {
       'a record that cannot be read is in the dead letter',
     )
   }
+}
+
+/** What an outcome holds until it is settled: the record, whose next hop is the same bytes, and what was emitted. */
+function settlementBytes({ record, outcome }: Settlement): number {
+  let bytes = recordBytes(record)
+  if (outcome.kind === 'processed') for (const output of outcome.outputs) bytes += outputBytes(output)
+  return bytes
 }
 
 function settleSpan(parent: Span): Span {

@@ -2,10 +2,10 @@
  * The handlers that one process may run at once for a processor, and the bytes that they may hold. Its tasks share
  * them in turn.
  *
- * N1. Never more than `count` attempts at once.
- * N2. While `bytesMax` bytes are held only a task that runs nothing may begin an attempt: so the bytes stay below
+ * K1. Never more than `count` attempts at once.
+ * K2. While `bytesMax` bytes are held only a task that runs nothing may begin an attempt: so the bytes stay below
  *     `bytesMax` and one record for each task.
- * N3. A task that runs nothing finds a slot although others are slow: one is kept for each such task, up to half of
+ * K3. A task that runs nothing finds a slot although others are slow: one is kept for each such task, up to half of
  *     all slots.
  */
 export class Slots {

@@ -13,8 +13,8 @@
  * T3. A claim is changed in memory when its outcome is decided and in Kafka with the outcome's transaction. If
  *     that fails the task ends, and its memory with it.
  * T4. After `ended` nothing is settled any more, and results of handlers that still run are discarded.
- * T5. Everything waiting has a bound: the intake's queues, the handlers (slots), the records of ids that are being
- *     attempted, the outcomes not yet settled.
+ * T5. Everything waiting has a bound, in records and in bytes: the intake's queues, the handlers (slots), the records of
+ *     ids that are being attempted, the outcomes not yet settled.
  */
 import { BrokerClock, type Clock, steadyClock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
@@ -77,8 +77,6 @@ interface Workplace {
   readonly attempts: Attempts
 }
 
-/** Outcomes that may wait to be settled; more stop the intake. */
-const UNSETTLED_MAX = 5_000
 /** How long an input waits before it asks again for a schema that could not be had, ms. */
 const SCHEMA_RETRY_MS = 1_000
 const DRAIN_POLL_MS = 5
@@ -107,8 +105,9 @@ export class Task {
   readonly #attempting = new Map<string, FetchedRecord[]>()
   readonly #wake = (): void => this.#pump()
   readonly #slots: TaskSlots
-  /** Records in `#attempting`. */
+  /** Records in `#attempting`, and their bytes. */
   #waiting = 0
+  #waitingBytes = 0
   #state: State = 'acquiring'
   #producer: TaskProducer | undefined
   #checkpointer: Checkpointer | undefined
@@ -252,6 +251,7 @@ export class Task {
       settler: new Settler(processor, this.partition, producer, schemas, foreign),
       intake,
       claims,
+      bytesMax: limits.queueBytesMax,
       log,
       now: () => this.#clock.now(),
       sourceLabel,
@@ -287,7 +287,8 @@ export class Task {
       const { intake, queue, claims } = this.#workplace
       // The timer that sweeps asks again.
       if (!claims.hasRoom) return
-      if (queue.length >= UNSETTLED_MAX || this.#waiting >= limits.queueRecordsMax) return
+      if (!queue.hasRoom || this.#waiting >= limits.queueRecordsMax) return
+      if (this.#waitingBytes >= limits.queueBytesMax) return
       if (!admission.gate.enter(this.#wake) || !this.#slots.take()) return
       const now = this.#clock.now()
       const record = intake.next(now)
@@ -331,6 +332,7 @@ export class Task {
         if (waiting !== undefined) {
           waiting.push(record)
           this.#waiting++
+          this.#waitingBytes += recordBytes(record)
         } else if (unwanted !== undefined) {
           queue.add({ record, eventRecord, outcome: unwanted, attempt: null, claim: null, span: null })
         } else {
@@ -382,6 +384,7 @@ export class Task {
     const waiting = this.#attempting.get(event.id) ?? []
     this.#attempting.delete(event.id)
     this.#waiting -= waiting.length
+    for (const other of waiting) this.#waitingBytes -= recordBytes(other)
     const charge = admission.breaker.end(watched, verdictOf(result))
     const workplace = this.#workplace
     if (result.kind === 'abandoned' || workplace === undefined || this.#state === 'ended') {

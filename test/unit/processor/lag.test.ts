@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import type { PartitionEnds } from '@sallyport/core/kafka/partition-ends'
+import { createLog } from '@sallyport/core/log'
 import type { InputSpec } from '@sallyport/processor/inputs'
-import { lagMs, lagRecords } from '@sallyport/processor/lag'
+import { LagWatch, lagMs, lagRecords } from '@sallyport/processor/lag'
+import { waitFor } from '../../support/wait-for.ts'
 
 const events: InputSpec = { topic: 'events', kind: 'events', delayMs: 0 }
 const tier: InputSpec = { topic: 'tier', kind: 'retry', delayMs: 5_000 }
@@ -29,5 +32,35 @@ describe('lag', () => {
 
   it('where nothing was fetched yet it is the time since the input was caught up', () => {
     assert.equal(lagMs(at(events, 10), 45_000), 15_000)
+  })
+
+  it('beyond the window is said once, and again only after the input was within it', async () => {
+    const lines: string[] = []
+    const log = createLog('test', { write: line => void lines.push(line) })
+    log.level = 'warn'
+    let looks = 0
+    const ends = {
+      async read() {
+        looks++
+        return [{ topic: 'events', partition: 0, highWatermark: 20, stableOffset: 20 }]
+      },
+      async close() {},
+    } as unknown as PartitionEnds
+    let waitingMs = 0
+    const settings = { windowMs: 30_000, lagIntervalMs: 1, stableOffsetStallMs: 60_000 }
+    const watch = new LagWatch('late', settings, ends, () => [at(events, 10, 60_000 - waitingMs)], log)
+    watch.start()
+    const said: number[] = []
+    for (waitingMs of [30_000, 30_001, 40_000, 1_000, 50_000]) {
+      const before = looks
+      await waitFor(() => looks >= before + 3)
+      said.push(lines.filter(line => line.includes('SP_BEHIND_WINDOW')).length)
+    }
+    await watch.stop()
+    assert.deepEqual(said, [0, 1, 1, 1, 2])
+    assert.match(
+      lines[0] ?? '',
+      /events\/0 has an event that late has left waiting for 30 s, longer than the window of 30 s/,
+    )
   })
 })

@@ -70,6 +70,25 @@ describe('intake', () => {
     assert.deepEqual(flow, ['pause events', 'resume events'])
   })
 
+  it('holds an input back that is far ahead of its oldest unsettled record, until that is settled (T5)', () => {
+    const { intake, offer } = intakeOf([events], 1_000)
+    const { watermark } = intake.input('events')
+    let taken = 0
+    for (let end = 1_000; end <= 300_000; end += 1_000) {
+      offer(
+        'events',
+        Array.from({ length: 1_000 }, (_, i) => end - 1_000 + i),
+      )
+      for (let next = intake.next(0); next !== undefined; next = intake.next(0)) {
+        if (taken++ > 0) watermark.settle(next.offset)
+      }
+    }
+    assert.equal(taken, 250_000)
+    assert.equal(intake.nextDueAt(-1), undefined)
+    watermark.settle(0)
+    assert.equal(intake.next(0)?.offset, 250_000)
+  })
+
   it('takes a record once although a batch that was under way repeats it', () => {
     const { intake, offer } = intakeOf([events])
     offer('events', [0, 1])

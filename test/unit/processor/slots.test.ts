@@ -10,7 +10,7 @@ describe('slots', () => {
     return own
   }
 
-  it('a slot that comes free goes to the task that waited longest (N1)', () => {
+  it('a slot that comes free goes to the task that waited longest (K1)', () => {
     const slots = new Slots(1, 1_000)
     const woken: string[] = []
     const holder = task(slots)
@@ -40,7 +40,7 @@ describe('slots', () => {
     assert.equal(woken, true)
   })
 
-  it('while the bytes are held only a task that runs nothing may begin another attempt (N2)', () => {
+  it('while the bytes are held only a task that runs nothing may begin another attempt (K2)', () => {
     const slots = new Slots(10, 1_000)
     const busy = task(slots)
     const idle = task(slots)
@@ -58,7 +58,7 @@ describe('slots', () => {
     assert.equal(busy.take(), true)
   })
 
-  it('a partition whose handlers hang leaves a slot to each that runs nothing, up to half of them (N3)', () => {
+  it('a partition whose handlers hang leaves a slot to each that runs nothing, up to half of them (K3)', () => {
     const slots = new Slots(10, 1_000)
     const hanging = task(slots)
     const others = Array.from({ length: 3 }, () => task(slots))

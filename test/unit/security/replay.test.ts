@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
 import { SallyportError } from '@sallyport/core/errors'
+import type { TokenBucket } from '@sallyport/ingress/token-bucket'
 import { type TestHandler, type TestHandlerOptions, testHandler } from '../../support/handler.ts'
 import { send } from '../../support/ingress.ts'
 import { hmac, NOW } from '../../support/signed-request.ts'
@@ -124,6 +125,25 @@ describe('answers', () => {
       assert.equal(answer.text.includes(failure.message), false)
       handler.close()
     }
+  })
+
+  it('to a defect within the ingress are 500 without its words, and the next delivery is taken (S4)', async () => {
+    let broken = true
+    const bucket = {
+      take() {
+        if (broken) throw new TypeError('inner words')
+        return 0
+      },
+    } as unknown as TokenBucket
+    const { url, keys, lines } = await serve({ github: GITHUB }, { door: { bucket } })
+    const answer = await send(`${url}/github`, { body: '{}', headers: github('{}') })
+    assert.equal(answer.status, 500)
+    assert.equal(answer.json.code, 'internal-error')
+    assert.equal(answer.text.includes('inner words'), false)
+    assert.ok(lines.some(line => line.includes('inner words')))
+    broken = false
+    assert.equal((await send(`${url}/github`, { body: '{}', headers: github('{}') })).status, 200)
+    assert.equal(keys.length, 1)
   })
 
   it('to bodies over the limit are 413, not a 503 that would be retried for ever, and reach no publisher', async () => {

@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { metrics } from '@sallyport/core/metrics'
+
+/** Of a process's processors: whether each has joined its group. */
+export type ProcessorsState = 'starting' | 'ready' | 'draining'
+
+/** Scrapers and probes are few; more connections are somebody else's. */
+const CONNECTIONS_MAX = 64
+
+/**
+ * The operators' listener of a process that runs processors: `/metrics` in Prometheus' text format, `/health/live`, and
+ * `/health/ready`, which is 200 from when each processor has joined its group until they drain. Not for the open network.
+ */
+export class AdminListener {
+  readonly #server: Server
+
+  constructor(state: () => ProcessorsState) {
+    this.#server = createServer((req, res) => {
+      answer(req.url ?? '', state(), res).catch(() => res.destroy())
+    })
+    this.#server.maxConnections = CONNECTIONS_MAX
+  }
+
+  /** Returns its URL. Throws `SP_PORT_TAKEN`. */
+  async listen(host: string, port: number): Promise<string> {
+    try {
+      this.#server.listen(port, host)
+      await once(this.#server, 'listening')
+    } catch (error) {
+      throw new SallyportError(
+        'SP_PORT_TAKEN',
+        `the operators' listener cannot have ${host}:${port} (${errorMessage(error)}): free it, or set processing.adminPort to another one`,
+        { cause: error },
+      )
+    }
+    const { address, family, port: taken } = this.#server.address() as AddressInfo
+    return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`
+  }
+
+  close(): void {
+    this.#server.close()
+    this.#server.closeAllConnections()
+  }
+}
+
+async function answer(url: string, state: ProcessorsState, res: ServerResponse): Promise<void> {
+  switch (url.split('?')[0]) {
+    case '/metrics':
+      res.setHeader('Content-Type', metrics.contentType)
+      res.end(await metrics.metrics())
+      return
+    case '/health/live':
+      answerState(res, 200, 'live')
+      return
+    case '/health/ready':
+      answerState(res, state === 'ready' ? 200 : 503, state)
+      return
+    default:
+      answerState(res, 404, 'here are /metrics, /health/live and /health/ready')
+  }
+}
+
+function answerState(res: ServerResponse, statusCode: number, status: string): void {
+  res.writeHead(statusCode, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+  res.end(JSON.stringify({ status }))
+}

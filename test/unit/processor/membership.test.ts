@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { createLog } from '@sallyport/core/log'
+import { defineProcessor } from '@sallyport/processor'
+import { Breaker } from '@sallyport/processor/breaker'
+import { ClaimsBudget } from '@sallyport/processor/claims-budget'
+import { configure } from '@sallyport/processor/config'
+import { Gate } from '@sallyport/processor/gate'
+import { inputSpecs } from '@sallyport/processor/inputs'
+import { Membership } from '@sallyport/processor/membership'
+import type { ProcessorKafka } from '@sallyport/processor/runtime'
+import { Slots } from '@sallyport/processor/slots'
+import { testSettings } from '../../support/processor.ts'
+
+describe('a stay in the group', () => {
+  const connect = TaskProducer.connect
+  afterEach(() => {
+    TaskProducer.connect = connect
+  })
+
+  it('makes a task wait until the one before it on its partition has unwound: they share a transactional id (M2)', async () => {
+    // Setup: a task acquires its partition; its first transaction is under way. Timeline: a new assignment comes, in
+    // which the partition stays; a task that has not acquired ends, and another one begins. Proves: the second producer
+    // is connected only when the first one is closed.
+    const steps: string[] = []
+    const release = Promise.withResolvers<undefined>()
+    const closed = Promise.withResolvers<void>()
+    const again = Promise.withResolvers<void>()
+    TaskProducer.connect = async () => {
+      if (steps.push('connect') > 1) again.resolve()
+      return {
+        transact: () => release.promise,
+        async close() {
+          await closed.promise
+          steps.push('closed')
+        },
+      } as unknown as TaskProducer
+    }
+    const membership = newMembership()
+    membership.joined([0])
+    membership.joined([0])
+    release.resolve(undefined)
+    for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))
+    closed.resolve()
+    await again.promise
+    assert.deepEqual(steps, ['connect', 'closed', 'connect'])
+    await membership.drain(0)
+  })
+})
+
+/** A membership whose Kafka is nowhere. */
+function newMembership(): Membership {
+  const log = createLog('test')
+  log.level = 'silent'
+  const processor = configure(defineProcessor({ name: 'stay', handler() {} }), {})
+  const settings = testSettings()
+  const gate = new Gate(processor.name, log)
+  const nowhere = {
+    connect: () => Promise.reject(new Error('nowhere')),
+    disconnect: async () => {},
+    on: () => () => {},
+    events: {},
+    pause: () => {},
+    seek: () => {},
+    stop: async () => {},
+  }
+  const kafka = {
+    client: { consumer: () => nowhere, admin: () => nowhere, logger: () => log },
+    registry: {},
+    schemas: { claim: 1, positions: 2, barrier: 3 },
+    outputs: new Map(),
+  } as unknown as ProcessorKafka
+  const breaker = new Breaker(processor.name, processor.breaker, gate, log, () => 0)
+  const admission = { slots: new Slots(1, 1), gate, breaker }
+  const budget = new ClaimsBudget(1e9, () => {})
+  return new Membership(processor, settings, kafka, inputSpecs(processor), admission, budget, log)
+}
