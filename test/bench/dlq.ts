@@ -1,6 +1,6 @@
 /**
  * `npm run bench:dlq [-- --letters N]`: dead letters listed, filtered, redriven and discarded by the real binary, and how
- * much memory that takes, beside the same with a hundredth of them.
+ * much memory that takes, beside the same with a hundredth of them (Z3).
  *
  * The last line says whether each does at least 2,000 a second, start of the process included, and whether memory is
  * bounded: what a command holds when its garbage is collected may grow by 32 MiB for a hundred times as many. The

@@ -1,5 +1,5 @@
 /**
- * `npm run test:chaos:ingress [-- --short]`: the ingress among failing brokers.
+ * `npm run test:chaos:ingress [-- --short]`: the ingress among failing brokers (P6, C1).
  *
  * Three brokers, 64 senders through the real ingress, and faults one after the other. What must hold, checked by a
  * consumer that shares no code with the product:

@@ -61,7 +61,7 @@ describe('intake of a processor that is held', function () {
     assert.equal(running.gates.get(processor.config.name)?.holds.size, 0)
   })
 
-  it('an event that always fails does not keep the breaker open while others succeed', async () => {
+  it('an event that always fails does not keep the breaker open while others succeed (B3)', async () => {
     let down = true
     processor = testProcessor(
       connection,

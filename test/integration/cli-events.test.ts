@@ -341,7 +341,7 @@ describe('the commands that read', function () {
       assert.deepEqual(await ids('--text', 'T-600'), [late.id])
     })
 
-    it('a broker that goes away ends what is reading with an error that says so', async () => {
+    it('a broker that goes away ends what is reading with an error that says so (J4)', async () => {
       const running = cli.spawn('tail', '--source', source)
       // The last one may be under way when the broker dies.
       const send = () => topics.append([eventOf(source, { probe: true })]).catch(() => {})

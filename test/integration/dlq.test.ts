@@ -97,7 +97,7 @@ describe('operations on dead letters and past events', function () {
     }
   }
 
-  it('a plan writes nothing; a redrive sends each dead letter round once, and it counts as processed only then', async () => {
+  it('a plan writes nothing; a redrive sends each dead letter round once, and it counts as processed only then (Z2)', async () => {
     const events = await deadEvents(30)
     const before = await auditRecords()
     const plan = await dlq('redrive', '--json')
@@ -379,7 +379,7 @@ describe('operations on dead letters and past events', function () {
     assert.deepEqual(await outputIds(), ids(events))
   })
 
-  it('what a cancelled operation did not send is dead as before', async () => {
+  it('what a cancelled operation did not send is dead as before (Z1)', async () => {
     await deadEvents(30)
     broken = () => false
     const running = cli.start([...mine('redrive'), '--yes', '--rate', '1'])
@@ -412,7 +412,7 @@ describe('operations on dead letters and past events', function () {
     assert.equal((await listed('--state', 'dead')).length, 500)
   })
 
-  it('two operators who redrive the same selection at once send nothing twice', async () => {
+  it('two operators who redrive the same selection at once send nothing twice (W1)', async () => {
     const events = await deadEvents(40)
     broken = () => false
     const args = [...mine('redrive'), '--yes', '--rate', '20']
@@ -430,7 +430,7 @@ describe('operations on dead letters and past events', function () {
     assert.equal((await own('redrive')).length, 40)
   })
 
-  it('an operator who takes a running operation up fences its runner, and nothing is sent twice', async () => {
+  it('an operator who takes a running operation up fences its runner, and nothing is sent twice (W2)', async () => {
     const events = await deadEvents(40)
     broken = () => false
     const running = cli.start([...mine('redrive'), '--yes', '--rate', '1'])

@@ -189,6 +189,7 @@ sources:
   })
 
   it('a delivery that comes twice is two records with one key: nothing is answered from memory', async () => {
+    // Proves S1.
     const { url, source } = await started(CRM)
     const body = ticket()
     const first = await send(`${url}/webhooks/${source}`, { body, headers: signed(body) })

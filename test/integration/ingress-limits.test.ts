@@ -97,6 +97,7 @@ describe('limits of the door', function () {
   })
 
   it('bodies over ingress.inFlightBytesMax get 503 with Retry-After, and are taken again once others are done', async () => {
+    // Proves S3 and R2.
     const { url, door } = await started(CRM, 'inFlightBytesMax: 1048576, retryAfter: 7s')
     const head = `POST ${new URL(door).pathname} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n`
     const holder = await opened(url, head + 'x'.repeat(900_000))
@@ -112,6 +113,7 @@ describe('limits of the door', function () {
   })
 
   it('declared lengths take nothing of the budget: only bytes that arrived do', async () => {
+    // Proves R2.
     const { url, door } = await started(CRM, 'inFlightBytesMax: 1048576')
     const head = `POST ${new URL(door).pathname} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n`
     for (let i = 0; i < 20; i++) await opened(url, head)
@@ -120,6 +122,7 @@ describe('limits of the door', function () {
   })
 
   it('a source over its rate gets 429 with Retry-After, and forged requests do not count', async () => {
+    // Proves S2.
     const { door } = await started(`${PLAIN}    rate: { perSecond: 0.5, burst: 3 }\n`)
     for (let i = 0; i < 20; i++) {
       assert.equal((await send(door, { body: ticket(), headers: signed('forged') })).status, 401)
@@ -161,6 +164,7 @@ describe('limits of the door', function () {
     })
 
     it('bombs of every encoding get 413 before they have unpacked', async () => {
+      // Proves R3.
       const { door } = await started(`${PLAIN}    contentEncoding: decode\n`)
       const zeros = Buffer.alloc(64 * 1_048_576)
       for (const [encoding, encode] of Object.entries(ENCODERS)) {

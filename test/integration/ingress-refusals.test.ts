@@ -162,6 +162,7 @@ describe('deliveries that are refused', function () {
   })
 
   it('a body that is one byte over the limit is refused, not cut', async () => {
+    // Proves R3.
     const filled = ticket({ fill: '' })
     const body = filled.replace('"fill":""', `"fill":"${'x'.repeat(1_048_577 - filled.length)}"`)
     assert.equal(body.length, 1_048_577)
@@ -169,7 +170,7 @@ describe('deliveries that are refused', function () {
     refused(await send(url, { body: [body], headers: signed(body) }), 413, 'body-too-large')
   })
 
-  it('Expect: 100-continue is answered with the refusal before a byte of the body is sent', async () => {
+  it('Expect: 100-continue is answered with the refusal before a byte of the body is sent (R1)', async () => {
     const request = (path: string, length: number) =>
       `POST ${path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`
     const path = new URL(url).pathname
@@ -182,6 +183,7 @@ describe('deliveries that are refused', function () {
   })
 
   it('every unknown source gets the same 404, whatever the method and however its name is spelt', async () => {
+    // Proves S5.
     const answers = await Promise.all([
       send(`${ingress.url}/webhooks/nobody`, { body: '{}' }),
       send(`${ingress.url}/webhooks/nobody`, { method: 'GET' }),

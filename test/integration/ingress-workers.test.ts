@@ -82,13 +82,13 @@ describe('sallyport ingress --workers', function () {
     return (await send(door, { body, headers: signed(body, secret) })).status
   }
 
-  it('workers share the port, and the metrics of all are one', async () => {
+  it('workers share the port, and the metrics of all are one (S6)', async () => {
     for (let i = 0; i < 20; i++) assert.equal(await delivered(), 200)
     const { text } = await send(admin, { method: 'GET' })
     assert.match(text, /deliveries_total\{source="crm",status="200",code="accepted"\} 20\n/)
   })
 
-  it('SIGHUP reaches every worker', async () => {
+  it('SIGHUP reaches every worker (S8)', async () => {
     writeFileSync(`${folder}/secret`, 'another secret of some length')
     child.kill('SIGHUP')
     await until(() => pids('are reloaded').size === 2)
@@ -96,7 +96,7 @@ describe('sallyport ingress --workers', function () {
     assert.equal(await delivered(), 401)
   })
 
-  it('a worker that is killed is replaced, and the others go on', async () => {
+  it('a worker that is killed is replaced, and the others go on (S7)', async () => {
     const [victim] = pids('"state":"ready"')
     process.kill(victim as number, 'SIGKILL')
     await until(() => pids('"state":"ready"').size === 3)

@@ -99,7 +99,7 @@ describe('operations that are killed', function () {
     return (await topics.readAll(processor.output)).map(({ key }) => key).sort()
   }
 
-  it('a redrive that dies at every step sends each dead letter once', async () => {
+  it('a redrive that dies at every step sends each dead letter once (O3, W3, W4)', async () => {
     isBroken = true
     const ids = await appended()
     await topics.read(

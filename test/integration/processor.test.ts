@@ -84,7 +84,7 @@ describe('processor on a real broker', function () {
     assert.ok(third - second >= 600, `third attempt after ${third - second} ms`)
   })
 
-  it('retries and dead letters carry the bytes, attributes and trace of the accepted event', async () => {
+  it('retries and dead letters carry the bytes, attributes and trace of the accepted event (X3)', async () => {
     processor = testProcessor(connection, () => {
       throw new Error('no')
     })

@@ -101,7 +101,7 @@ describe('npm start on the local JVM', () => {
     assert.equal(existsSync(devFilePath(home)), true)
   })
 
-  it('leaves no process behind when it is killed', async function () {
+  it('leaves no process behind when it is killed (L3)', async function () {
     this.timeout(20_000)
     const family = started.family()
     assert.ok(family.length >= 5, 'itself, two JVMs and their guards')
@@ -135,7 +135,7 @@ describe('npm start on the local JVM', () => {
     assert.ok((await eventCount(dev)) >= before)
   })
 
-  it('drains in order at SIGTERM, ends with 0 and leaves no process and no dev.json', async function () {
+  it('drains in order at SIGTERM, ends with 0 and leaves no process and no dev.json (L1, L2)', async function () {
     this.timeout(60_000)
     const family = started.family()
     started.child.kill('SIGTERM')

@@ -147,7 +147,7 @@ describe('the subscriber', function () {
     assert.deepEqual(exhausted, [`${bad} no`])
   })
 
-  it('ends at a record that nobody takes over, passes nothing over, and says what to do', async () => {
+  it('ends at a record that nobody takes over, passes nothing over, and says what to do (J5)', async () => {
     const events = [eventOf('crm', 0), eventOf('crm', 1), eventOf('crm', 2)]
     await topics.append(events, topic)
     const subscription = await start({
@@ -250,7 +250,7 @@ describe('the subscriber', function () {
     }
   })
 
-  it('stopping waits for the handler that runs, commits what it did, and begins nothing new', async () => {
+  it('stopping waits for the handler that runs, commits what it did, and begins nothing new (J6)', async () => {
     const events = [eventOf('crm', 0), eventOf('crm', 1)]
     await topics.append(events, topic)
     const running = Promise.withResolvers<void>()
@@ -294,7 +294,7 @@ describe('the subscriber', function () {
     assert.deepEqual(got, [event.id])
   })
 
-  it('members share the partitions; a handler that lost its partition is aborted or finishes unseen, and nothing is missed', async () => {
+  it('members share the partitions; a handler that lost its partition is aborted or finishes unseen, and nothing is missed (J8)', async () => {
     const wide = new Topics(cluster, 4)
     await wide.connect()
     topic = await freshTopic(cluster.brokers, 4)
@@ -318,7 +318,7 @@ describe('the subscriber', function () {
     await wide.close()
   })
 
-  it('a handler that runs longer than the session time-out keeps its partition', async () => {
+  it('a handler that runs longer than the session time-out keeps its partition (J7)', async () => {
     await topics.append([eventOf('crm', 0), eventOf('crm', 1)], topic)
     let joins = 0
     const got: number[] = []

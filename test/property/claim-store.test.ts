@@ -140,6 +140,24 @@ describe('the packed claims', function () {
     assert.equal(store.get('crm/never', 0), undefined)
   })
 
+  it('are swept and grow a part at a time, so that no call takes long however many there are (N2)', () => {
+    const store = new ClaimStore(new ClaimsBudget(1e9, () => {}))
+    const count = 64_000
+    let growth = 0
+    for (let i = 0; i < count; i++) {
+      const before = store.bytes
+      store.set(`crm/${i}`, { state: 'DONE', generation: 0, attempt: 1, windowMs: WINDOW_MS, at: 0 }, 0)
+      growth = Math.max(growth, store.bytes - before)
+    }
+    assert.ok(growth < store.bytes / SEGMENTS, `a call added ${growth} of ${store.bytes} bytes`)
+    for (let swept = 0; swept < SEGMENTS; swept++) {
+      const before = store.size
+      store.sweepNext(WINDOW_MS)
+      assert.ok(before - store.size < (2 * count) / SEGMENTS, `a call swept ${before - store.size} claims`)
+    }
+    assert.equal(store.size, 0)
+  })
+
   it('do not grow where as much expires as comes (E2)', () => {
     const store = new ClaimStore(new ClaimsBudget(1e9, () => {}))
     const perWindow = 20_000

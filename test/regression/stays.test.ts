@@ -145,7 +145,7 @@ describe('races of a stay in the group', function () {
     { title: 'a commit whose answer is lost', happens: true, expected: 1 },
     { title: 'a commit that fails', happens: false, expected: 2 },
   ]) {
-    it(`${title} leaves one effect: the claims tell the next stay what came of it (X4)`, async () => {
+    it(`${title} leaves one effect: the claims tell the next stay what came of it (X4, T3)`, async () => {
       // Setup: a processor that runs. Timeline: an event is handled; its transaction's commit reaches the broker, or
       // does not, and in both cases the task only hears of a broken connection. Proves: the task does not settle on,
       // nor ends the transaction again; the next stay reads the claims, and runs the event again only if nothing

@@ -32,6 +32,47 @@ function titles(file: string): RegExp[] {
   })
 }
 
+const SERVICES = ['core', 'ingress', 'processor', 'console', 'cli', 'subscriber']
+
+/** The invariants that a text names: `S1`, `S1–S5`. */
+function expanded(text: string): string[] {
+  return [...text.matchAll(/\b([A-Z])(\d)(?:–\1(\d))?\b/g)].flatMap(([, letter, first, last = first]) => {
+    const count = Number(last) - Number(first) + 1
+    return Array.from({ length: count }, (_, i) => `${letter}${Number(first) + i}`)
+  })
+}
+
+/** The invariants that a file's comments state: lines that begin with a number. */
+function statedIn(file: string): string[] {
+  return [...read(file).matchAll(/^ \* (?:- )?([A-Z]\d)(?:\.| ) \S/gm)].map(match => match[1] as string)
+}
+
+/** The files of a row; one without a folder stands beside the one before it. */
+function filesOf(row: string): string[] {
+  let folder = ''
+  return [...row.matchAll(/`([^`]+)`/g)].map(([, name = '']) => {
+    if (name.includes('/')) folder = path.dirname(name)
+    return path.join('services', folder, path.basename(name))
+  })
+}
+
+function tests(): string[] {
+  return readdirSync(path.join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts') && !file.startsWith('support') && !file.endsWith('docs.test.ts'))
+    .map(file => path.join('test', file))
+}
+
+/** A test file's comments and titles. */
+function prose(file: string): string {
+  const comments = read(file).match(/\/\*\*[\s\S]*?\*\/|(?<=^|\s)\/\/ .*$/gm) ?? []
+  const calls = [...read(file).matchAll(/\b(?:it|describe)(?:\.\w+)?\(\s*(['"`])((?:\\.|(?!\1).)*)\1/g)]
+  return [...comments, ...calls.map(([, , title]) => title)].join('\n')
+}
+
+function twice(list: readonly string[]): string[] {
+  return list.filter((entry, i) => list.indexOf(entry) !== i)
+}
+
 describe('documents', () => {
   it('DESIGN.md prints the error catalogue as it is', () => {
     const rows = [...read('DESIGN.md').matchAll(/^\| (SP_[A-Z_]+) \| (.+) \|$/gm)].map(([, code, text]) => [
@@ -39,6 +80,26 @@ describe('documents', () => {
       text,
     ])
     assert.deepEqual(Object.fromEntries(rows), ERROR_CATALOGUE)
+  })
+
+  it('each invariant of DESIGN.md stands once, at the top of the file that its row names, and a test cites it', () => {
+    const [, section = ''] = /^## Invariants$([\s\S]*?)^## /m.exec(read('DESIGN.md')) ?? []
+    const rows = [...section.matchAll(/^\| ([A-Z]\d[^|]*) \| (`[^|]*`) \|/gm)]
+    const listed = rows.flatMap(([, numbers = '']) => expanded(numbers))
+    assert.ok(listed.length > 80)
+    assert.deepEqual(twice(listed), [], 'numbers that name two invariants')
+    const stated = new Map(SERVICES.flatMap(sources).map(file => [file, statedIn(file)]))
+    assert.deepEqual([...stated.values()].flat().sort(), [...listed].sort())
+    for (const [, numbers = '', files = ''] of rows) {
+      const found = filesOf(files).flatMap(file => stated.get(file) ?? [])
+      assert.deepEqual(found.sort(), expanded(numbers).sort(), files)
+    }
+    const cited = new Set(tests().flatMap(file => expanded(prose(file))))
+    assert.deepEqual(
+      listed.filter(number => !cited.has(number)),
+      [],
+      'invariants that no test cites',
+    )
   })
 
   it('every file that the documents name exists', () => {

@@ -1,10 +1,10 @@
 /**
  * Several ingresses on one host and port, one per core: the first process only keeps the others running.
  *
- * - W1. Workers share nothing but the port (SO_REUSEPORT): the kernel spreads connections over them, and no request
+ * - S6. Workers share nothing but the port (SO_REUSEPORT): the kernel spreads connections over them, and no request
  *   passes through the first process.
- * - W2. A worker that dies is replaced, later each time; one that cannot start at all ends the whole.
- * - W3. The first process tells the workers when to drain and when to reload. A worker whose first process is gone drains by itself.
+ * - S7. A worker that dies is replaced, later each time; one that cannot start at all ends the whole.
+ * - S8. The first process tells the workers when to drain and when to reload. A worker whose first process is gone drains by itself.
  */
 import cluster, { type Worker } from 'node:cluster'
 import { createServer, type Server } from 'node:http'

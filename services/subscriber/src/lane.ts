@@ -1,10 +1,10 @@
 /**
  * One partition while it is assigned: fetched → queue → passed, one record after the other → position.
  *
- * B1. A record is passed only when its handler has resolved, or a callback has taken it over.
- * B2. The position never lies behind a record that was not passed; only positions are committed.
- * B3. The partition is paused while the queue holds anything: what is in memory is what one fetch brought.
- * B4. A lane that has ended moves its position no more: another member may own the partition.
+ * J5. A record is passed only when its handler has resolved, or a callback has taken it over.
+ * J6. The position never lies behind a record that was not passed; only positions are committed.
+ * J7. The partition is paused while the queue holds anything: what is in memory is what one fetch brought.
+ * J8. A lane that has ended moves its position no more: another member may own the partition.
  */
 import type { KafkaMessage } from 'kafkajs'
 import type { LaneSignals } from './attempts.ts'

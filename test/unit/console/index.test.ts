@@ -239,7 +239,7 @@ describe('the index', () => {
     assert.equal(eventStory(database, event.id)?.record, null)
   })
 
-  it('begins where a topic begins by now, and anew where topics were made anew', async () => {
+  it('begins where a topic begins by now, and anew where topics were made anew (I2)', async () => {
     const event = eventOf('crm', {})
     await write(batch(EVENTS_TOPIC, 0, [accepted(event)]))
     hold([EVENTS_TOPIC, CLAIMS, DEAD], 500)
@@ -252,7 +252,7 @@ describe('the index', () => {
     assert.deepEqual([outcomes(), storedPositions(database).get(EVENTS_TOPIC)?.get(0)], [{}, 0])
   })
 
-  it('events of one millisecond all have their place', async () => {
+  it('events are listed by the time when Kafka took them, and those of one millisecond all have their place (I3)', async () => {
     const events = Array.from({ length: 3_000 }, () => eventOf('crm', {}))
     await write(
       batch(
@@ -261,7 +261,11 @@ describe('the index', () => {
         events.map(event => accepted(event)),
       ),
     )
-    assert.equal(searchEvents(database, {}, 5_000).events.length, 3_000)
+    const [earlier, later] = [eventOf('crm', {}), eventOf('crm', {})]
+    await write(batch(EVENTS_TOPIC, events.length, [accepted(later, NOW + 1), accepted(earlier, NOW - 1)]))
+    const listed = searchEvents(database, {}, 5_000).events
+    assert.equal(listed.length, 3_002)
+    assert.deepEqual([listed[0]?.id, listed.at(-1)?.id], [later.id, earlier.id])
   })
 
   it('holds bodies, so that only its owner may read the file', () => {

@@ -73,7 +73,7 @@ describe('networks', () => {
 describe('the walk through X-Forwarded-For', () => {
   const trusted = new Networks(['10.0.0.0/8', 'fd00::/8'], 'test')
 
-  it('from the right, the first address that is no trusted proxy is the sender', () => {
+  it('from the right, the first address that is no trusted proxy is the sender (A2)', () => {
     assert.equal(senderOf('203.0.113.9', trusted), '203.0.113.9')
     assert.equal(senderOf('203.0.113.9, 10.0.0.2', trusted), '203.0.113.9')
     assert.equal(senderOf('192.0.2.1, 203.0.113.9, 10.0.0.2, fd00::3', trusted), '203.0.113.9')
@@ -85,7 +85,7 @@ describe('the walk through X-Forwarded-For', () => {
     assert.equal(senderOf('192.0.2.1, garbage, 203.0.113.9, 10.1.1.1', trusted), '203.0.113.9')
   })
 
-  it('an entry that is no address ends the walk without a sender', () => {
+  it('an entry that is no address ends the walk without a sender (A3)', () => {
     for (const text of [
       'garbage, 10.0.0.2',
       '203.0.113.9, , 10.0.0.2',
@@ -97,7 +97,7 @@ describe('the walk through X-Forwarded-For', () => {
     }
   })
 
-  it('the header counts only where the peer is a trusted proxy', () => {
+  it('the header counts only where the peer is a trusted proxy (A1)', () => {
     const headers = {
       'x-forwarded-for': '192.0.2.1',
       'x-forwarded-proto': 'https',

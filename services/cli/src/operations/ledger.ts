@@ -9,11 +9,11 @@
  * | discarded  | an operator hid it                                                                           |
  * | superseded | its event has a later dead letter, which speaks for it                                       |
  *
- * E1. Whether an operation took a letter follows from the audit alone: from its selection, its ranges and its progress.
+ * Z1. Whether an operation took a letter follows from the audit alone: from its selection, its ranges and its progress.
  *     Claims forget after the window, dead letters are kept for longer.
- * E2. A letter is processed only when the claim of its event says so for that generation or a later one; where the
+ * Z2. A letter is processed only when the claim of its event says so for that generation or a later one; where the
  *     claim has expired, when the processor has settled everything that the operation sent.
- * E3. Memory grows with the number of events that have dead letters in one partition, not with their bytes.
+ * Z3. Memory grows with the number of events that have dead letters in one partition, not with their bytes.
  */
 import type { Operation } from '@sallyport/core/audit'
 import { RegistryReader } from '@sallyport/core/registry-reader'

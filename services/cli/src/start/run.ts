@@ -2,10 +2,10 @@
  * `npm start`: lock → checks → secret → settings → broker → topics and schemas → processors → ingress → index →
  * dev.json, then waits, and ends all of it in the reverse order.
  *
- * R1. What is started is ended in the reverse order, on every path: the user's wish, an error in the middle, a
+ * L1. What is started is ended in the reverse order, on every path: the user's wish, an error in the middle, a
  *     service that fails. The ingress drains before the processors, and both before the broker goes.
- * R2. dev.json exists only while everything is ready.
- * R3. Nothing outlives this process, even when it is killed: children have guards (broker/daemon.ts), and what
+ * L2. dev.json exists only while everything is ready.
+ * L3. Nothing outlives this process, even when it is killed: children have guards (broker/daemon.ts), and what
  *     they leave behind (containers, a stale lock, dev.json) is taken over by the next start.
  */
 import { rmSync } from 'node:fs'

@@ -4,7 +4,8 @@
  * look (which topics there are, what they hold) → fit the positions → read from them → write
  *
  * F1. Whoever follows says so every second in the file; a command then waits for it instead of reading as well.
- * F2. A look every half minute finds new processors' topics; their reading begins at their start.
+ *
+ * A look every half minute finds new processors' topics; their reading begins at their start.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
