@@ -102,7 +102,9 @@ export class ClaimSegment {
     this.#build(older, Math.ceil(count / FILL_REBUILT))
     for (let from = 0; from < newer.length; from += ENTRY_WORDS) {
       const entry = newer.subarray(from, from + ENTRY_WORDS)
-      this.#words.set(entry, this.#placeFor(entry, -1))
+      // First the place: to make it, the table may have to be built anew.
+      const place = this.#placeFor(entry, -1)
+      this.#words.set(entry, place)
     }
   }
 
