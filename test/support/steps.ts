@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, globSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, globSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Counts } from './count-reporter.ts'
 
 /** What one step of the tests came to. */
@@ -52,7 +52,8 @@ export async function runCommand(
 /**
  * Runs the test files of a folder with mocha and counts them. No test, and a mocha that died, count as failed. With
  * several `lanes` the files are dealt to as many processes at once, each with a cluster of its own: tests on brokers
- * mostly wait. The first lane is shown as it runs, the others when it has ended.
+ * mostly wait. The first lane is shown as it runs, the others when it has ended. Temporary files of tests are removed
+ * with the run.
  */
 export async function runMocha(folder: string, limitMs: number, lanes = 1): Promise<StepResult> {
   const files = globSync(`${folder}/**/*.test.ts`).sort()
@@ -60,7 +61,8 @@ export async function runMocha(folder: string, limitMs: number, lanes = 1): Prom
     console.log(`there is no test in ${folder}`)
     return { passed: 0, failed: 1, pending: 0 }
   }
-  const scratch = mkdtempSync(join(tmpdir(), 'sallyport-counts-'))
+  const scratch = mkdtempSync(join(tmpdir(), 'sallyport-tests-'))
+  mkdirSync(join(scratch, 'tmp'))
   try {
     const dealt = Array.from({ length: lanes }, (_, lane) => files.filter((_, i) => i % lanes === lane))
     const running = dealt.map((share, lane) => runLane(share, limitMs, join(scratch, String(lane)), lane > 0))
@@ -100,7 +102,7 @@ async function runLane(
     ],
     {
       limitMs,
-      env: { SALLYPORT_TEST_COUNTS: countsFile },
+      env: { SALLYPORT_TEST_COUNTS: countsFile, TMPDIR: join(dirname(scratch), 'tmp') },
       ...(quiet ? { outputFile: outputOf(scratch) } : {}),
     },
   )
