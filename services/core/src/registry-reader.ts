@@ -9,8 +9,15 @@ export type Schemas = Pick<SchemaRegistry, 'find'>
 export class RegistryReader<T> {
   readonly #decoder: ValueDecoder<T>
 
-  constructor(schema: AvroSchema, registry: Schemas) {
+  /** `schemaId`: the id that the registry gave `schema`, where that is known. */
+  constructor(schema: AvroSchema, registry: Schemas, schemaId?: number) {
     this.#decoder = new ValueDecoder(schema, registry.find)
+    if (schemaId !== undefined) this.#decoder.know(schemaId)
+  }
+
+  /** Whether `read` can be called without `prepare`. */
+  isPrepared(value: Buffer): boolean {
+    return this.#decoder.unknownSchemaOf(value) === undefined
   }
 
   /** Asks the registry for the schema of a value, where it is not known yet. Throws `SP_REGISTRY_UNREACHABLE`. */

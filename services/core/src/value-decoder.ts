@@ -25,6 +25,11 @@ export class ValueDecoder<T> {
     this.#reader = new WireReader<T>(schema)
   }
 
+  /** Values under this id are of the schema itself: nothing needs asking. */
+  know(schemaId: number): void {
+    this.#reader.learn(schemaId, this.#schema)
+  }
+
   /** The schema that must be asked for before `decode` can read a value; undefined where there is nothing to ask. */
   unknownSchemaOf(wire: Buffer): number | undefined {
     const schemaId = wireSchemaId(wire)

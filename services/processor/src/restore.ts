@@ -1,13 +1,12 @@
 /**
  * Reads a partition of the claims topic back, from its start (or from where a checkpoint ends) to this acquisition's
- * barrier. The end offset would
- * not do: transaction markers and the empty batch that the log cleaner keeps lie behind the last record. All that
- * earlier owners committed lies before the barrier, because writing it fenced them.
+ * barrier. The end offset would not do: transaction markers and the empty batch that the log cleaner keeps lie behind
+ * the last record. All that earlier owners committed lies before the barrier, because writing it fenced them.
  */
-import { type AvroSchema, WireReader, wireSchemaId } from '@sallyport/core/codec'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
+import { RegistryReader } from '@sallyport/core/registry-reader'
 import type { ClaimState } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from './config.ts'
@@ -25,29 +24,22 @@ export interface RestoreSchemas {
   readonly barrier: number
 }
 
-/** A reader of one kind of record in the claims topic, which asks the registry for schemas of other versions. */
+/** A reader of one kind of record in the claims topic. */
 class ClaimsReader<T> {
-  readonly #reader: WireReader<T>
-  readonly #registry: SchemaRegistry
+  readonly #reader: RegistryReader<T>
   #lastBytes: Buffer | undefined
   #last: T | undefined
 
-  constructor(schema: AvroSchema, schemaId: number, registry: SchemaRegistry) {
-    this.#reader = new WireReader(schema)
-    this.#reader.learn(schemaId, schema)
-    this.#registry = registry
+  constructor(reader: RegistryReader<T>) {
+    this.#reader = reader
   }
 
-  /** Whether `read` can read a value without asking the registry first. */
-  knows(value: Buffer): boolean {
-    return this.#lastBytes?.equals(value) === true || this.#reader.knows(schemaIdOf(value))
+  isPrepared(value: Buffer): boolean {
+    return this.#lastBytes?.equals(value) === true || this.#reader.isPrepared(value)
   }
 
-  async learn(value: Buffer): Promise<void> {
-    const schemaId = schemaIdOf(value)
-    const schema = await this.#registry.find(schemaId)
-    if (schema === undefined) throw new TypeError(`the registry has no schema ${schemaId}`)
-    this.#reader.learn(schemaId, schema)
+  async prepare(value: Buffer): Promise<void> {
+    await this.#reader.prepare(value)
   }
 
   /** Most claims are alike, byte for byte: to compare is cheaper than to decode. */
@@ -58,12 +50,6 @@ class ClaimsReader<T> {
     }
     return this.#last
   }
-}
-
-function schemaIdOf(value: Buffer): number {
-  const schemaId = wireSchemaId(value)
-  if (schemaId === undefined) throw new TypeError('it is not in the wire format')
-  return schemaId
 }
 
 /** How the restore holds the fetching up. */
@@ -106,9 +92,9 @@ export class Restore {
   ) {
     this.#store = store
     this.#nonce = nonce
-    this.#claims = new ClaimsReader(CLAIM_SCHEMA, schemas.claim, registry)
-    this.#positions = new ClaimsReader(POSITIONS_SCHEMA, schemas.positions, registry)
-    this.#barriers = new ClaimsReader(BARRIER_SCHEMA, schemas.barrier, registry)
+    this.#claims = new ClaimsReader(new RegistryReader(CLAIM_SCHEMA, registry, schemas.claim))
+    this.#positions = new ClaimsReader(new RegistryReader(POSITIONS_SCHEMA, registry, schemas.positions))
+    this.#barriers = new ClaimsReader(new RegistryReader(BARRIER_SCHEMA, registry, schemas.barrier))
     this.#flow = flow
     this.#done.promise.catch(() => {})
   }
@@ -158,7 +144,7 @@ export class Restore {
       try {
         const { value } = record
         const reader = this.#readerOf(record)
-        if (value !== null && !reader.knows(value)) await reader.learn(value)
+        if (value !== null && !reader.isPrepared(value)) await reader.prepare(value)
         this.#apply(record)
       } catch (error) {
         this.#finished = true
