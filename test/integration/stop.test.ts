@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { eventOf, Topics } from '../support/events.ts'
+import { PARTITIONS } from '../support/processor.ts'
+import { ProcessorProcess } from '../support/processor-process.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
+const AGENT = fileURLToPath(new URL('../support/agents/outage-agent.ts', import.meta.url))
 const CONFIG = fileURLToPath(new URL('../../sallyport.yaml', import.meta.url))
 
 describe('a service that is asked to stop while it starts', function () {
@@ -30,4 +40,56 @@ describe('a service that is asked to stop while it starts', function () {
       })
     }
   }
+})
+
+describe('a processor that is asked to stop while its broker is frozen', function () {
+  this.timeout(120_000)
+
+  it('ends with 0 in its drain time-out and ten seconds more, and says what it leaves; nothing is lost', async () => {
+    // Timeline: outcomes wait to be settled when the broker freezes, so that nothing answers and no connection breaks;
+    // SIGTERM. Proves: neither the transaction, nor the handlers, nor leaving the group can keep the process.
+    const cluster = await sharedCluster()
+    const topics = new Topics(cluster, PARTITIONS)
+    await topics.connect()
+    const name = `test-${randomBytes(5).toString('hex')}`
+    const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-stop-'))
+    const file = path.join(folder, 'sallyport.yaml')
+    writeFileSync(
+      file,
+      `topics: { partitions: ${PARTITIONS} }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s }
+sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
+processors: [${JSON.stringify(AGENT)}]
+`,
+    )
+    const start = () => new ProcessorProcess(cluster, file, { TEST_PROCESSOR_NAME: name })
+    const events = Array.from({ length: 400 }, (_, i) => eventOf(name, { i }))
+    const output = `sallyport.${name}.out`
+    const stopped = start()
+    try {
+      await stopped.said('acquired', PARTITIONS)
+      await topics.append(events)
+      await topics.read(output, () => true, 1)
+      cluster.pause(0)
+      // Its attempts end meanwhile, and cannot be settled.
+      await sleep(1_000)
+      void stopped.kill('SIGTERM')
+      await waitFor(() => stopped.ended !== null, 60_000)
+    } finally {
+      cluster.resume(0)
+      await stopped.kill()
+    }
+    assert.equal(stopped.ended, 0)
+    assert.ok(stopped.lines.some(({ msg }) => String(msg).includes('stopped without an answer from Kafka')))
+    const next = start()
+    try {
+      await topics.read(output, () => true, events.length, 60_000)
+      const keys = (await topics.readAll(output)).map(({ key }) => key)
+      assert.deepEqual(keys.sort(), events.map(({ id }) => id).sort())
+    } finally {
+      await next.kill()
+      await topics.close()
+      rmSync(folder, { recursive: true })
+    }
+  })
 })

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { MESSAGE_CHARS_MAX, parseHistory } from '@sallyport/core/attempt'
+import { encodeEvent } from '@sallyport/core/codec'
+import type { Event } from '@sallyport/core/event'
+import { eventHeaders, HEADER } from '@sallyport/core/headers'
+import { ensureTopics } from '@sallyport/core/kafka/admin'
+import { encodeBatch, encodeRecord } from '@sallyport/core/kafka/record-batch'
+import { eventRecordBytesMax } from '@sallyport/core/topics'
 import type { Handler, ProcessorDefinition } from '@sallyport/processor'
+import { processorProvision } from '@sallyport/processor/config'
 import type { RunningProcessors } from '@sallyport/processor/main'
-import { eventOf, type RawRecord, Topics } from '../support/events.ts'
+import { eventOf, eventOn, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
 import {
   agentEvent,
   PARTITIONS,
@@ -9,10 +18,11 @@ import {
   testProcessor,
   testSettings,
 } from '../support/processor.ts'
+import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { waitFor } from '../support/wait-for.ts'
 
-describe('retry tiers whose settings change', function () {
+describe('retry tiers', function () {
   this.timeout(90_000)
   let connection: { brokers: readonly string[]; registryUrl: string }
   let topics: Topics
@@ -133,4 +143,86 @@ describe('retry tiers whose settings change', function () {
     const outputs = await topics.readAll(one.output)
     assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
   })
+
+  it('a tier that was deleted and made again is read from its start, and that is said', async () => {
+    // Timeline: events pass through the tier; the processor stops; the tier is deleted and made again, with a retry that
+    // took effect long ago and one that never did; the processor starts. Proves: the position behind the new end is
+    // given up for the start, and claims keep out what took effect.
+    const processor = variant(
+      (event, { attempt, emit }) => {
+        if (attempt < 2) throw new Error('not yet')
+        emit(processor.output, agentEvent(event.id, attempt))
+      },
+      { retry: ['50ms'], breaker: { attemptsMin: 100 } },
+    )
+    const someEvents = (count: number) =>
+      Array.from({ length: count }, () => eventOn(1, PARTITIONS, processor.source, {}))
+    const first = await processor.start()
+    const before = someEvents(8)
+    await topics.append(before)
+    await topics.read(processor.output, () => true, before.length)
+    await stop(first)
+    const [tier] = processor.config.topics.retry as [string]
+    const kafka = rawKafka(connection.brokers)
+    await rawAdmin(kafka, admin => admin.deleteTopics({ topics: [tier] }))
+    // What `sallyport topics apply` does.
+    await ensureTopics(kafka, processorProvision(testSettings(), processor.config).topics)
+    const [restored] = someEvents(1) as [Event]
+    const headers = { [HEADER.attempt]: '2', [HEADER.delay]: '50' }
+    await topics.append([before[0] as Event, restored], tier, headers)
+    await processor.start()
+    await waitFor(() =>
+      processor.lines.some(line => line.includes(`SP_TOPIC_RECREATED: ${tier}/1 ends at 2`)),
+    )
+    const after = someEvents(4)
+    await topics.append(after)
+    await topics.read(processor.output, () => true, before.length + 1 + after.length)
+    const outputs = await topics.readAll(processor.output)
+    const ids = [...before, restored, ...after].map(({ id }) => id)
+    assert.deepEqual(outputs.map(({ key }) => key).sort(), ids.sort())
+  })
+
+  it('the largest record that the ingress can write fits into every tier and the dead letter, with all they add', async () => {
+    // Setup: a record as large as sallyport.events takes, its body as long as bodies may be. Timeline: it fails in as
+    // many tiers as settings allow, with messages of the longest kind. Proves: the headroom holds; without it the
+    // transaction that moves it on would fail for ever, and the partition with it.
+    const tiers = 16
+    const processor = variant(
+      () => {
+        // Each half of a pair alone takes six bytes in the history and three in a header.
+        throw new Error('\ud800'.repeat(10_000))
+      },
+      { retry: Array.from({ length: tiers }, () => '1ms'), breaker: { attemptsMin: 100 } },
+    )
+    await processor.start()
+    const settings = testSettings()
+    const { bodyBytesMax } = settings.ingress
+    const event = { ...eventOf(processor.source, {}), body: randomBytes(bodyBytesMax) }
+    const largest = padded(event, eventRecordBytesMax(bodyBytesMax))
+    await assert.rejects(
+      topics.append([{ ...largest, headers: { pad: `${largest.headers.pad}x` } }]),
+      /too large|larger/,
+    )
+    await topics.append([largest])
+    const [dead] = await moved(processor.config.topics.deadLetter, processor.source, 1)
+    assert.ok(dead)
+    const [accepted] = await moved('sallyport.events', processor.source, 1)
+    assert.ok(accepted?.value?.equals(dead.value as Buffer), 'the original bytes')
+    assert.equal(dead.headers['sallyport-attempt'], String(tiers + 1))
+    assert.equal(parseHistory(dead.headers['sallyport-history']).length, tiers + 1)
+    assert.equal(dead.headers['sallyport-message']?.length, MESSAGE_CHARS_MAX)
+  })
 })
+
+/** The event with a header so long that its record is a batch of just so many bytes. */
+function padded(event: Event, batchBytes: number): Event {
+  const key = Buffer.from(event.id)
+  const identity = { producerId: 0n, epoch: 0, sequence: 0 }
+  let length = 0
+  for (let missing = batchBytes; missing !== 0; length += missing) {
+    const longer = { ...event, headers: { pad: 'x'.repeat(length) } }
+    const record = { key, value: encodeEvent(1, longer), headers: eventHeaders(longer, TRACEPARENT) }
+    missing = batchBytes - encodeBatch([encodeRecord(record)], identity, 0).length
+  }
+  return { ...event, headers: { pad: 'x'.repeat(length) } }
+}

@@ -41,6 +41,16 @@ export class ProcessorProcess {
     }
   }
 
+  /** Freezes it (SIGSTOP) or lets it go on (SIGCONT). */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child.kill(signal)
+  }
+
+  /** Its exit code, or the signal that ended it; null while it runs. */
+  get ended(): number | NodeJS.Signals | null {
+    return this.#child.exitCode ?? this.#child.signalCode
+  }
+
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const ended = once(this.#child, 'exit')
