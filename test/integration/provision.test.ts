@@ -97,7 +97,7 @@ describe('provisioning', function () {
       await ensureTopics(kafka, [wanted])
       await assert.rejects(
         ensureTopics(kafka, [{ ...wanted, partitions: 6 }]),
-        /SP_PARTITION_COUNT.*is 3.*say 6.*recreate/,
+        /SP_PARTITION_COUNT.*is 3.*say 6.*topics grow/,
       )
     })
 

@@ -42,6 +42,7 @@ export async function testHandler(
 ): Promise<TestHandler> {
   const keys: string[] = []
   const publisher = {
+    partitions: 12,
     publish(record: PublishRecord) {
       keys.push(String(record.key))
       return publish(record)

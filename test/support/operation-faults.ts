@@ -33,9 +33,9 @@ const { connect } = OperationProducer
 OperationProducer.connect = (...args) => around('connect', () => connect.apply(OperationProducer, args))
 
 const { write } = OperationProducer.prototype
-OperationProducer.prototype.write = function (lane, audit) {
-  const name = lane !== null ? 'batch' : ++writes === 1 ? 'take-up' : 'close'
-  return around(name, () => write.call(this, lane, audit))
+OperationProducer.prototype.write = function (lanes, audit) {
+  const name = lanes.length > 0 ? 'batch' : ++writes === 1 ? 'take-up' : 'close'
+  return around(name, () => write.call(this, lanes, audit))
 }
 
 const createProducer = kafkajs.Kafka.prototype.producer

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { UsageError } from './exit.ts'
+import { note } from './output.ts'
 
 /**
  * Asks for a yes; anything else, and an input that ends, is a no. Ctrl-C interrupts the command as everywhere.
@@ -17,4 +18,18 @@ export async function confirm(question: string, signal: AbortSignal): Promise<bo
   } finally {
     lines.close()
   }
+}
+
+/** `--yes`, or a yes on a terminal. Where nobody can be asked the plan is all there is. */
+export async function isWanted(
+  question: string,
+  options: { readonly yes?: boolean; readonly json?: boolean },
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (options.yes === true) return true
+  if (options.json === true || process.stdin.isTTY !== true) {
+    note('nothing was done: add --yes to run it')
+    return false
+  }
+  return await confirm(question, signal)
 }

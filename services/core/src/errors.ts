@@ -18,7 +18,7 @@ export const ERROR_CATALOGUE = {
   SP_TOPIC_MISMATCH:
     'A topic exists with other settings than sallyport.yaml asks for. The message names the command that mends it.',
   SP_PARTITION_COUNT:
-    'Topics that must be co-partitioned differ in their partition counts; dedupe would break. Recreate the topic set.',
+    'Topics that must be co-partitioned differ in their partition counts; dedupe would break. Run: npx sallyport topics grow.',
   SP_NOT_PUBLISHED: 'Kafka did not acknowledge a record in time; the sender got 503 and will send again.',
   SP_OVERLOADED: 'More bytes are in flight than the limit allows; the sender got 503 and will send again.',
   SP_FENCED: 'A partition has a newer owner; nothing was committed. No action needed.',
@@ -43,7 +43,7 @@ export const ERROR_CATALOGUE = {
     'Processes of one processor run with different settings; each partition follows those of its owner. Expected during a deployment; afterwards look for two processors of one name.',
   SP_POISON: 'A record cannot be decoded; it is in the dead letter with its original bytes.',
   SP_MISPLACED:
-    'A record lies on a partition that its key does not belong to; it is in the dead letter. Use the Java-compatible partitioner.',
+    'A record lies on a partition that its key does not belong to; it is in the dead letter. A redrive sends it home; use the Java-compatible partitioner.',
   SP_HANDLER_FAILED: 'The handler threw; the event goes to the next retry tier or to the dead letter.',
   SP_HANDLER_TIMEOUT:
     'The handler ran past its timeout; the event goes to the next retry tier or to the dead letter.',

@@ -6,6 +6,7 @@ const WORDS: Record<ReadinessState, string> = {
   starting: 'Kafka or the schema registry has not answered since the start',
   ready: 'deliveries are taken',
   unreachable: 'Kafka does not answer',
+  outgrown: 'the events topic has more partitions than the settings say',
   draining: 'the ingress is stopping',
 }
 

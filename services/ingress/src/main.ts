@@ -19,7 +19,7 @@ import { createAdminServer } from './admin.ts'
 import { watchFiles } from './file-watch.ts'
 import { closeListener, createListener, listen, reloadCertificate } from './listener.ts'
 import { Networks } from './networks.ts'
-import type { PublishTarget } from './publish.ts'
+import { fits, grown, type PublishTarget } from './publish.ts'
 import { Readiness } from './readiness.ts'
 import { createHandler } from './server.ts'
 import { SourcesInUse } from './sources-in-use.ts'
@@ -83,7 +83,7 @@ export async function startIngress(
   const ready = provisionUntilDone(settings, connection, log, stopping.signal).then(schemaId => {
     target = { publisher, schemaId, partitions: settings.partitions }
     readiness.provisioned()
-    void watchKafka(publisher, readiness, stopping.signal)
+    void watchKafka(target, readiness, stopping.signal, log)
   })
   ready.catch(() => {})
   const reload = (): void => {
@@ -167,10 +167,20 @@ async function provisionUntilDone(
   }
 }
 
-/** Keeps readiness in step with Kafka, with or without deliveries. */
-async function watchKafka(publisher: Publisher, readiness: Readiness, stopping: AbortSignal): Promise<void> {
+/** Keeps readiness in step with Kafka, with or without deliveries, until the topic has grown. */
+async function watchKafka(
+  target: PublishTarget,
+  readiness: Readiness,
+  stopping: AbortSignal,
+  log: Log,
+): Promise<void> {
   while (!stopping.aborted) {
-    readiness.reachable(await publisher.answers())
+    readiness.reachable(await target.publisher.answers())
+    if (!fits(target)) {
+      log.error({ code: 'SP_PARTITION_COUNT' }, grown(target).message)
+      readiness.outgrown()
+      return
+    }
     await sleep(PROBE_MS, undefined, { signal: stopping, ref: false }).catch(() => {})
   }
 }

@@ -30,7 +30,7 @@ import { completeHandshake } from './handshake.ts'
 import { answerHealth } from './health.ts'
 import { Networks } from './networks.ts'
 import { type Problem, problem, rejection, tryAgain } from './problem.ts'
-import { type PublishTarget, publish } from './publish.ts'
+import { fits, type PublishTarget, publish } from './publish.ts'
 import type { Readiness } from './readiness.ts'
 import { receive, refuseEarly } from './receive.ts'
 import { RefusalLog } from './refusal-log.ts'
@@ -154,7 +154,9 @@ class Ingress {
     const early = refuseEarly(req, door.encoding, this.#settings)
     if (early !== undefined) return early
     if (door.allowFrom !== null && !door.allowFrom.includes(caller.address() ?? '')) return addressRefused()
-    return this.#parts.target() === undefined ? this.#tryAgain('not-ready', NOT_READY) : undefined
+    const target = this.#parts.target()
+    if (target === undefined) return this.#tryAgain('not-ready', NOT_READY)
+    return fits(target) ? undefined : this.#tryAgain('not-ready', OUTGROWN)
   }
 
   async #pass(passage: Passage): Promise<void> {
@@ -281,6 +283,7 @@ function startSpan(req: IncomingMessage, source: string): Span {
 }
 
 const NOT_READY = 'The ingress is starting and cannot store deliveries yet. Send the same delivery again.'
+const OUTGROWN = 'The ingress must be started with other settings. Send the same delivery again.'
 const NOT_PUBLISHED =
   'Kafka did not acknowledge the event in time. Send the same delivery again; it counts once even if it arrives twice.'
 const TOO_MANY = 'This source sends more than its rate allows. Send the same delivery again later.'

@@ -38,7 +38,7 @@ export function readPositions(
     if (found !== undefined) return found
     throw new SallyportError(
       'SP_PARTITION_COUNT',
-      `${topic} has no partition ${partition}: recreate the topic set`,
+      `${topic} has no partition ${partition}. Run: npx sallyport topics grow`,
     )
   }
 

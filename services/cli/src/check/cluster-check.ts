@@ -71,7 +71,7 @@ async function checkTopics(kafka: Kafka, settings: Settings): Promise<Finding[]>
     const findings: Finding[] = differences.map(({ topic, setting, wanted, found }) => {
       const remedy =
         setting === 'partitions'
-          ? 'set topics.partitions to what exists, or drain and recreate the topics'
+          ? 'set topics.partitions to what exists, or npx sallyport topics grow'
           : 'npx sallyport topics apply'
       return {
         about: `topic ${topic}`,

@@ -37,15 +37,12 @@ const COLORS = { ok: colors.green, warning: colors.yellow, problem: colors.red }
 
 /** Prints findings, as a table or one JSON document, and sets the exit code: `findings` unless all is ok. */
 export async function report(findings: readonly Finding[], json: boolean): Promise<void> {
-  if (json) {
-    await printDocument(findings)
-  } else {
-    const rows = findings.map(({ about, state, text }) => [
-      { text: state, color: COLORS[state] },
-      about,
-      text,
-    ])
-    for (const line of table(['state', 'about', 'finding'], rows)) await print(line)
-  }
+  if (json) await printDocument(findings)
+  else await printFindings(findings)
   if (findings.some(({ state }) => state !== 'ok')) process.exitCode = EXIT.findings
+}
+
+export async function printFindings(findings: readonly Finding[]): Promise<void> {
+  const rows = findings.map(({ about, state, text }) => [{ text: state, color: COLORS[state] }, about, text])
+  for (const line of table(['state', 'about', 'finding'], rows)) await print(line)
 }

@@ -141,13 +141,8 @@ async function showLetters(id: string, options: ShowOptions): Promise<void> {
   await withDesk(options, async (desk, signal) => {
     const processors =
       options.processor === undefined ? desk.processors : [processorMeant(desk, options.processor)]
-    const events = new RegistryReader<Event>(EVENT_SCHEMA, desk.registry)
-    const found: { processor: string; letter: DeadLetter; standing: Standing; body: BodyText }[] = []
-    for await (const { processor, letter, standing } of standings(desk, processors, [id])) {
-      signal.throwIfAborted()
-      if (letter.identity !== id) continue
-      found.push({ processor, letter, standing: standing(), body: await bodyOf(events, letter) })
-    }
+    const found: ShownLetter[] = []
+    for (const processor of processors) found.push(...(await lettersNamed(desk, processor, id, signal)))
     if (found.length === 0) {
       note(`no processor has a dead letter named ${printable(id)}`)
       process.exitCode = EXIT.nothing
@@ -162,6 +157,33 @@ async function showLetters(id: string, options: ShowOptions): Promise<void> {
       for (const line of letterLines(processor, letter, standing, body)) await print(line)
     }
   })
+}
+
+interface ShownLetter {
+  readonly processor: string
+  readonly letter: DeadLetter
+  readonly standing: Standing
+  readonly body: BodyText
+}
+
+/** A processor's letters of an id: from where it is at home, else from where they lay before the topics grew. */
+async function lettersNamed(
+  desk: Desk,
+  processor: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<ShownLetter[]> {
+  const events = new RegistryReader<Event>(EVENT_SCHEMA, desk.registry)
+  const found: ShownLetter[] = []
+  for (const ids of [[id], []]) {
+    for await (const { letter, standing } of standings(desk, [processor], ids)) {
+      signal.throwIfAborted()
+      if (letter.identity !== id) continue
+      found.push({ processor, letter, standing: standing(), body: await bodyOf(events, letter) })
+    }
+    if (found.length > 0) break
+  }
+  return found
 }
 
 /** The letters of some processors, one partition after the other, with where each stands. */

@@ -3,6 +3,7 @@ import { createKafka } from '@sallyport/core/kafka/client'
 import { loadSettings } from '@sallyport/core/settings'
 import type { Command } from 'commander'
 import { EXIT } from '../exit.ts'
+import type { GrowOptions } from '../grow/grow.ts'
 import { commandLog, connectionOf } from '../kafka-options.ts'
 import { print, printDocument, table } from '../output.ts'
 import { provisionOf } from '../provision-of.ts'
@@ -22,9 +23,19 @@ Examples:
   sallyport topics plan
   sallyport topics plan --json -c production.yaml --brokers kafka:9092
 
-Ends with 4 where apply would change something. What holds a partition count cannot be changed: see DESIGN.md.`
+Ends with 4 where apply would change something. More partitions are given by topics grow.`
 
-/** `sallyport topics plan|apply`: what the topics are, and making them what the settings say. */
+const GROW_EXAMPLES = `
+Stop the ingresses, let the processors run until sallyport lag shows nothing behind, stop them, set topics.partitions.
+What senders repeat of the time before still counts once. Whatever ends a run half-way, the same command goes on.
+
+Examples:
+  sallyport topics grow                 the plan; nothing is done
+  sallyport topics grow --yes
+
+Ends with 4 where something is in the way, and says what to do about it.`
+
+/** `sallyport topics plan|apply|grow`: what the topics are, and making them what the settings say. */
 export function register(program: Command): void {
   const topics = program.command('topics').description('the topics of the settings file')
   declareSetupOptions(topics.command('plan'))
@@ -35,6 +46,11 @@ export function register(program: Command): void {
     .description('create missing topics and set the configuration of existing ones')
     .addHelpText('after', '\nExample:\n  sallyport topics apply --brokers kafka:9092')
     .action(apply)
+  declareSetupOptions(topics.command('grow'))
+    .description('give the topics as many partitions as the settings say: the plan, then --yes')
+    .option('-y, --yes', 'run what the plan says')
+    .addHelpText('after', GROW_EXAMPLES)
+    .action(async (options: GrowOptions) => await (await import('../grow/grow.ts')).grow(options))
 }
 
 async function plan(options: SetupOptions): Promise<void> {

@@ -1,9 +1,10 @@
 import type { OffsetRange, Operation, OperationKind, Selection } from '@sallyport/core/audit'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
+import { partitionOf } from '@sallyport/core/partition'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
-import type { DeadLetter } from './dead-letter.ts'
-import type { Desk } from './desk.ts'
+import { type DeadLetter, homeOf } from './dead-letter.ts'
+import { type Desk, topicsOf } from './desk.ts'
 import { Ledger, type LetterState, letters } from './ledger.ts'
 import { matcher } from './selection.ts'
 
@@ -11,6 +12,8 @@ import { matcher } from './selection.ts'
 export interface Candidate {
   readonly record: FetchedRecord
   readonly state: LetterState | 'event'
+  /** The partition of the redrive lane that it goes to: any other would be the wrong one for its key. */
+  readonly home: number
   readonly id: string
   readonly source: string
   readonly type: string
@@ -41,22 +44,29 @@ async function* deadOnes(
   range: OffsetRange,
 ): AsyncGenerator<Candidate> {
   const matches = matcher(selection, true)
+  const partitions = await lanePartitions(desk, processor)
   const ledger = await Ledger.read(desk, processor, range.partition, operations)
   for await (const letter of letters(desk, processor, range.partition, range)) {
-    if (matches(letter)) yield letterCandidate(letter, ledger)
+    if (matches(letter)) yield letterCandidate(letter, ledger, partitions)
   }
 }
 
-function letterCandidate(letter: DeadLetter, ledger: Ledger): Candidate {
+function letterCandidate(letter: DeadLetter, ledger: Ledger, partitions: number): Candidate {
   const { record, identity, source, type, reason } = letter
-  return { record, state: ledger.standing(letter).state, id: identity, source, type, reason }
+  const { state } = ledger.standing(letter)
+  return { record, state, home: homeOf(letter, partitions), id: identity, source, type, reason }
+}
+
+async function lanePartitions(desk: Desk, processor: string): Promise<number> {
+  return (await desk.reader.bounds(topicsOf(processor).redrive)).size
 }
 
 async function* events(
   desk: Desk,
-  { selection }: CandidateRequest,
+  { processor, selection }: CandidateRequest,
   { partition, from, until }: OffsetRange,
 ): AsyncGenerator<Candidate> {
+  const partitions = await lanePartitions(desk, processor)
   const [sources, types] = [new Set(selection.sources), new Set(selection.types)]
   for await (const { records } of desk.reader.read({ topic: EVENTS_TOPIC, partition, from, until })) {
     for (const record of records) {
@@ -64,7 +74,8 @@ async function* events(
       const type = headerText(record.headers, HEADER.type) ?? ''
       if (sources.size > 0 && !sources.has(source)) continue
       if (types.size > 0 && !types.has(type)) continue
-      yield { record, state: 'event', id: String(record.key), source, type, reason: '' }
+      const home = record.key === null ? partition : partitionOf(record.key, partitions)
+      yield { record, state: 'event', home, id: String(record.key), source, type, reason: '' }
     }
   }
 }

@@ -1,5 +1,6 @@
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
+import { partitionOf } from '@sallyport/core/partition'
 import { traceIdOf } from '@sallyport/core/trace'
 
 /** Where a record was first read. */
@@ -54,6 +55,16 @@ export function deadLetter(record: FetchedRecord): DeadLetter {
     processor: header(HEADER.processor),
     traceId: traceIdOf(header(HEADER.traceparent)),
   }
+}
+
+/**
+ * The partition, among so many, on which the letter's event is claimed and sent round again: that of its key. It is
+ * another one than the letter's where the event was misplaced, or the topics have grown since. What cannot be read has
+ * no event, and stays where it is.
+ */
+export function homeOf({ record, reason, code }: DeadLetter, partitions: number): number {
+  const isUnreadable = reason === 'poison' && code !== 'SP_MISPLACED'
+  return isUnreadable || record.key === null ? record.partition : partitionOf(record.key, partitions)
 }
 
 /** `topic/partition/offset`; null where the text is none. */

@@ -13,17 +13,21 @@
  *     Claims forget after the window, dead letters are kept for longer.
  * Z2. A letter is processed only when the claim of its event says so for that generation or a later one; where the
  *     claim has expired, when the processor has settled everything that the operation sent.
+ *     Where a letter, or its event, lies elsewhere than the key is at home (it was misplaced, or the topics have grown
+ *     since), the claim at home tells; without one it is processed when nothing waits in that partition of the lane.
  * Z3. Memory grows with the number of events that have dead letters in one partition, not with their bytes.
  */
 import type { Operation } from '@sallyport/core/audit'
+import { partitionOf } from '@sallyport/core/partition'
 import { RegistryReader } from '@sallyport/core/registry-reader'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import type { ClaimState } from '@sallyport/processor/claim'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 import { POSITIONS_KEY } from '@sallyport/processor/settle'
-import { type DeadLetter, deadLetter } from './dead-letter.ts'
+import { type DeadLetter, deadLetter, homeOf } from './dead-letter.ts'
 import { type Desk, topicsOf } from './desk.ts'
 import { matcher } from './selection.ts'
+import { firstRecord } from './settled.ts'
 
 export type LetterState = 'dead' | 'waiting' | 'processed' | 'discarded' | 'superseded'
 
@@ -46,11 +50,15 @@ export class Ledger {
   /** Identity → offset of its last letter. */
   readonly #last = new Map<string, number>()
   readonly #claims = new Map<string, ClaimView | undefined>()
-  /** How far the processor has settled its redrive lane; undefined where it never ran. */
-  #laneSettled: number | undefined
+  /** Partition → how far the processor has settled its redrive lane; absent where it never ran. */
+  readonly #laneSettled = new Map<number, number>()
+  /** Partitions of the lane in which nothing waits; asked only of those where events of other partitions go. */
+  readonly #idleLanes = new Set<number>()
+  readonly #partitions: number
 
-  private constructor(operations: readonly Operation[]) {
+  private constructor(operations: readonly Operation[], partitions: number) {
     this.#operations = operations.map(operation => ({ operation, takes: takingOf(operation) }))
+    this.#partitions = partitions
   }
 
   /** Reads a partition as it is now. `operations` are those of the processor that count, oldest first. */
@@ -60,18 +68,25 @@ export class Ledger {
     partition: number,
     operations: readonly Operation[],
   ): Promise<Ledger> {
-    const ledger = new Ledger(operations)
+    const partitions = (await desk.reader.bounds(topicsOf(processor).claims)).size
+    const ledger = new Ledger(operations, partitions)
+    const homes = new Map<number, boolean>()
     for await (const letter of letters(desk, processor, partition)) {
       ledger.#last.set(letter.identity, letter.record.offset)
       ledger.#claims.set(letter.key, undefined)
+      const home = homeOf(letter, partitions)
+      homes.set(home, homes.get(home) === true || isSentFromElsewhere(letter, home))
     }
-    if (ledger.#last.size > 0) await ledger.#readClaims(desk, processor, partition)
+    for (const [home, hasOthers] of homes) {
+      await ledger.#readClaims(desk, processor, home)
+      if (hasOthers) await ledger.#readLane(desk, processor, home)
+    }
     return ledger
   }
 
   standing(letter: DeadLetter): Standing {
     if ((this.#last.get(letter.identity) ?? -1) > letter.record.offset) return { state: 'superseded' }
-    const claim = this.#claims.get(letter.key)
+    const claim = this.#claimOf(letter)
     const taken = this.#takenBy(letter)
     if (taken === undefined) {
       return { state: claim !== undefined && claim.generation > letter.generation ? claimed(claim) : 'dead' }
@@ -80,9 +95,20 @@ export class Ledger {
     if (operation.kind === 'DISCARD') return { state: taking === 'taken' ? 'discarded' : 'dead', operation }
     if (taking === 'queued') return { state: 'waiting', operation }
     if (claim !== undefined && claim.generation >= operation.id) return { state: claimed(claim), operation }
-    const laneEnd = operation.progress.get(letter.record.partition)?.laneEnd ?? 0
-    const isSettled = this.#laneSettled !== undefined && this.#laneSettled >= laneEnd
-    return { state: isSettled ? 'processed' : 'waiting', operation }
+    return { state: this.#isSettled(letter, operation) ? 'processed' : 'waiting', operation }
+  }
+
+  #claimOf(letter: DeadLetter): ClaimView | undefined {
+    const home = homeOf(letter, this.#partitions)
+    return isAtHome(letter.record.key, home, this.#partitions) ? this.#claims.get(letter.key) : undefined
+  }
+
+  /** Whether the processor has passed what the operation sent of this letter (Z2). */
+  #isSettled(letter: DeadLetter, operation: Operation): boolean {
+    const home = homeOf(letter, this.#partitions)
+    if (isSentFromElsewhere(letter, home)) return this.#idleLanes.has(home)
+    const settled = this.#laneSettled.get(home)
+    return settled !== undefined && settled >= (operation.progress.get(home)?.laneEnd ?? 0)
   }
 
   /** The first operation that took the letter; a replay takes what others had before it, too. */
@@ -106,13 +132,23 @@ export class Ledger {
       for (const { key, value } of records) {
         const name = String(key)
         if (name === POSITIONS_KEY) {
-          this.#laneSettled =
-            value === null ? undefined : (await positions.decode(value)).inputs[topics.redrive]
-        } else if (this.#claims.has(name)) {
+          const settled = value === null ? undefined : (await positions.decode(value)).inputs[topics.redrive]
+          if (settled === undefined) this.#laneSettled.delete(partition)
+          else this.#laneSettled.set(partition, settled)
+        } else if (this.#claims.has(name) && isAtHome(key, partition, this.#partitions)) {
           this.#claims.set(name, value === null ? undefined : await claimView(claims, value))
         }
       }
     }
+  }
+
+  async #readLane(desk: Desk, processor: string, partition: number): Promise<void> {
+    const from = this.#laneSettled.get(partition)
+    if (from === undefined) return
+    const topic = topicsOf(processor).redrive
+    const { high } = (await desk.reader.bounds(topic)).get(partition) ?? { high: 0 }
+    const first = await firstRecord(desk.reader, { topic, partition, from, until: high })
+    if (first === undefined) this.#idleLanes.add(partition)
   }
 }
 
@@ -129,6 +165,16 @@ export async function* letters(
   for await (const { records } of desk.reader.read(request)) {
     for (const record of records) yield deadLetter(record)
   }
+}
+
+/** Progress tells how far a partition's own lane was filled; nothing of what came into that lane from others. */
+function isSentFromElsewhere({ record, origin }: DeadLetter, home: number): boolean {
+  return record.partition !== home || (origin?.topic === EVENTS_TOPIC && origin.partition !== home)
+}
+
+/** A claim that lies elsewhere is from before the topics grew, and was copied to where it counts. */
+function isAtHome(key: Buffer | null, partition: number, partitions: number): boolean {
+  return key !== null && partitionOf(key, partitions) === partition
 }
 
 /** What is kept of a claim: of 100,000 the rest would be felt. */

@@ -12,7 +12,7 @@ import { wholeNumber } from '../option.ts'
 import { note, print, printDocument } from '../output.ts'
 import { printable } from '../printable.ts'
 import { ProgressLine } from '../progress-line.ts'
-import { confirm } from '../prompt.ts'
+import { isWanted } from '../prompt.ts'
 import { type Desk, openDesk } from './desk.ts'
 import { isOrphaned, operatorText } from './operator.ts'
 import { type Plan, type PlanRequest, plan } from './plan.ts'
@@ -211,16 +211,6 @@ function question({ kind, count }: Plan): string {
     case 'DISCARD':
       return `Discard ${count} dead letters?`
   }
-}
-
-/** `--yes`, or a yes on a terminal. Where nobody can be asked the plan is all there is. */
-async function isWanted(text: string, options: OperateOptions, signal: AbortSignal): Promise<boolean> {
-  if (options.yes === true) return true
-  if (options.json === true || process.stdin.isTTY !== true) {
-    note('nothing was done: add --yes to run it')
-    return false
-  }
-  return await confirm(text, signal)
 }
 
 /** With a limit it is another operation than without. */

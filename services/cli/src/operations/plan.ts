@@ -43,7 +43,9 @@ export async function plan(
   const operations = state.operations(request.processor)
   const tally = new Tally(request.selection.ids)
   const ranges: OffsetRange[] = []
-  for (const range of await rangesOf(desk, request)) {
+  const { home, elsewhere } = await rangesOf(desk, request)
+  for (const range of [...home, ...elsewhere]) {
+    if (elsewhere.includes(range) && tally.hasAllIds) break
     let { until } = range
     for await (const candidate of candidates(desk, { ...request, operations }, range)) {
       tally.take(candidate)
@@ -63,25 +65,30 @@ export function isSelected({ state }: Candidate): boolean {
   return state === 'dead' || state === 'event'
 }
 
-async function rangesOf(desk: Desk, { kind, processor, selection }: PlanRequest): Promise<OffsetRange[]> {
+/** Of a selection by ids: where their letters should be, and where they were before the topics grew. */
+async function rangesOf(
+  desk: Desk,
+  { kind, processor, selection }: PlanRequest,
+): Promise<Record<'home' | 'elsewhere', OffsetRange[]>> {
   const topic = kind === 'REPLAY' ? EVENTS_TOPIC : topicsOf(processor).deadLetter
   const bounds = await desk.reader.bounds(topic)
   if (kind !== 'REPLAY') {
     const named = partitionsOf(selection.ids, bounds.size)
-    return [...bounds]
-      .filter(([partition]) => named === undefined || named.has(partition))
-      .map(([partition, { low, high }]) => ({ partition, from: low, until: high }))
+    const all = [...bounds].map(([partition, { low, high }]) => ({ partition, from: low, until: high }))
+    const isHome = ({ partition }: OffsetRange): boolean => named?.has(partition) ?? true
+    return { home: all.filter(isHome), elsewhere: all.filter(range => !isHome(range)) }
   }
   const from = selection.from === null ? undefined : await desk.reader.offsetsAt(topic, selection.from)
   const until = selection.to === null ? undefined : await desk.reader.offsetsAt(topic, selection.to)
-  return [...bounds].map(([partition, { low, high }]) => ({
+  const home = [...bounds].map(([partition, { low, high }]) => ({
     partition,
     from: from?.get(partition) ?? low,
     until: until?.get(partition) ?? high,
   }))
+  return { home, elsewhere: [] }
 }
 
-/** The partitions that letters of these identities lie on; undefined: any. */
+/** The partitions that letters of these identities lie on, unless the topics have grown since; undefined: any. */
 export function partitionsOf(ids: readonly string[], count: number): Set<number> | undefined {
   if (ids.length === 0) return undefined
   return new Set(
@@ -119,6 +126,10 @@ class Tally {
     add(this.#bySource, candidate.source)
     if (candidate.state === 'dead') add(this.#byReason, candidate.reason)
     if (this.#sample.length < SAMPLE_MAX) this.#sample.push(candidate)
+  }
+
+  get hasAllIds(): boolean {
+    return this.#unknown.size === 0
   }
 
   result(): Omit<Plan, keyof PlanRequest | 'ranges'> {

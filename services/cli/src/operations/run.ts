@@ -13,7 +13,7 @@ import { SallyportError } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { OperationProducer } from '@sallyport/core/kafka/operation-producer'
-import { type ProduceRecord, recordBytes } from '@sallyport/core/kafka/task-producer'
+import { type PartitionWrites, type ProduceRecord, recordBytes } from '@sallyport/core/kafka/task-producer'
 import { type Candidate, candidates } from './candidates.ts'
 import { type Desk, topicsOf } from './desk.ts'
 import { isOrphaned, operatorText, thisOperator } from './operator.ts'
@@ -99,7 +99,7 @@ async function takeUp(desk: Desk, opened: Operation): Promise<Runner> {
   )
   try {
     const record = { ...step(opened, 'RUNNING', opened.handled), operation: opened.id }
-    const at = await producer.write(null, () => desk.audit.encode(record))
+    const at = await producer.write([], () => desk.audit.encode(record))
     const state = await desk.audit.read(at)
     const operation = must(state, opened.id)
     if (operation.state !== 'open') throw closed(operation)
@@ -118,6 +118,8 @@ class Runner {
   readonly #operation: Operation
   readonly #earlier: readonly Operation[]
   readonly #producer: OperationProducer
+  /** Partition → up to where it was sent to its own partition of the lane. */
+  readonly #laneEnds: Map<number, number>
   #handled: number
 
   constructor(desk: Desk, operation: Operation, earlier: readonly Operation[], producer: OperationProducer) {
@@ -125,6 +127,7 @@ class Runner {
     this.#operation = operation
     this.#earlier = earlier
     this.#producer = producer
+    this.#laneEnds = new Map([...operation.progress].map(([partition, { laneEnd }]) => [partition, laneEnd]))
     this.#handled = operation.handled
   }
 
@@ -167,7 +170,7 @@ class Runner {
 
   /** Returns the offset of the last record. */
   async close(how: 'FINISHED' | 'CANCELLED'): Promise<number> {
-    return await this.#producer.write(null, () => this.#record(how, null))
+    return await this.#producer.write([], () => this.#record(how, null))
   }
 
   async end(): Promise<void> {
@@ -184,12 +187,21 @@ class Runner {
     }
   }
 
+  /** Sends what was picked in a partition: to the same one of the lane, but for events that are at home elsewhere. */
   async #send(partition: number, batch: readonly Candidate[], through: number): Promise<void> {
     this.#handled += batch.length
     const { kind, id, processor } = this.#operation
-    const records = batch.map(({ record }) => laneRecord(record, kind === 'REPLAY', id))
-    const lane = { topic: topicsOf(processor).redrive, partition, records }
-    await this.#producer.write(lane, laneEnd => this.#record('PROGRESS', { partition, through, laneEnd }))
+    const topic = topicsOf(processor).redrive
+    const lanes = Map.groupBy(batch, ({ home }) => home)
+    const writes = [...lanes].map(([home, candidates]): PartitionWrites => {
+      const records = candidates.map(({ record }) => laneRecord(record, kind === 'REPLAY', id))
+      return { topic, partition: home, records }
+    })
+    await this.#producer.write(writes, ends => {
+      const laneEnd = ends.get(partition) ?? this.#laneEnds.get(partition) ?? 0
+      this.#laneEnds.set(partition, laneEnd)
+      return this.#record('PROGRESS', { partition, through, laneEnd })
+    })
   }
 
   #record(how: AuditRecord['step'], progress: Progress | null): Omit<ProduceRecord, 'headers'> {

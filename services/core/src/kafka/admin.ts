@@ -281,7 +281,7 @@ function mismatch(differences: readonly TopicDifference[]): SallyportError {
   return counts
     ? new SallyportError(
         'SP_PARTITION_COUNT',
-        `${list}. Changing the count breaks dedupe: set topics.partitions to what exists, or drain and recreate the topics`,
+        `${list}. A count that just changes breaks dedupe: set topics.partitions to what exists, or run npx sallyport topics grow, which moves the claims`,
       )
     : new SallyportError('SP_TOPIC_MISMATCH', `${list}. Run: npx sallyport topics apply`)
 }

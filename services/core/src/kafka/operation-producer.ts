@@ -39,23 +39,23 @@ export class OperationProducer {
   }
 
   /**
-   * Writes both or neither. `audit` is given one past the last offset of `writes`, and makes the audit record.
-   * Returns that record's offset. Throws `SP_FENCED` when somebody else has taken the operation up, else
+   * Writes all or nothing. `audit` is given, by partition, one past the last offset of `writes`, and makes the audit
+   * record. Returns that record's offset. Throws `SP_FENCED` when somebody else has taken the operation up, else
    * `SP_TRANSACTION`; either way the outcome is unknown and this object must not be used again.
    */
   async write(
-    writes: PartitionWrites | null,
-    audit: (laneEnd: number) => Omit<ProduceRecord, 'headers'>,
+    writes: readonly PartitionWrites[],
+    audit: (ends: ReadonlyMap<number, number>) => Omit<ProduceRecord, 'headers'>,
   ): Promise<number> {
     try {
       const transaction = await this.#producer.transaction()
-      let laneEnd = 0
-      for (const batch of writes === null ? [] : batches(writes.records)) {
-        const { topic, partition } = writes as PartitionWrites
-        const base = await send(transaction, topic, partition, batch)
-        laneEnd = base + batch.length
+      const ends = new Map<number, number>()
+      for (const { topic, partition, records } of writes) {
+        for (const batch of batches(records)) {
+          ends.set(partition, (await send(transaction, topic, partition, batch)) + batch.length)
+        }
       }
-      const offset = await send(transaction, AUDIT_TOPIC, 0, [audit(laneEnd)])
+      const offset = await send(transaction, AUDIT_TOPIC, 0, [audit(ends)])
       await transaction.commit()
       return offset
     } catch (error) {
@@ -102,7 +102,9 @@ async function send(
 ): Promise<number> {
   const messages = records.map(record => ({ ...record, partition }) as kafkajs.Message)
   const [metadata] = await sender.send({ topic, acks: -1, messages })
-  return Number(metadata?.baseOffset)
+  // A partition that its metadata lacks kafkajs leaves out, and resolves.
+  if (metadata === undefined) throw new Error(`${topic}/${partition} is not known yet`)
+  return Number(metadata.baseOffset)
 }
 
 function failure(error: unknown): SallyportError {

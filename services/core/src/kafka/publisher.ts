@@ -115,6 +115,11 @@ export class Publisher {
     })
   }
 
+  /** How many partitions the topic has, as far as is known; 0 before the cluster has answered. */
+  get partitions(): number {
+    return this.#cluster.partitions
+  }
+
   /** Whether the cluster answers, asked now; an acknowledgement that came meanwhile counts as well. */
   async answers(): Promise<boolean> {
     const askedAt = Date.now()

@@ -125,8 +125,10 @@ export class TaskProducer {
         acks: -1,
         messages: batch.map(record => ({ ...record, partition: writes.partition }) as kafkajs.Message),
       })
-      this.#clock.observe(Number(metadata?.logAppendTime ?? -1), sentMs)
-      const first = Number(metadata?.baseOffset ?? -1)
+      // A partition that its metadata lacks kafkajs leaves out, and resolves: one that was just made may be such.
+      if (metadata === undefined) throw new Error(`${writes.topic}/${writes.partition} is not known yet`)
+      this.#clock.observe(Number(metadata.logAppendTime ?? -1), sentMs)
+      const first = Number(metadata.baseOffset ?? -1)
       end = first < 0 ? undefined : first + batch.length
     }
     return end
