@@ -9,7 +9,7 @@
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { cliOf } from '../support/cli.ts'
+import { Cli } from '../support/cli.ts'
 import { startCluster } from '../support/cluster.ts'
 import { appendDeadLetters } from '../support/dead-letters.ts'
 import { Topics } from '../support/events.ts'
@@ -71,7 +71,7 @@ async function measure(
   const { name } = processor.config
   await appendDeadLetters(topics, name, processor.source, count)
   await topics.close()
-  const { run } = cliOf(cluster)
+  const cli = new Cli(cluster)
   const measured: Measured[] = []
   for (const [label, args] of Object.entries({
     list: ['list', '--json'],
@@ -83,7 +83,7 @@ async function measure(
   })) {
     const startedAt = performance.now()
     const [command, ...rest] = args as [string, ...string[]]
-    const { code, stderr } = await run(['dlq', command, '--processor', name, ...rest], { load: PEAK })
+    const { code, stderr } = await cli.run(['dlq', command, '--processor', name, ...rest], { load: PEAK })
     if (code !== 0) throw new Error(`dlq ${args.join(' ')} ended with ${code}: ${stderr}`)
     const seconds = (performance.now() - startedAt) / 1_000
     const [, peak, held] = /#peak (\d+) held (\d+)/.exec(stderr) ?? []

@@ -4,9 +4,9 @@ import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:cr
 import { crc32 } from 'node:zlib'
 import type { SourceSettings } from '@sallyport/ingress/sources'
 import { codeOf, judge, NOW, NOW_MS, sourceOf } from '../support/signed-request.ts'
-import { TEST_CERTIFICATE, TEST_KEY } from '../support/test-certificate.ts'
+import { SIGNING_CERTIFICATE, SIGNING_KEY } from '../support/signing-certificate.ts'
 
-const key = createPrivateKey(TEST_KEY)
+const key = createPrivateKey(SIGNING_KEY)
 
 /** A source whose fetches are counted and answered from a table. */
 function fetching(settings: SourceSettings, answers: Readonly<Record<string, string>>) {
@@ -49,7 +49,7 @@ describe('SNS', () => {
   }
 
   it('takes both signature versions, fetching the certificate once', async () => {
-    const { source, fetched } = fetching(settings, { [certificateUrl]: TEST_CERTIFICATE })
+    const { source, fetched } = fetching(settings, { [certificateUrl]: SIGNING_CERTIFICATE })
     for (const SignatureVersion of ['1', '2', '2']) {
       const verification = await judge(source, { body: message({ SignatureVersion, Subject: 'Hi' }) })
       assert(verification.kind === 'verified')
@@ -60,7 +60,7 @@ describe('SNS', () => {
   })
 
   it('refuses a genuine message of a topic that is not on the list, and an old one', async () => {
-    const { source } = fetching(settings, { [certificateUrl]: TEST_CERTIFICATE })
+    const { source } = fetching(settings, { [certificateUrl]: SIGNING_CERTIFICATE })
     assert.equal(
       codeOf(await judge(source, { body: message({ TopicArn: `${topic}2` }) })),
       'topic-not-allowed',
@@ -95,7 +95,7 @@ describe('SNS', () => {
   })
 
   it('hands over the address that confirms a subscription only when it is proven and SNS’s own', async () => {
-    const { source } = fetching(settings, { [certificateUrl]: TEST_CERTIFICATE })
+    const { source } = fetching(settings, { [certificateUrl]: SIGNING_CERTIFICATE })
     const address = `https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=${topic}&Token=t1`
     const confirmation = (fields: Record<string, string>) =>
       judge(source, {
@@ -127,7 +127,10 @@ describe('PayPal', () => {
     'PAYPAL-AUTH-ALGO': 'SHA256withRSA',
     'PAYPAL-TRANSMISSION-SIG': sign('sha256', Buffer.from(text), key).toString('base64'),
   })
-  const { source } = fetching({ preset: 'paypal', webhookId: 'WID' }, { [certificateUrl]: TEST_CERTIFICATE })
+  const { source } = fetching(
+    { preset: 'paypal', webhookId: 'WID' },
+    { [certificateUrl]: SIGNING_CERTIFICATE },
+  )
   const headers = headersOf(`tx1|${time}|WID|${crc32(body)}`)
 
   it('binds id, time, our webhook and the CRC of the body', async () => {
@@ -179,7 +182,7 @@ describe('Pub/Sub', () => {
     email: ['push@p.iam.gserviceaccount.com'],
   }
   const url = 'https://www.googleapis.com/oauth2/v1/certs'
-  const { source, fetched } = fetching(settings, { [url]: JSON.stringify({ k1: TEST_CERTIFICATE }) })
+  const { source, fetched } = fetching(settings, { [url]: JSON.stringify({ k1: SIGNING_CERTIFICATE }) })
   const claims = {
     aud: settings.audience,
     iss: 'https://accounts.google.com',

@@ -13,7 +13,7 @@ import {
   type StartedTestContainer,
   Wait,
 } from 'testcontainers'
-import { FIRST_CERTIFICATE } from '../support/certificates.ts'
+import { FIRST_CERTIFICATE } from '../support/tls-certificates.ts'
 import { CRM_SECRET } from './crm.ts'
 import { docker, KAFKA_IMAGE, loadBalancerImage, productImage, REGISTRY_IMAGE, ROOT } from './docker.ts'
 

@@ -1,20 +1,16 @@
 /** `sallyport listen` as the real binary, on a real broker, with a server of the test's own at its end. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createLog } from '@sallyport/core/log'
 import { provision } from '@sallyport/core/provision'
-import { PROJECT_FOLDER } from 'sallyport/start/home'
+import { Cli, jsonLines, type Running } from '../support/cli.ts'
 import { eventOf, Topics, TRACEPARENT } from '../support/events.ts'
 import { PARTITIONS, testSettings } from '../support/processor.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
-
-const CLI = path.join(PROJECT_FOLDER, 'services/cli/src/main.ts')
+import { waitFor } from '../support/wait-for.ts'
 
 interface Hook {
   readonly headers: IncomingMessage['headers']
@@ -29,7 +25,7 @@ describe('sallyport listen', function () {
   let topics: Topics
   let server: Server
   let url: string
-  let child: ChildProcess | undefined
+  let running: Running | undefined
 
   before(async () => {
     connection = await sharedCluster()
@@ -48,38 +44,26 @@ describe('sallyport listen', function () {
     await once(server, 'listening')
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hooks`
   })
-  afterEach(() => child?.kill('SIGKILL'))
+  afterEach(() => running?.child.kill('SIGKILL'))
   after(async () => {
     server.close()
     await topics.close()
   })
 
-  function start(...args: string[]): {
-    output: { stdout: string; stderr: string }
-    exited: Promise<unknown[]>
-  } {
-    const { brokers, registryUrl } = connection
-    const all = [CLI, 'listen', ...args, '--brokers', brokers.join(','), '--registry', registryUrl]
-    const started = spawn(process.execPath, ['--no-warnings', ...all], { stdio: ['ignore', 'pipe', 'pipe'] })
-    child = started
-    const output = { stdout: '', stderr: '' }
-    for (const stream of ['stdout', 'stderr'] as const) {
-      started[stream].on('data', text => {
-        output[stream] += text
-      })
-    }
-    return { output, exited: once(started, 'close') }
+  function start(...args: string[]): Running {
+    running = new Cli(connection).start(['listen', ...args])
+    return running
   }
 
   it('posts the source’s events with their bytes, attributes and trace, shows what the server says, and ends at Ctrl-C', async () => {
-    const { output, exited } = start(source, '--to', url, '--json')
-    await until(() => output.stderr.includes('forwarding'))
+    const listening = start(source, '--to', url, '--json')
+    await listening.prints('forwarding', 'stderr')
     const first = eventOf(source, { n: 1 })
     await topics.append([eventOf('another', { n: 0 }), first])
-    await until(() => hooks.length === 1)
+    await waitFor(() => hooks.length === 1)
     const second = eventOf(source, { n: 2 })
     await topics.append([second])
-    await until(() => output.stdout.trim().split('\n').length === 2)
+    await listening.prints(/\n.*\n/)
     assert.deepEqual(
       hooks.map(({ body }) => body),
       [first, second].map(({ body }) => body.toString()),
@@ -89,38 +73,28 @@ describe('sallyport listen', function () {
     assert.equal(headers['idempotency-key'], first.id)
     assert.equal(headers['content-type'], 'application/json')
     assert.equal(headers.traceparent, TRACEPARENT)
-    const lines = output.stdout
-      .trim()
-      .split('\n')
-      .map(line => JSON.parse(line))
     assert.deepEqual(
-      lines.map(({ id, status }) => [id, status]),
+      jsonLines(listening.stdout).map(({ id, status }) => [id, status]),
       [
         [first.id, 204],
         [second.id, 500],
       ],
     )
-    child?.kill('SIGINT')
-    const [code, signal] = await exited
-    assert.ok(code === 130 || signal === 'SIGINT', `${code} ${signal}`)
+    listening.child.kill('SIGINT')
+    assert.equal((await listening.ended).code, 'SIGINT')
   })
 
   it('says so where nobody listens at the URL, and goes on', async () => {
-    const { output } = start(source, '--to', 'http://127.0.0.1:9/')
-    await until(() => output.stderr.includes('forwarding'))
+    const listening = start(source, '--to', 'http://127.0.0.1:9/')
+    await listening.prints('forwarding', 'stderr')
     await topics.append([eventOf(source, {}), eventOf(source, {})])
-    await until(() => output.stdout.trim().split('\n').length === 2)
-    assert.match(output.stdout, /ECONNREFUSED|bad port/)
+    await listening.prints(/\n.*\n/)
+    assert.match(listening.stdout, /ECONNREFUSED|bad port/)
   })
 
   it('wants a URL', async () => {
-    const { output, exited } = start(source, '--to', 'localhost:3000')
-    const [code] = await exited
+    const { code, stderr } = await start(source, '--to', 'localhost:3000').ended
     assert.equal(code, 2)
-    assert.match(output.stderr, /--to is no URL/)
+    assert.match(stderr, /--to is no URL/)
   })
 })
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(50)
-}

@@ -1,8 +1,6 @@
 /** `sallyport send` as the real binary, against a running ingress and processor. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { createLog } from '@sallyport/core/log'
@@ -10,21 +8,21 @@ import { loadSettings } from '@sallyport/core/settings'
 import { type RunningProcessors, startProcessors } from '@sallyport/processor/main'
 import { writeDevFile } from 'sallyport/start/dev-file'
 import { PROJECT_FOLDER } from 'sallyport/start/home'
+import { Cli, jsonLines } from '../support/cli.ts'
 import { type TestIngress, testIngress } from '../support/ingress.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
-
-const CLI = path.join(PROJECT_FOLDER, 'services/cli/src/main.ts')
 
 describe('sallyport send', function () {
   this.timeout(90_000)
   // Inside the project, where a module finds its packages.
   const folder = path.join(PROJECT_FOLDER, `.sallyport/send-${process.pid}`)
   const processor = `send-${randomBytes(4).toString('hex')}`
+  let connection: Awaited<ReturnType<typeof sharedCluster>>
   let ingress: TestIngress
   let processors: RunningProcessors
 
   before(async () => {
-    const connection = await sharedCluster()
+    connection = await sharedCluster()
     mkdirSync(folder, { recursive: true })
     ingress = await testIngress(
       connection,
@@ -62,31 +60,14 @@ export default defineProcessor({
   }
 
   async function send(...args: string[]) {
-    const child = spawn(process.execPath, ['--no-warnings', CLI, 'send', ingress.source, ...args], {
-      env: { ...process.env, SALLYPORT_HOME: ingress.folder },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const output = { stdout: '', stderr: '' }
-    for (const stream of ['stdout', 'stderr'] as const) {
-      child[stream].on('data', text => {
-        output[stream] += text
-      })
-    }
-    const [code] = await once(child, 'close')
-    return { code, ...output }
-  }
-
-  function records(stdout: string): Record<string, unknown>[] {
-    return stdout
-      .trim()
-      .split('\n')
-      .map(line => JSON.parse(line))
+    const cli = new Cli(connection, { SALLYPORT_HOME: ingress.folder })
+    return await cli.run(['send', ingress.source, ...args])
   }
 
   it('signs as the source’s sender does, and follows the event through its retry to its end', async () => {
     const { code, stdout, stderr } = await send('--config', config(), '--json')
     assert.equal(code, 0, stderr)
-    const [answer, ...steps] = records(stdout)
+    const [answer, ...steps] = jsonLines(stdout)
     assert.equal(answer?.status, 200)
     assert.deepEqual(
       steps.map(({ eventId, kind, attempt }) => ({ eventId, kind, attempt })),
@@ -115,8 +96,8 @@ export default defineProcessor({
     const again = await send('--config', config(), ...args)
     // The id is a digest of the signed bytes: the same file is the same event.
     assert.deepEqual(
-      records(again.stdout).map(({ id }) => id),
-      records(first.stdout).map(({ id }) => id),
+      jsonLines(again.stdout).map(({ id }) => id),
+      jsonLines(first.stdout).map(({ id }) => id),
     )
   })
 
@@ -135,7 +116,7 @@ export default defineProcessor({
     )
     const { code, stdout } = await send('--config', other, '--json', '--no-follow')
     assert.equal(code, 1)
-    const [answer] = records(stdout)
+    const [answer] = jsonLines(stdout)
     assert.equal(answer?.status, 401)
     assert.match(String(answer?.answer), /wrong-signature/)
   })

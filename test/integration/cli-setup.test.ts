@@ -1,17 +1,14 @@
 /** The commands that look at a cluster and set it up, run as the real binary on a real broker and registry. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { parseSchema } from '@sallyport/core/codec'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { PROJECT_FOLDER } from 'sallyport/start/home'
+import { Cli } from '../support/cli.ts'
 import { PARTITIONS } from '../support/processor.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
-
-const CLI = path.join(PROJECT_FOLDER, 'services/cli/src/main.ts')
 
 interface Finding {
   readonly about: string
@@ -54,22 +51,7 @@ processors: [{ module: ./${name}.ts }]
   }
 
   async function sallyport(config: string, ...args: string[]) {
-    const { brokers, registryUrl } = connection
-    const child = spawn(
-      process.execPath,
-      [CLI, ...args, '--config', config, '--brokers', brokers.join(','), '--registry', registryUrl],
-      { env: { ...process.env, SETUP_SECRET: 'secret' }, stdio: ['ignore', 'pipe', 'pipe'] },
-    )
-    let stdout = ''
-    let stderr = ''
-    child.stdout.on('data', text => {
-      stdout += text
-    })
-    child.stderr.on('data', text => {
-      stderr += text
-    })
-    const [code] = await once(child, 'close')
-    return { code, stdout, stderr }
+    return await new Cli(connection, { SETUP_SECRET: 'secret' }).run([...args, '--config', config])
   }
 
   it('topics plan tells what apply will do and does nothing; apply does it, and the next plan is empty', async () => {

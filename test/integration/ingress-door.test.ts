@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Connection } from '@sallyport/core/connection'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
-import { FIRST_CERTIFICATE, SECOND_CERTIFICATE, type TestCertificate } from '../support/certificates.ts'
 import { Topics } from '../support/events.ts'
 import {
   CRM,
@@ -22,6 +21,7 @@ import {
 } from '../support/ingress.ts'
 import { PARTITIONS } from '../support/processor.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
+import { FIRST_CERTIFICATE, SECOND_CERTIFICATE, type TestCertificate } from '../support/tls-certificates.ts'
 
 describe('the door in operation', function () {
   this.timeout(60_000)

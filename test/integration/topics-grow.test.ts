@@ -13,7 +13,7 @@ import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { Fatal } from '@sallyport/processor'
 import { type RunningProcessors, runProcessors } from '@sallyport/processor/main'
 import { measureLag } from 'sallyport/lag/measure'
-import { cliOf, type Ended } from '../support/cli.ts'
+import { BINARY, Cli, type Ended } from '../support/cli.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { committedRecords } from '../support/committed.ts'
 import { eventOf, Topics } from '../support/events.ts'
@@ -21,6 +21,7 @@ import { CRM, keptLog, send, signed, type TestIngress, testIngress, ticket } fro
 import { agentEvent, type TestProcessor, testProcessor, testSettings } from '../support/processor.ts'
 import { rawAdmin, rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
 import { settingsFileFor } from '../support/settings-file.ts'
+import { CTRL_C, Terminal } from '../support/terminal.ts'
 import { waitFor } from '../support/wait-for.ts'
 
 const OPERATION_FAULTS = fileURLToPath(new URL('../support/operation-faults.ts', import.meta.url))
@@ -32,7 +33,7 @@ const DEAD = 6
 describe('topics that grow', function () {
   this.timeout(180_000)
   let cluster: Cluster
-  let cli: ReturnType<typeof cliOf>
+  let cli: Cli
   let processor: TestProcessor
   let ingress: TestIngress
   let isBroken = true
@@ -44,7 +45,7 @@ describe('topics that grow', function () {
 
   before(async () => {
     cluster = await startCluster({ brokers: 1 })
-    cli = cliOf(cluster)
+    cli = new Cli(cluster)
     processor = testProcessor(
       cluster,
       (event, { attempt, emit }) => {
@@ -151,9 +152,9 @@ describe('topics that grow', function () {
     const redrive = [...mine('dlq', 'redrive'), '--yes']
     const killed = await cli.run(redrive, {
       load: OPERATION_FAULTS,
-      env: { OPERATION_FAULT: 'connect:after:1' },
+      env: { FAULT: 'connect:after:1' },
     })
-    assert.equal(killed.signal, 'SIGKILL', killed.stdout + killed.stderr)
+    assert.equal(killed.code, 'SIGKILL', killed.stdout + killed.stderr)
     const occupied = await grow(4, ['--yes', '--json'])
     assert.equal(occupied.code, 4)
     const { findings, hasGrown } = JSON.parse(occupied.stdout)
@@ -165,6 +166,11 @@ describe('topics that grow', function () {
     assert.equal((await cli.run(['dlq', 'redrive', '--cancel', id, '--yes'])).code, 0)
     const planned = await grow(4)
     assert.deepEqual([planned.code, planned.stderr], [0, 'nothing was done: add --yes to run it\n'])
+    const command = ['topics', 'grow', '--config', settingsFileFor(processor, 4)]
+    const asked = new Terminal([process.execPath, BINARY, ...command], cli.env)
+    await asked.shows(/Give the topics 4 partitions\? \[y\/N\] /)
+    asked.type(CTRL_C)
+    assert.equal((await asked.end()).code, 130)
     assert.deepEqual(new Set(await counts()), new Set([3]))
   })
 
@@ -177,8 +183,8 @@ describe('topics that grow', function () {
     )
     await (await zombie.transaction()).abort()
     for (const fault of ['write:6', `grow:${EVENTS_TOPIC}`]) {
-      const { signal, stdout, stderr } = await grow(4, ['--yes'], fault)
-      assert.equal(signal, 'SIGKILL', `${fault} was not reached: ${stdout}${stderr}`)
+      const { code, stdout, stderr } = await grow(4, ['--yes'], fault)
+      assert.equal(code, 'SIGKILL', `${fault} was not reached: ${stdout}${stderr}`)
       await refuses(3)
       await refuses(4)
     }

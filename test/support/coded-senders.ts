@@ -3,7 +3,7 @@ import { createHash, createPrivateKey, generateKeyPairSync, sign } from 'node:cr
 import { crc32 } from 'node:zlib'
 import type { SourceSettings } from '@sallyport/ingress/sources'
 import { hmac, NOW, NOW_MS, type RequestParts, sharedToken, sourceOf } from './signed-request.ts'
-import { TEST_CERTIFICATE, TEST_KEY } from './test-certificate.ts'
+import { SIGNING_CERTIFICATE, SIGNING_KEY } from './signing-certificate.ts'
 
 /** Where all of them send, and what those that sign the URL sign. */
 export const URL_SIGNED = 'https://hooks.example.com/in'
@@ -11,7 +11,7 @@ const FORM = { 'Content-Type': 'application/x-www-form-urlencoded' }
 const TIME = '2027-01-01T00:00:00Z'
 const ED25519 = generateKeyPairSync('ed25519')
 const P256 = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-const RSA = createPrivateKey(TEST_KEY)
+const RSA = createPrivateKey(SIGNING_KEY)
 
 const sha256 = (text: string, encoding: 'hex' | 'base64' | 'base64url' = 'hex') =>
   createHash('sha256').update(text).digest(encoding)
@@ -250,7 +250,7 @@ const CODED: readonly Coded[] = [
       headers: { Authorization: `Bearer ${proof}` },
       body: '{"message":{"messageId":"7"}}',
     }),
-    keys: JSON.stringify({ k1: TEST_CERTIFICATE }),
+    keys: JSON.stringify({ k1: SIGNING_CERTIFICATE }),
   },
   {
     ...bound(
@@ -268,7 +268,7 @@ const CODED: readonly Coded[] = [
       ),
       '{}',
     ),
-    keys: TEST_CERTIFICATE,
+    keys: SIGNING_CERTIFICATE,
   },
   {
     settings: { preset: 'sns', topicArns: ['arn:t'] },
@@ -280,7 +280,7 @@ const CODED: readonly Coded[] = [
     request: Signature => ({
       body: JSON.stringify({ ...ORDER, SignatureVersion: '2', SigningCertURL: CERTIFICATE_URL, Signature }),
     }),
-    keys: TEST_CERTIFICATE,
+    keys: SIGNING_CERTIFICATE,
   },
   {
     settings: { preset: 'adyen-payments', secrets: ['c0ffee'] },

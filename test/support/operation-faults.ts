@@ -1,6 +1,5 @@
 /**
- * Loaded before the product (`node --import`): dies at a chosen step of an operation. `OPERATION_FAULT` is
- * `point:before|after:n`; the n-th time that the point is passed counts. The product's code knows nothing of it.
+ * Loaded before the product: dies at a chosen step of an operation, see faults.ts.
  *
  * open → connect → take-up → (begin → lane → progress → commit)* → close
  */
@@ -8,21 +7,9 @@ import { AuditLog } from '@sallyport/core/audit-log'
 import { OperationProducer } from '@sallyport/core/kafka/operation-producer'
 import { AUDIT_TOPIC } from '@sallyport/core/topics'
 import kafkajs from 'kafkajs'
+import { around } from './faults.ts'
 
-const [point, side, nth] = (process.env.OPERATION_FAULT ?? '').split(':')
-let passed = 0
 let writes = 0
-
-async function around<T>(name: string, work: () => Promise<T>): Promise<T> {
-  pass(name, 'before')
-  const result = await work()
-  pass(name, 'after')
-  return result
-}
-
-function pass(name: string, at: string): void {
-  if (name === point && at === side && ++passed === Number(nth)) process.kill(process.pid, 'SIGKILL')
-}
 
 const { append } = AuditLog.prototype
 AuditLog.prototype.append = function (record) {

@@ -9,12 +9,16 @@ import { note } from './output.ts'
 export async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
   if (!process.stdin.isTTY) throw new UsageError('nobody can be asked here: add --yes to go ahead')
   const lines = createInterface({ input: process.stdin, output: process.stderr })
-  // In raw mode Ctrl-C is a key, not a signal.
-  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
-  const ended = new Promise<string>(resolve => lines.once('close', () => resolve('')))
+  // In raw mode Ctrl-C is a key, not a signal; and no Enter has ended the line.
+  lines.on('SIGINT', () => {
+    process.stderr.write('\n')
+    process.kill(process.pid, 'SIGINT')
+  })
+  const ended = new Promise<undefined>(resolve => lines.once('close', () => resolve(undefined)))
   try {
     const answer = await Promise.race([lines.question(`${question} [y/N] `, { signal }), ended])
-    return /^y(es)?$/i.test(answer.trim())
+    if (answer === undefined) process.stderr.write('\n')
+    return /^y(es)?$/i.test(answer?.trim() ?? '')
   } finally {
     lines.close()
   }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Command } from 'commander'
 import { EXIT, EXIT_MEANINGS } from 'sallyport/exit'
 import { connectionOf } from 'sallyport/kafka-options'
 import { duration, moment, wholeNumber } from 'sallyport/option'
@@ -35,6 +36,27 @@ describe('the command line', function () {
     assert.equal(help.status, EXIT.done)
     const lines = [...help.stdout.matchAll(/^ {2}(\d+) +(.+)$/gm)].map(([, code, text]) => [code, text])
     assert.deepEqual(lines, meanings)
+  })
+
+  it('has a --help with an example for every command', async () => {
+    const program = new Command('sallyport').exitOverride()
+    for (const file of globSync(join(PROJECT_FOLDER, 'services/cli/src/commands/*.ts')).sort()) {
+      if (file.endsWith('completion.ts')) continue
+      const { register } = (await import(file)) as { register(program: Command): void }
+      register(program)
+    }
+    const leaves = program.commands.flatMap(command =>
+      command.commands.length === 0 ? [command] : command.commands,
+    )
+    const without = leaves.filter(command => {
+      let help = ''
+      command.configureOutput({ writeOut: text => (help += text) }).outputHelp()
+      return !/^Examples?:\n {2}\S/m.test(help)
+    })
+    assert.deepEqual(
+      without.map(command => command.name()),
+      [],
+    )
   })
 
   it('ends with the usage code where the command line is wrong, and names what is', () => {

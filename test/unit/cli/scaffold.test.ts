@@ -10,7 +10,7 @@ import { SettingsDocument } from 'sallyport/scaffold/settings-document'
 import { SETTINGS_TEMPLATE } from 'sallyport/scaffold/settings-template'
 import { sourceScaffold } from 'sallyport/scaffold/source-entry'
 import { PROJECT_FOLDER } from 'sallyport/start/home'
-import { TEST_CERTIFICATE } from '../../support/test-certificate.ts'
+import { SIGNING_CERTIFICATE } from '../../support/signing-certificate.ts'
 
 const CLI = path.join(PROJECT_FOLDER, 'services/cli/src/main.ts')
 
@@ -159,7 +159,7 @@ describe('config check', () => {
     const file = settingsFile(
       'ingress: { tls: { cert: cert.pem, key: key.pem } }\nsources: { a: { preset: github, secrets: ["${env:A}"] } }\n',
     )
-    writeFileSync(path.join(path.dirname(file), 'cert.pem'), TEST_CERTIFICATE)
+    writeFileSync(path.join(path.dirname(file), 'cert.pem'), SIGNING_CERTIFICATE)
     const end = Date.parse('2126-10-31')
     for (const [daysBefore, state] of [
       [100, 'ok'],

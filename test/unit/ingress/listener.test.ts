@@ -7,7 +7,7 @@ import path from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import type { IngressSettings } from '@sallyport/core/settings'
 import { closeListener, createListener, listen } from '@sallyport/ingress/listener'
-import { FIRST_CERTIFICATE } from '../../support/certificates.ts'
+import { FIRST_CERTIFICATE } from '../../support/tls-certificates.ts'
 
 describe('a TLS listener', () => {
   let server: ReturnType<typeof createListener>

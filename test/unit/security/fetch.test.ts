@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { fetchText } from '@sallyport/ingress/schemes/fetch'
 import { KeyCache } from '@sallyport/ingress/schemes/key-cache'
-import { FIRST_CERTIFICATE } from '../../support/certificates.ts'
+import { FIRST_CERTIFICATE } from '../../support/tls-certificates.ts'
 
 const BYTES_MAX = 256 * 1024
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { type TestHandler, testHandler } from '../../support/handler.ts'
 import { type Answer, send } from '../../support/ingress.ts'
-import { TEST_CERTIFICATE, TEST_KEY } from '../../support/test-certificate.ts'
+import { SIGNING_CERTIFICATE, SIGNING_KEY } from '../../support/signing-certificate.ts'
 
 const TOPIC = 'arn:aws:sns:eu-central-1:123456789012:Orders'
 const CERTIFICATE_URL =
@@ -13,7 +13,7 @@ const SIGNED = ['Message', 'MessageId', 'SubscribeURL', 'Timestamp', 'Token', 'T
 
 function confirmation(
   changes: Record<string, string> = {},
-  key: KeyObject = createPrivateKey(TEST_KEY),
+  key: KeyObject = createPrivateKey(SIGNING_KEY),
 ): Record<string, string> {
   const message: Record<string, string> = {
     Type: 'SubscriptionConfirmation',
@@ -47,7 +47,7 @@ describe('the confirmation of an SNS subscription', () => {
       {
         fetchText: async url => {
           fetched.push(url)
-          return url === CERTIFICATE_URL ? TEST_CERTIFICATE : confirm()
+          return url === CERTIFICATE_URL ? SIGNING_CERTIFICATE : confirm()
         },
       },
     )

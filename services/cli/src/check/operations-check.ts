@@ -2,7 +2,8 @@ import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
 import { commandLog } from '../kafka-options.ts'
 import { openDesk } from '../operations/desk.ts'
-import { isOrphaned, operatorText } from '../operations/operator.ts'
+import { isOrphaned } from '../operations/operator.ts'
+import { pausesOf, pauseText } from '../operations/pauses.ts'
 import { commandName } from '../operations/selection.ts'
 import { type Finding, ok, problem, warning } from './finding.ts'
 
@@ -19,14 +20,10 @@ export async function checkOperations(connection: Connection): Promise<Finding[]
   }
   try {
     const state = await desk.audit.read()
-    const findings: Finding[] = []
+    const findings: Finding[] = pausesOf(state, desk.processors).map(pause =>
+      warning(`processor ${pause.processor}`, pauseText(pause)),
+    )
     for (const processor of desk.processors) {
-      const pause = state.pauseOf(processor)
-      if (pause?.paused === true) {
-        const reason = pause.why === '' ? '' : ` (${pause.why})`
-        const since = `paused since ${new Date(pause.at).toISOString()} by ${operatorText(pause.by)}${reason}`
-        findings.push(warning(`processor ${processor}`, `${since}: sallyport resume ${processor}`))
-      }
       const open = state.openOperation(processor)
       if (open === undefined || !isOrphaned(open)) continue
       const [name, id] = [commandName(open.kind), open.id]

@@ -1,13 +1,4 @@
 import type { Command } from 'commander'
-import { report } from '../check/finding.ts'
-import { checkSettings } from '../check/settings-check.ts'
-import { withCrmSecret } from '../start/crm-secret.ts'
-import { homeFolder } from '../start/home.ts'
-
-interface CheckOptions {
-  readonly config: string
-  readonly json: boolean
-}
 
 const EXAMPLES = `
 Examples:
@@ -26,10 +17,5 @@ export function register(program: Command): void {
     .option('-c, --config <file>', 'settings file', 'sallyport.yaml')
     .option('--json', 'one JSON document', false)
     .addHelpText('after', EXAMPLES)
-    .action(async ({ config, json }: CheckOptions) =>
-      report(
-        (await checkSettings(config, withCrmSecret(homeFolder(process.env), process.env))).findings,
-        json,
-      ),
-    )
+    .action(async options => await (await import('../check/config-check.ts')).checkConfig(options))
 }

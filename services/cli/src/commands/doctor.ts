@@ -1,12 +1,5 @@
-import type { Connection } from '@sallyport/core/connection'
 import type { Command } from 'commander'
-import { checkCluster } from '../check/cluster-check.ts'
-import { type Finding, ok, problem, report } from '../check/finding.ts'
-import { checkSettings } from '../check/settings-check.ts'
-import { connectionOf } from '../kafka-options.ts'
-import { declareSetupOptions, type SetupOptions } from '../setup-options.ts'
-import { withCrmSecret } from '../start/crm-secret.ts'
-import { homeFolder } from '../start/home.ts'
+import { declareSetupOptions } from '../setup-options.ts'
 
 const EXAMPLES = `
 Examples:
@@ -21,28 +14,5 @@ export function register(program: Command): void {
   declareSetupOptions(program.command('doctor'))
     .description('check Node, settings, secrets, certificate, brokers, clock, topics and schemas')
     .addHelpText('after', EXAMPLES)
-    .action(doctor)
-}
-
-async function doctor(options: SetupOptions): Promise<void> {
-  const { findings, settings } = await checkSettings(
-    options.config,
-    withCrmSecret(homeFolder(process.env), process.env),
-  )
-  const node = ok('node', `${process.version}, as the project brings it`)
-  const cluster = settings === undefined ? [] : await clusterFindings(options, settings)
-  await report([node, ...findings, ...cluster], options.json)
-}
-
-async function clusterFindings(
-  options: SetupOptions,
-  settings: Parameters<typeof checkCluster>[0],
-): Promise<Finding[]> {
-  let connection: Connection
-  try {
-    connection = connectionOf(options, process.env)
-  } catch (error) {
-    return [problem('connection', error)]
-  }
-  return await checkCluster(settings, connection)
+    .action(async options => await (await import('../check/doctor.ts')).doctor(options))
 }

@@ -1,19 +1,5 @@
-import { connectionFromEnvironment } from '@sallyport/core/connection'
-import { createLog } from '@sallyport/core/log'
-import { loadSettings, type Settings } from '@sallyport/core/settings'
-import { startTracing } from '@sallyport/core/trace'
-import { startIngress } from '@sallyport/ingress/main'
-import { isWorker, runWorkers, workerStop } from '@sallyport/ingress/workers'
 import type { Command } from 'commander'
 import { wholeNumber } from '../option.ts'
-import { stopSignal } from '../stop-signal.ts'
-
-interface IngressOptions {
-  readonly config: string
-  readonly port?: number
-  readonly host?: string
-  readonly workers: number
-}
 
 const WORKERS_MAX = 256
 
@@ -26,36 +12,9 @@ export function register(program: Command): void {
     .option('-p, --port <port>', 'port to listen on, 0 for a free one (ingress.port)', wholeNumber(0, 65_535))
     .option('--host <address>', 'address to listen on (ingress.host)')
     .option('-w, --workers <count>', 'processes that share the port', wholeNumber(1, WORKERS_MAX), 1)
-    .action(run)
-}
-
-async function run(options: IngressOptions): Promise<void> {
-  const settings = withOptions(loadSettings(options.config, process.env), options)
-  if (options.workers > 1 && !isWorker) {
-    await runWorkers(options.workers, settings.ingress, createLog('ingress'), stopSignal())
-  } else {
-    await runOne(isWorker ? withoutAdmin(settings) : settings)
-  }
-  process.exit(0)
-}
-
-async function runOne(settings: Settings): Promise<void> {
-  const connection = connectionFromEnvironment(process.env)
-  const stopTracing = await startTracing('ingress', process.env)
-  const stop = isWorker ? workerStop() : stopSignal()
-  const service = await startIngress(settings, connection, createLog('ingress'), { reusePort: isWorker })
-  await Promise.race([stop, service.failed])
-  await service.drain(settings.ingress.drainTimeoutMs)
-  await stopTracing()
-}
-
-function withOptions(settings: Settings, { port, host }: IngressOptions): Settings {
-  const { ingress } = settings
-  return { ...settings, ingress: { ...ingress, port: port ?? ingress.port, host: host ?? ingress.host } }
-}
-
-/** The first process serves the metrics of all workers. */
-function withoutAdmin(settings: Settings): Settings {
-  const { adminPort, ...ingress } = settings.ingress
-  return { ...settings, ingress }
+    .addHelpText(
+      'after',
+      '\nExample:\n  KAFKA_BROKERS=kafka:9092 SCHEMA_REGISTRY_URL=http://registry:8081 sallyport ingress --port 8480',
+    )
+    .action(async options => await (await import('../ingress-service.ts')).serveIngress(options))
 }

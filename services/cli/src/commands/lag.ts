@@ -3,12 +3,14 @@ import { declareKafkaOptions } from '../kafka-options.ts'
 
 const EXAMPLES = `
 Records are those that no processor has settled; seconds, how long ago the oldest of them came to its topic. In a retry
-tier events wait on purpose. Only partitions with lag are listed, unless --all.
+tier events wait on purpose. Only partitions with lag are listed, unless --all. Where an operator paused a processor it
+says who, since when and why.
 
 Examples:
   sallyport lag
   sallyport lag ticket-agent --all
   sallyport lag --json | jq '[.lags[].seconds] | max'
+  sallyport lag --json | jq -r '.pauses[].processor'
 
 Ends with 3 where there is no such processor.`
 

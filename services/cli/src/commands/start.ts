@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { declareStartOptions, startOptions } from '../start/options.ts'
-import { runStart } from '../start/run.ts'
 
 /** `sallyport start`, which `npm start` calls: the whole line on this machine, for development. */
 export function register(program: Command): void {
@@ -10,7 +9,8 @@ export function register(program: Command): void {
     )
     .addHelpText('after', EXAMPLES)
     .action(async (_options, command: Command) => {
-      await runStart(startOptions(command), process.env)
+      const options = startOptions(command)
+      await (await import('../start/run.ts')).runStart(options, process.env)
       process.exit(0)
     })
 }

@@ -1,8 +1,10 @@
 /** The story of an event as lines of a table: time, processor, what happened. */
 import type { ClaimStory, EventStory, OperationStory, Step } from '@sallyport/console/index/story'
 import type { AttemptRecord } from '@sallyport/core/attempt'
+import type { AuditRecord } from '@sallyport/core/audit'
 import { durationText } from '@sallyport/core/duration'
 import { colors } from '../colors.ts'
+import { operatorText } from '../operations/operator.ts'
 import type { Cell } from '../output.ts'
 
 interface Chapter {
@@ -76,5 +78,15 @@ function claimChapters({ processor, outcome, attempt, at }: ClaimStory, story: E
 }
 
 function operationChapter({ generation, at, record }: OperationStory): Chapter {
-  return { at, processor: '', what: `operation ${generation}: ${JSON.stringify(record)}` }
+  return { at, processor: '', what: `operation ${generation}: ${operationText(record)}` }
+}
+
+/** The audit holds whatever was written to it: another version's records, and a stranger's. */
+function operationText(record: unknown): string {
+  const { kind, by, why, count } = Object(record) as Partial<AuditRecord>
+  if (typeof kind !== 'string' || typeof by !== 'object' || by === null) {
+    return 'a record that this version cannot read'
+  }
+  const reason = typeof why === 'string' && why !== '' ? `: ${why}` : ''
+  return `${kind.toLowerCase()} of ${count} records by ${operatorText(by)}${reason}`
 }

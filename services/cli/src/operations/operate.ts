@@ -4,47 +4,20 @@
  */
 import type { Operation, OperationKind } from '@sallyport/core/audit'
 import { SallyportError } from '@sallyport/core/errors'
-import type { Command } from 'commander'
 import { EXIT, UsageError } from '../exit.ts'
 import { interruptible } from '../interruption.ts'
-import { commandLog, connectionOf, declareKafkaOptions, type KafkaOptions } from '../kafka-options.ts'
-import { wholeNumber } from '../option.ts'
+import { commandLog, connectionOf } from '../kafka-options.ts'
 import { note, print, printDocument } from '../output.ts'
 import { printable } from '../printable.ts'
 import { ProgressLine } from '../progress-line.ts'
 import { isWanted } from '../prompt.ts'
 import { type Desk, openDesk } from './desk.ts'
+import type { OperateOptions } from './operate-options.ts'
 import { isOrphaned, operatorText } from './operator.ts'
 import { type Plan, type PlanRequest, plan } from './plan.ts'
 import { operationFields, planFields, planLines } from './report.ts'
 import { cancel, occupied, open, run } from './run.ts'
 import { commandName } from './selection.ts'
-
-export interface OperateOptions extends KafkaOptions {
-  readonly yes?: boolean
-  readonly json?: boolean
-  readonly rate?: number
-  readonly limit?: number
-  readonly why?: string
-  readonly resume?: number
-  readonly cancel?: number
-}
-
-const RATE_MAX = 100_000
-const LIMIT_MAX = 1_000_000_000
-
-/** How an operation is asked for; `sends`: whether it sends records, at a rate. */
-export function declareOperation(command: Command, sends: boolean): Command {
-  const declared = command
-    .option('-y, --yes', 'run what the plan says')
-    .option('--limit <n>', 'at most so many, oldest first in each partition', wholeNumber(1, LIMIT_MAX))
-    .option('--why <text>', 'the reason, for the audit')
-    .option('--resume <operation>', 'go on with an operation that was left open', wholeNumber(1, LIMIT_MAX))
-    .option('--cancel <operation>', 'give an open operation up', wholeNumber(1, LIMIT_MAX))
-    .option('--json', 'one JSON document')
-  if (sends) declared.option('--rate <n>', 'at most so many a second', wholeNumber(1, RATE_MAX))
-  return declareKafkaOptions(declared)
-}
 
 export async function operate(
   kind: OperationKind,

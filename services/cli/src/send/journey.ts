@@ -51,7 +51,10 @@ export class Journey {
     if (this.#open.size === 0) this.#done.resolve()
   }
 
-  /** Resolves when every event has ended at every processor, or the time is up; tells whether all have. */
+  /**
+   * Resolves when every event has ended at every processor, or the time is up; tells whether all have. Throws
+   * `SP_BROKER_UNREACHABLE`.
+   */
   async untilEnd(events: readonly SentEvent[]): Promise<boolean> {
     for (const { eventId, traceId } of events) {
       this.#traces.set(eventId, traceId)
@@ -61,7 +64,7 @@ export class Journey {
     this.#sent = true
     for (const step of this.#early.splice(0)) this.arrived(step)
     const timer = setTimeout(() => this.#done.resolve(), this.#options.timeoutMs)
-    await this.#done.promise
+    await Promise.race([this.#done.promise, ...(this.tail === undefined ? [] : [this.tail.failed])])
     clearTimeout(timer)
     const still =
       this.#open.size === 0

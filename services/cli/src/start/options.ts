@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { durationMs } from '@sallyport/core/duration'
 import { SallyportError } from '@sallyport/core/errors'
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, Option } from 'commander'
 import { WAY_NAMES, type WayName } from '../broker/way.ts'
+import { wholeNumber } from '../option.ts'
 import { PROJECT_FOLDER } from './home.ts'
 
 /** What `npm start` can be told; each by an option, else by an environment variable, else the default. */
@@ -26,6 +27,9 @@ export interface StartOptions {
 const DEFAULT_BROKER_PORT = 19_092
 const DEFAULT_REGISTRY_PORT = 18_081
 const DEFAULT_DISK_FREE_MIB_MIN = 512
+const DISK_FREE_MIB_MAX = 1_000_000_000
+/** 0 is any free one. */
+const PORT_MAX = 65_535
 
 /** Declares the options of `sallyport start`. */
 export function declareStartOptions(command: Command): Command {
@@ -34,9 +38,9 @@ export function declareStartOptions(command: Command): Command {
       new Option('-c, --config <file>', 'settings file').default(join(PROJECT_FOLDER, 'sallyport.yaml')),
     )
     .addOption(
-      new Option('-p, --port <port>', 'port of the ingress (default: ingress.port)')
+      new Option('-p, --port <port>', 'port of the ingress, 0 for a free one (default: ingress.port)')
         .env('SALLYPORT_INGRESS_PORT')
-        .argParser(portOf),
+        .argParser(wholeNumber(0, PORT_MAX)),
     )
     .addOption(new Option('--demo', 'keep a trickle of signed sample webhooks going'))
     .addOption(
@@ -50,15 +54,15 @@ export function declareStartOptions(command: Command): Command {
         .choices([...WAY_NAMES]),
     )
     .addOption(
-      new Option('--broker-port <port>', 'port of the Kafka broker')
+      new Option('--broker-port <port>', 'port of the Kafka broker, 0 for a free one')
         .env('SALLYPORT_BROKER_PORT')
-        .argParser(portOf)
+        .argParser(wholeNumber(0, PORT_MAX))
         .default(DEFAULT_BROKER_PORT, `${DEFAULT_BROKER_PORT}, or a free one when that is taken`),
     )
     .addOption(
-      new Option('--registry-port <port>', 'port of the schema registry')
+      new Option('--registry-port <port>', 'port of the schema registry, 0 for a free one')
         .env('SALLYPORT_REGISTRY_PORT')
-        .argParser(portOf)
+        .argParser(wholeNumber(0, PORT_MAX))
         .default(DEFAULT_REGISTRY_PORT, `${DEFAULT_REGISTRY_PORT}, or a free one when that is taken`),
     )
     .addOption(
@@ -69,7 +73,7 @@ export function declareStartOptions(command: Command): Command {
     .addOption(
       new Option('--disk-free-min <MiB>', 'start nothing with less free disk than this')
         .env('SALLYPORT_DISK_FREE_MIB_MIN')
-        .argParser(countOf)
+        .argParser(wholeNumber(0, DISK_FREE_MIB_MAX))
         .default(DEFAULT_DISK_FREE_MIB_MIN),
     )
 }
@@ -95,18 +99,4 @@ export function startOptions(command: Command): StartOptions {
     brokerReadyTimeoutMs: durationMs(values.brokerTimeout, '--broker-timeout'),
     demoIntervalMs: values.demo === true ? interval : undefined,
   }
-}
-
-function portOf(text: string): number {
-  const port = Number(text)
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new InvalidArgumentError('a port is 0 (any free one) to 65535.')
-  }
-  return port
-}
-
-function countOf(text: string): number {
-  const count = Number(text)
-  if (!Number.isInteger(count) || count < 0) throw new InvalidArgumentError('a whole number is needed.')
-  return count
 }

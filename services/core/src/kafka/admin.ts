@@ -224,8 +224,10 @@ async function createTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]): 
       })),
     })
   } catch (error) {
-    // Another process was faster with some of them: then they are there, which is what was asked for.
-    if (!createdByOthers(error)) throw error
+    // Another process was faster with some of them: then they are there, which is what was asked for. Or they were
+    // created, and the broker that was asked who leads them has not heard of them yet.
+    const isUnheardOf = protocolErrorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION'
+    if (!isUnheardOf && !createdByOthers(error)) throw error
     await createTopicsOneByOne(admin, specs)
   }
 }

@@ -1,4 +1,4 @@
-/** Self-signed certificates for tests, valid for a hundred years; they protect nothing. */
+/** Self-signed certificates of localhost for TLS in tests, valid for a hundred years; they protect nothing. */
 
 export interface TestCertificate {
   readonly name: string

@@ -1,5 +1,5 @@
-/** A self-signed certificate of the tests, valid for a century, and its key. Nothing else trusts it. */
-export const TEST_CERTIFICATE = `-----BEGIN CERTIFICATE-----
+/** A self-signed RSA certificate for whoever signs deliveries in tests, valid for a century, and its key. Nothing trusts it. */
+export const SIGNING_CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIDFTCCAf2gAwIBAgIUMS71W2DXn/ws1F1MqXy3Ex+BhzkwDQYJKoZIhvcNAQEL
 BQAwGTEXMBUGA1UEAwwOc2FsbHlwb3J0LXRlc3QwIBcNMjYxMTI0MDQyNTUwWhgP
 MjEyNjEwMzEwNDI1NTBaMBkxFzAVBgNVBAMMDnNhbGx5cG9ydC10ZXN0MIIBIjAN
@@ -20,7 +20,7 @@ EI5L5BiSYkIdjO5OEUUss4+7Z1qd7DRqhw==
 -----END CERTIFICATE-----
 `
 
-export const TEST_KEY = `-----BEGIN PRIVATE KEY-----
+export const SIGNING_KEY = `-----BEGIN PRIVATE KEY-----
 MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCYbIT1RKP4G5q3
 6uVw3gWQCbwfT7ZVcUlj99bR3KFAMrV47pcSzs8Lor5G348xmrshOeLs9/6Jyco7
 WS5K19D0wFO+/Ob4t/0+ilbmei+st9rDSH0j3Up+GaALKr91C4jS+qY/AnFzSTdh
