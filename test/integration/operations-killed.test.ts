@@ -96,14 +96,16 @@ describe('operations that are killed', function () {
     operator.isBroken = () => false
     const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-script-'))
     const script = path.join(folder, 'mend.sh')
-    const redrive = `"${process.execPath}" --no-warnings "${BINARY}" ${operator.args('redrive').join(' ')} --yes --json`
+    const dlq = (command: string) =>
+      `"${process.execPath}" --no-warnings "${BINARY}" ${operator.args(command).join(' ')} --json`
+    const redrive = `${dlq('redrive')} --yes`
     writeFileSync(
       script,
       `set -u
 ${redrive} --rate 2 > /dev/null 2>&1 &
 runner=$!
-until [ "$(${redrive} 2>&1 >/dev/null | grep -c SP_OPERATION_OPEN)" = 1 ]; do kill -0 $runner 2>/dev/null || break; done
-kill -KILL $runner
+until ${dlq('list')} --state waiting > /dev/null 2>&1; do kill -0 $runner || exit 9; done
+kill -KILL $runner || exit 9
 wait $runner 2>/dev/null
 ${redrive} || [ $? = 3 ]
 `,
