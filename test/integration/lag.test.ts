@@ -39,7 +39,11 @@ describe('the lag of a processor that is stuck', function () {
     }
 
     async function until(condition: () => Promise<boolean>): Promise<void> {
-      while (!(await condition())) await new Promise(resolve => setTimeout(resolve, 50))
+      const deadline = performance.now() + 60_000
+      while (!(await condition())) {
+        assert.ok(performance.now() < deadline, `the metrics did not come to say: ${condition}`)
+        await new Promise(resolve => setTimeout(resolve, 50))
+      }
     }
 
     try {
