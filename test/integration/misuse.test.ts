@@ -11,6 +11,7 @@ import { ensureTopics } from '@sallyport/core/kafka/admin'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
 import type { Settings } from '@sallyport/core/settings'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { processorProvision } from '@sallyport/processor/config'
 import { eventOf, type RawRecord, Topics } from '../support/events.ts'
 import {
@@ -26,6 +27,19 @@ import { waitFor } from '../support/wait-for.ts'
 
 const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
 const AGENT = fileURLToPath(new URL('../support/agents/blocking-agent.ts', import.meta.url))
+
+/** Resolves once the group's offsets stand at the end of the events. */
+async function untilMirrored(kafka: ReturnType<typeof rawKafka>, groupId: string): Promise<void> {
+  await rawAdmin(kafka, async admin => {
+    for (;;) {
+      const [committed] = await admin.fetchOffsets({ groupId, topics: [EVENTS_TOPIC] })
+      const ends = await admin.fetchTopicOffsets(EVENTS_TOPIC)
+      const reached = new Map(committed?.partitions.map(({ partition, offset }) => [partition, offset]))
+      if (ends.every(({ partition, high }) => reached.get(partition) === high)) return
+      await sleep(100)
+    }
+  })
+}
 
 describe('misuse', function () {
   this.timeout(90_000)
@@ -161,6 +175,8 @@ describe('misuse', function () {
     const events = Array.from({ length: 10 }, () => eventOf(processor.source, {}))
     await topics.append(events)
     await topics.read(processor.output, mine, events.length)
+    // Without claims only the group's offsets tell what was done, and they follow within a second.
+    await untilMirrored(kafka, processor.config.groupId)
     await deleteClaims()
     await topics.append([eventOf(processor.source, {})])
     await assert.rejects(first.failed, { code: 'SP_CLAIMS_MISSING' })

@@ -38,6 +38,9 @@ export function eventOn(partition: number, partitions: number, source: string, b
   }
 }
 
+/** What the keys of records begin with that only mark an end. */
+const FENCE = '#fence-'
+
 /** A record as a raw consumer sees it. */
 export interface RawRecord {
   readonly topic: string
@@ -115,7 +118,7 @@ export class Topics {
   ): Promise<RawRecord[]> {
     const found: RawRecord[] = []
     await this.#readUntil(topic, timeoutMs, record => {
-      if (wanted(record)) found.push(record)
+      if (!isFence(record) && wanted(record)) found.push(record)
       return found.length >= enough
     })
     return found
@@ -126,7 +129,7 @@ export class Topics {
    * partition and reads up to it, because an end offset may lie behind markers that are no records.
    */
   async readAll(topic: string, wanted: (record: RawRecord) => boolean = () => true): Promise<RawRecord[]> {
-    const fence = `#fence-${randomUUID()}`
+    const fence = `${FENCE}${randomUUID()}`
     const messages = Array.from({ length: this.#partitions }, (_, partition) => ({
       partition,
       key: fence,
@@ -137,7 +140,7 @@ export class Topics {
     const fenced = new Set<number>()
     await this.#readUntil(topic, 30_000, record => {
       if (record.key === fence) fenced.add(record.partition)
-      else if (!record.key?.startsWith('#fence') && wanted(record)) found.push(record)
+      else if (!isFence(record) && wanted(record)) found.push(record)
       return fenced.size === this.#partitions
     })
     if (fenced.size < this.#partitions) throw new Error(`${topic} was not read to its end`)
@@ -179,6 +182,10 @@ export class Topics {
     }
     return (await type).fromBuffer(value.subarray(5)) as Record<string, unknown>
   }
+}
+
+function isFence({ key }: RawRecord): boolean {
+  return key?.startsWith(FENCE) === true
 }
 
 function rawRecord(topic: string, partition: number, message: kafkajs.KafkaMessage): RawRecord {
