@@ -50,10 +50,15 @@ export class Fleet {
     this.#remove(member)
   }
 
-  /** Asks a process to stop; one that does not, or not with 0, is a problem. */
+  /**
+   * Asks a process to stop, unless it has been asked: a second signal would end it at once. One that does not stop, or
+   * not with 0, is a problem.
+   */
   async stop(member: Member): Promise<void> {
-    member.expected = true
-    member.signal('SIGTERM')
+    if (!member.expected) {
+      member.expected = true
+      member.signal('SIGTERM')
+    }
     const exit = await Promise.race([member.exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })])
     if (exit === undefined) {
       this.problems.push(`${member.name} did not stop in ${STOP_TIMEOUT_MS / 1_000} s:\n${member.tail(15)}`)
