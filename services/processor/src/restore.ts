@@ -35,7 +35,7 @@ class ClaimsReader<T> {
   }
 
   isPrepared(value: Buffer): boolean {
-    return this.#lastBytes?.equals(value) === true || this.#reader.isPrepared(value)
+    return this.#reader.isPrepared(value)
   }
 
   async prepare(value: Buffer): Promise<void> {
