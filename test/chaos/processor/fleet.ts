@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Daemon, startDaemon } from 'sallyport/broker/daemon'
 import { NAME } from './agent.ts'
+import { explainStandstill } from './standstill.ts'
 
 const CLI = fileURLToPath(new URL('../../../services/cli/src/main.ts', import.meta.url))
 const FAULT_POINTS = fileURLToPath(new URL('./fault-points.ts', import.meta.url))
@@ -12,6 +13,9 @@ const START_TIMEOUT_MS = 60_000
 /** From SIGTERM to the exit: the drain's own deadline, leaving the group, and a busy machine. */
 const STOP_TIMEOUT_MS = 45_000
 const LINES_KEPT = 200
+/** How long a process may take to open its inspector, ms, and how it says so. */
+const INSPECTOR_MS = 1_000
+const INSPECTOR_LINE = 'Debugger listening on '
 
 export interface FleetRequest {
   readonly connection: { readonly brokers: readonly string[]; readonly registryUrl: string }
@@ -61,7 +65,10 @@ export class Fleet {
     }
     const exit = await Promise.race([member.exited, sleep(STOP_TIMEOUT_MS, undefined, { ref: false })])
     if (exit === undefined) {
-      this.problems.push(`${member.name} did not stop in ${STOP_TIMEOUT_MS / 1_000} s:\n${member.tail(15)}`)
+      const where = await member.explain()
+      this.problems.push(
+        `${member.name} did not stop in ${STOP_TIMEOUT_MS / 1_000} s:\n${member.tail(15)}\n${where}`,
+      )
       await this.kill(member)
     } else if (exit.code !== 0 && !(exit.signal === 'SIGTERM' && member.isSilent)) {
       this.problems.push(`${member.name} stopped with ${exit.code ?? exit.signal}:\n${member.tail(15)}`)
@@ -96,7 +103,11 @@ export class Member {
     this.#daemon = await startDaemon({
       name: this.name,
       command: process.execPath,
-      args: ['--no-warnings', '--import', FAULT_POINTS, CLI, 'processor', NAME, '--config', config],
+      args: [
+        '--no-warnings',
+        '--inspect-port=0',
+        ...['--import', FAULT_POINTS, CLI, 'processor', NAME, '--config', config],
+      ],
       env: {
         CHAOS_FAULT: fault,
         KAFKA_BROKERS: connection.brokers.join(','),
@@ -144,6 +155,15 @@ export class Member {
       .slice(-lines)
       .map(line => `      ${line}`)
       .join('\n')
+  }
+
+  /** For people: what it does at this moment, whether it computes, waits or is frozen. */
+  async explain(): Promise<string> {
+    const { pid } = this.#daemon as Daemon
+    this.signal('SIGUSR1')
+    await sleep(INSPECTOR_MS)
+    const url = this.#lines.findLast(line => line.startsWith(INSPECTOR_LINE))?.slice(INSPECTOR_LINE.length)
+    return (await explainStandstill(pid, url)).map(line => `      ${line}`).join('\n')
   }
 
   #read(text: string): void {
