@@ -7,6 +7,8 @@
  *   since, and what ran.
  */
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import '@sallyport/core/kafka/kafkajs-connection'
+import '@sallyport/core/kafka/kafkajs-runner'
 import { schemaLookup } from '@sallyport/core/schema-lookup'
 import kafkajs from 'kafkajs'
 import { Attempts } from './attempts.ts'

@@ -1,4 +1,6 @@
+import './kafkajs-connection.ts'
 import './kafkajs-records.ts'
+import './kafkajs-runner.ts'
 import kafkajs from 'kafkajs'
 import type { Connection } from '../connection.ts'
 import type { Log } from '../log.ts'

@@ -1,0 +1,92 @@
+/** Defects of kafkajs that stopped processes. Each test states its setup, its timeline, and what it proves. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import '@sallyport/core/kafka/client'
+
+const require = createRequire(import.meta.url)
+
+describe('kafkajs, as this product loads it', function () {
+  this.timeout(30_000)
+
+  it('a consumer that is stopped just when a broker has gone leaves the process alive', async () => {
+    // Setup: kafkajs's runner with two brokers' fetchers, in a thread of its own. Timeline: a broker goes; one fetcher
+    // notices; the manager waits for the other one's answer before it makes fetchers anew; the runner is told to stop;
+    // the answer comes. Proves: the runner stops, and its thread's event loop goes on. Processors whose broker was
+    // killed used to stand still for ever, SIGTERM or not.
+    const worker = new Worker(new URL('../support/stopped-runner.ts', import.meta.url))
+    try {
+      const said = once(worker, 'message').then(([word]) => word)
+      assert.equal(
+        await Promise.race([said, sleep(10_000, 'the thread stands still', { ref: false })]),
+        'stopped',
+      )
+    } finally {
+      await worker.terminate()
+    }
+  })
+
+  it('a connection that broke off in the middle of an answer begins anew', async () => {
+    // Setup: a broker that dies while it writes its first answer. Timeline: the connection ends behind ten of a
+    // hundred bytes; it is connected again; the broker answers in full. Proves: the answer is read from its beginning.
+    // The ten bytes used to be taken for its start, and then everything was out of step.
+    const sockets: Socket[] = []
+    const server = createServer(socket => {
+      sockets.push(socket)
+      const isFirst = sockets.length === 1
+      socket.on('data', request => {
+        const correlationId = request.subarray(8, 12)
+        if (isFirst) socket.end(Buffer.concat([int32(100), correlationId, Buffer.from('half..')]))
+        else socket.write(Buffer.concat([int32(9), correlationId, Buffer.from('whole')]))
+      })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const connection = connectionTo(port)
+    try {
+      await connection.connect()
+      await assert.rejects(connection.send(QUESTION), /Closed connection/)
+      await connection.connect()
+      const answer = connection.send(QUESTION)
+      const late = sleep(5_000, 'no answer', { ref: false })
+      assert.equal(String(await Promise.race([answer, late])), 'whole')
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    }
+  })
+})
+
+const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
+
+function connectionTo(port: number) {
+  const Connection = require('kafkajs/src/network/connection.js')
+  const createSocketFactory = require('kafkajs/src/network/socketFactory.js')
+  return new Connection({
+    host: '127.0.0.1',
+    port,
+    logger: silent,
+    socketFactory: createSocketFactory(),
+    requestTimeout: 20_000,
+    connectionTimeout: 1_000,
+  })
+}
+
+const Encoder = require('kafkajs/src/protocol/encoder.js')
+/** A request without a body, whose answer is taken as it is. */
+const QUESTION = {
+  request: { apiKey: 0, apiVersion: 0, apiName: 'Question', encode: async () => new Encoder() },
+  response: {
+    decode: async (payload: Buffer) => payload,
+    parse: async (payload: Buffer) => payload,
+  },
+}
+
+function int32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}
