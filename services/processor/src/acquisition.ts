@@ -6,7 +6,6 @@
  * committed lies before the barrier, and nothing of it can come behind.
  */
 import { randomUUID } from 'node:crypto'
-import { encodeWire } from '@sallyport/core/codec'
 import { SallyportError } from '@sallyport/core/errors'
 import type { FetchedBatch } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
@@ -16,8 +15,8 @@ import type { CheckpointFolder, OpenedCheckpoint } from './checkpoint-folder.ts'
 import type { OwnedCheckpoint } from './checkpointer.ts'
 import { ClaimStore } from './claim-store.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
-import { BARRIER_SCHEMA } from './config.ts'
-import { BARRIER_KEY, Restore, type RestoreSchemas } from './restore.ts'
+import { barrierRecord } from './claims-record.ts'
+import { Restore, type RestoreSchemas } from './restore.ts'
 
 export interface AcquisitionDependencies {
   readonly claimsTopic: string
@@ -124,8 +123,7 @@ export class Acquisition {
 
   /** Returns one past the barrier's offset; undefined where the broker did not say. */
   async #writeBarrier(producer: TaskProducer, nonce: string): Promise<number | undefined> {
-    const value = encodeWire(this.#deps.schemas.barrier, BARRIER_SCHEMA.type, { nonce })
-    const records = [{ key: Buffer.from(BARRIER_KEY), value }]
+    const records = [barrierRecord(this.#deps.schemas.barrier, nonce)]
     return await producer.transact(
       { topic: this.#deps.claimsTopic, partition: this.#partition, records },
       [],

@@ -9,13 +9,8 @@ import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { RegistryReader } from '@sallyport/core/registry-reader'
 import type { ClaimState } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
+import { BARRIER_KEY, isClaimKey, POSITIONS_KEY } from './claims-record.ts'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from './config.ts'
-import { POSITIONS_KEY } from './settle.ts'
-
-/** Key of the barrier record. */
-export const BARRIER_KEY = '#barrier'
-/** What keys start with that are no event ids. */
-const OWN_KEY = 0x23
 
 /** Schema ids in the registry. */
 export interface RestoreSchemas {
@@ -154,7 +149,7 @@ export class Restore {
   }
 
   #readerOf({ key }: FetchedRecord): ClaimsReader<unknown> {
-    if (key === null || key[0] !== OWN_KEY) return this.#claims
+    if (key === null || isClaimKey(key)) return this.#claims
     const name = String(key)
     if (name === BARRIER_KEY) return this.#barriers
     return name === POSITIONS_KEY ? this.#positions : this.#claims

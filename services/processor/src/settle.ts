@@ -9,7 +9,6 @@
  * X4. After any error nothing more is settled: the task ends, and a new one reads what came of it.
  */
 import { type AttemptRecord, extendHistory } from '@sallyport/core/attempt'
-import { encodeWire } from '@sallyport/core/codec'
 import { HEADER, isoTime } from '@sallyport/core/headers'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type {
@@ -20,12 +19,10 @@ import type {
 } from '@sallyport/core/kafka/task-producer'
 import { isSpanContextValid, type Span, traceparentOf } from '@sallyport/core/trace'
 import type { Claim } from './claim.ts'
-import { CLAIM_SCHEMA, POSITIONS_SCHEMA, type ProcessorConfig } from './config.ts'
+import { claimRecord, positionsRecord } from './claims-record.ts'
+import type { ProcessorConfig } from './config.ts'
 import type { Outcome } from './decide.ts'
 import type { EventRecord } from './decode.ts'
-
-/** Key of the positions record. Event ids start with a source's name, which cannot contain '#'. */
-export const POSITIONS_KEY = '#positions'
 
 /** A record with its outcome. */
 export interface Settlement {
@@ -127,7 +124,7 @@ export class Settler {
   }
 
   #claimRecord(eventId: string, claim: Claim): ProduceRecord {
-    return { key: Buffer.from(eventId), value: encodeWire(this.#schemas.claim, CLAIM_SCHEMA.type, claim) }
+    return claimRecord(this.#schemas.claim, Buffer.from(eventId), claim)
   }
 
   #positionsRecord(positions: readonly InputPosition[]): ProduceRecord {
@@ -135,10 +132,7 @@ export class Settler {
       ...this.#foreign,
       ...positions.map(({ topic, offset }) => [topic, offset] as const),
     ])
-    return {
-      key: Buffer.from(POSITIONS_KEY),
-      value: encodeWire(this.#schemas.positions, POSITIONS_SCHEMA.type, { inputs }),
-    }
+    return positionsRecord(this.#schemas.positions, inputs)
   }
 
   /** An output's CloudEvents id follows from the event's: a consumer can tell a repetition beyond the window. */

@@ -16,8 +16,8 @@ import type { Event } from '@sallyport/core/event'
 import { HEADER } from '@sallyport/core/headers'
 import type { ReadBatch } from '@sallyport/core/kafka/topic-reader'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import { POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
-import { POSITIONS_KEY } from '@sallyport/processor/settle'
 import { eventOf } from '../../support/events.ts'
 
 const SCHEMAS = [EVENT_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA]

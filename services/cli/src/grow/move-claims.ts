@@ -12,16 +12,14 @@
  */
 import { randomUUID } from 'node:crypto'
 import { BrokerClock } from '@sallyport/core/clock'
-import { encodeWire } from '@sallyport/core/codec'
 import { SallyportError } from '@sallyport/core/errors'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { type ProduceRecord, TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { partitionOf } from '@sallyport/core/partition'
 import { RegistryReader } from '@sallyport/core/registry-reader'
 import type { Claim } from '@sallyport/processor/claim'
+import { barrierRecord, claimRecord, isClaimKey, positionsRecord } from '@sallyport/processor/claims-record'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
-import { BARRIER_KEY } from '@sallyport/processor/restore'
-import { POSITIONS_KEY } from '@sallyport/processor/settle'
 import type { Desk } from '../operations/desk.ts'
 import type { GrowingProcessor, Growth } from './growth.ts'
 
@@ -30,8 +28,6 @@ type ClaimValue = Omit<Claim, 'at'>
 
 /** As long as the tasks' own by default. */
 const TRANSACTION_TIMEOUT_MS = 10_000
-/** What keys start with that are no event ids. */
-const OWN_KEY = 0x23
 
 /** Returns how many records were copied. Throws `SP_FENCED` when somebody else does the same, or `SP_TRANSACTION`. */
 export async function moveClaims(
@@ -60,7 +56,7 @@ export async function moveClaims(
 
 /** Whether a record is the claim of a key that belongs to this partition of so many (U7). */
 function isAtHome(key: Buffer | null, count: number, partition: number): boolean {
-  return key !== null && key[0] !== OWN_KEY && partitionOf(key, count) === partition
+  return key !== null && isClaimKey(key) && partitionOf(key, count) === partition
 }
 
 /** The claim as a copy holds it, written at `now`; null where it has expired and must not hold (U8). */
@@ -127,8 +123,7 @@ class Move {
   async #copyOf({ key, value, timestamp }: FetchedRecord): Promise<ProduceRecord> {
     const claim = value === null ? null : await this.#claims.decode(value)
     const aged = claim === null ? null : agedClaim(claim, timestamp, this.#clock.now())
-    const bytes = aged === null ? null : encodeWire(this.#claimSchemaId, CLAIM_SCHEMA.type, aged)
-    return { key, value: bytes }
+    return aged === null ? { key, value: null } : claimRecord(this.#claimSchemaId, key as Buffer, aged)
   }
 
   /** Returns one past the last record. */
@@ -142,16 +137,11 @@ class Move {
 
   async #barrier(): Promise<ProduceRecord> {
     const schemaId = await this.#desk.registry.register(BARRIER_SCHEMA.name, BARRIER_SCHEMA)
-    const value = encodeWire(schemaId, BARRIER_SCHEMA.type, { nonce: randomUUID() })
-    return { key: Buffer.from(BARRIER_KEY), value }
+    return barrierRecord(schemaId, randomUUID())
   }
 
   async #positions(): Promise<ProduceRecord> {
     const schemaId = await this.#desk.registry.register(POSITIONS_SCHEMA.name, POSITIONS_SCHEMA)
-    const inputs = Object.fromEntries(this.#processor.inputs.map(topic => [topic, 0]))
-    return {
-      key: Buffer.from(POSITIONS_KEY),
-      value: encodeWire(schemaId, POSITIONS_SCHEMA.type, { inputs }),
-    }
+    return positionsRecord(schemaId, Object.fromEntries(this.#processor.inputs.map(topic => [topic, 0])))
   }
 }

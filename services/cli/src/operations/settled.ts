@@ -3,8 +3,8 @@ import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { PartitionReader, ReadRequest } from '@sallyport/core/kafka/partition-reader'
 import type { Schemas } from '@sallyport/core/registry-reader'
 import { RegistryReader } from '@sallyport/core/registry-reader'
+import { POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { POSITIONS_SCHEMA } from '@sallyport/processor/config'
-import { POSITIONS_KEY } from '@sallyport/processor/settle'
 
 /** Every transaction ends with the positions: they are near the end of the topic. */
 const TAIL_RECORDS = 1_000
