@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { distribute } from '@sallyport/core/kafka/assigner'
+import { distribute, inOrderOfArrival } from '@sallyport/core/kafka/assigner'
 import fc from 'fast-check'
 
 const members = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 8 })
@@ -58,6 +58,26 @@ describe('co-partitioned assignment', () => {
     assert.deepEqual(
       moved.sort((a, b) => a - b),
       after.get('c'),
+    )
+  })
+
+  it('a member that joins and dies again and again gets other partitions each time', () => {
+    const held = new Map(['a', 'b'].map(id => [id, [] as number[]]))
+    const told = () => [...held].map(([memberId, owned]) => ({ memberId, owned }))
+    const settle = (shares: Map<string, number[]>) => {
+      for (const [id, owned] of held) held.set(id, inOrderOfArrival(owned, shares.get(id) ?? []))
+    }
+    settle(distribute(told(), 6))
+    const taken: number[] = []
+    for (let i = 0; i < 3; i++) {
+      const shares = distribute([...told(), { memberId: `short-lived ${i}`, owned: [] }], 6)
+      taken.push(...(shares.get(`short-lived ${i}`) ?? []))
+      settle(shares)
+      settle(distribute(told(), 6))
+    }
+    assert.deepEqual(
+      taken.sort((a, b) => a - b),
+      [0, 1, 2, 3, 4, 5],
     )
   })
 

@@ -1,6 +1,8 @@
 /**
  * Co-partitioned assignment: a member that gets partition p gets it of every subscribed topic, because one task
- * owns them together. Partitions stay where they were as far as the balance allows.
+ * owns them together. Partitions stay where they were as far as the balance allows, and where one must go it is the one
+ * that stayed longest: a process that dies again and again soon after it has joined must not always get the same ones,
+ * which would then never come on.
  */
 import './kafkajs-records.ts'
 import kafkajs from 'kafkajs'
@@ -10,7 +12,7 @@ const VERSION = 1
 
 /** What a member tells of itself, and hears of the others. */
 export interface AssignerMember {
-  /** The partitions that it holds when it joins again. */
+  /** The partitions that it holds when it joins again, in the order in which it got them. */
   owned(): readonly number[]
   /** Its settings, as a text. */
   readonly settings: string
@@ -57,7 +59,15 @@ export function coPartitionedAssigner(member: AssignerMember): kafkajs.Partition
   })
 }
 
-/** Deals `count` partitions to members: shares differ by at most one, and as few partitions move as that allows. */
+/** The partitions of a new assignment, those first that were held before it. */
+export function inOrderOfArrival(held: readonly number[], assigned: readonly number[]): number[] {
+  return [...held.filter(p => assigned.includes(p)), ...assigned.filter(p => !held.includes(p))]
+}
+
+/**
+ * Deals `count` partitions to members: shares differ by at most one, and as few partitions move as that allows. A
+ * member's `owned` are in the order in which it got them.
+ */
 export function distribute(
   members: readonly { readonly memberId: string; readonly owned: readonly number[] }[],
   count: number,
@@ -70,7 +80,8 @@ export function distribute(
   const free = new Set(Array.from({ length: count }, (_, partition) => partition))
   const shares = sorted.map(({ memberId, owned }, i) => {
     const quota = base + (i < larger ? 1 : 0)
-    const kept = [...new Set(owned)].filter(partition => free.has(partition)).slice(0, quota)
+    const held = [...new Set(owned)].filter(partition => free.has(partition))
+    const kept = held.slice(Math.max(0, held.length - quota))
     for (const partition of kept) free.delete(partition)
     return { memberId, quota, partitions: kept }
   })

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { coPartitionedAssigner } from './assigner.ts'
+import { coPartitionedAssigner, inOrderOfArrival } from './assigner.ts'
 
 /** A record as it was read, nothing decoded. */
 export interface FetchedRecord {
@@ -168,7 +168,7 @@ export class GroupConsumer {
     if (this.#stopped) return
     const partitions = assignment[this.#settings.topics[0] as string] ?? []
     for (const partition of partitions) this.pause(partition, this.#settings.topics)
-    this.#owned = partitions
+    this.#owned = inOrderOfArrival(this.#owned, partitions)
     this.#listener.joined(partitions)
   }
 
