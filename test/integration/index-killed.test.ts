@@ -12,7 +12,15 @@ import { sharedCluster } from '../support/shared-cluster.ts'
 
 const FAULTS = fileURLToPath(new URL('../support/index-faults.ts', import.meta.url))
 /** Before anything is written; between the rows and their commit; behind it; and once more when there is an index. */
-const DEATHS = ['write:before:1', 'commit:before:1', 'commit:after:1', 'write:after:1', 'commit:before:1']
+const DEATHS = [
+  'write:before:1',
+  'position:before:1',
+  'position:after:1',
+  'commit:before:1',
+  'commit:after:1',
+  'write:after:1',
+  'position:before:2',
+]
 const EVENTS = 40
 
 interface Listed {
