@@ -1,5 +1,6 @@
 /**
- * `npm test [STEP…]`: every step, or those that are named; the last line is `N passed, N failed`.
+ * `npm test [STEP…]`: every step, or those that are named; what failed comes again at the end, and the last line is
+ * `N passed, N failed`.
  *
  * types → lint → unit → property → conformance → regression → integration → containers
  *
@@ -11,9 +12,8 @@ import { runToEnd } from 'sallyport/broker/daemon'
 import { runCommand, runMocha, type StepResult } from './support/steps.ts'
 
 const MINUTE_MS = 60_000
-const PASSED: StepResult = { passed: 1, failed: 0, pending: 0 }
-const FAILED: StepResult = { passed: 0, failed: 1, pending: 0 }
-const NOTHING: StepResult = { passed: 0, failed: 0, pending: 0 }
+const NOTHING: StepResult = { passed: 0, failed: 0, pending: 0, failures: [] }
+const PASSED: StepResult = { ...NOTHING, passed: 1 }
 
 const STEPS: Readonly<Record<string, () => Promise<StepResult>>> = {
   types: () => check('node_modules/.bin/tsc', ['-p', 'tsconfig.json']),
@@ -38,7 +38,10 @@ async function main(names: readonly string[]): Promise<void> {
   for (const [name, step] of Object.entries(STEPS)) {
     if (names.length === 0 || names.includes(name)) results.push(await runStep(name, step))
   }
-  const sum = (part: keyof StepResult) => results.reduce((total, result) => total + result[part], 0)
+  const sum = (part: 'passed' | 'failed' | 'pending') =>
+    results.reduce((total, result) => total + result[part], 0)
+  const failures = results.flatMap(result => result.failures)
+  if (failures.length > 0) console.log(['', '=== what failed', ...failures].join('\n\n'))
   console.log(
     `\nall steps: ${elapsed(startedAt)}${sum('pending') > 0 ? `, ${sum('pending')} tests skipped` : ''}`,
   )
@@ -55,7 +58,8 @@ async function runStep(name: string, step: () => Promise<StepResult>): Promise<S
 }
 
 async function check(command: string, args: readonly string[]): Promise<StepResult> {
-  return (await runCommand(command, args, { limitMs: 5 * MINUTE_MS })) ? PASSED : FAILED
+  const isGood = await runCommand(command, args, { limitMs: 5 * MINUTE_MS })
+  return isGood ? PASSED : failed(`${command} ${args.join(' ')}`)
 }
 
 /** A suite that need not exist. */
@@ -70,11 +74,15 @@ async function containers(): Promise<StepResult> {
     console.log(
       `container tests: ${needed ? '0 ran: no Docker, and CI=true asks for it' : 'skipped: no Docker'}`,
     )
-    return needed ? FAILED : NOTHING
+    return needed ? failed('the container tests found no Docker') : NOTHING
   }
   const result = await runMocha('test/containers', 15 * MINUTE_MS)
   console.log(`container tests: ${result.passed + result.failed} ran`)
   return result
+}
+
+function failed(why: string): StepResult {
+  return { ...NOTHING, failed: 1, failures: [why] }
 }
 
 function elapsed(startedAt: number): string {

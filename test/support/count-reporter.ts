@@ -7,9 +7,13 @@ export interface Counts {
   failed: number
   pending: number
   ended: boolean
+  /** Of each failed test its titles, and what was wrong. */
+  failures: string[]
 }
 
 const { EVENT_RUN_END, EVENT_TEST_FAIL, EVENT_TEST_PASS, EVENT_TEST_PENDING } = Mocha.Runner.constants
+
+const FAILURE_LENGTH_MAX = 1_500
 
 /**
  * mocha's own reporter, and beside it the counts in the file that `SALLYPORT_TEST_COUNTS` names, written after
@@ -20,14 +24,17 @@ export default class CountReporter extends Mocha.reporters.Spec {
     super(runner, options)
     const file = process.env.SALLYPORT_TEST_COUNTS
     if (file === undefined) return
-    const counts: Counts = { passed: 0, failed: 0, pending: 0, ended: false }
+    const counts: Counts = { passed: 0, failed: 0, pending: 0, ended: false, failures: [] }
     const count = (change: Partial<Counts>) => {
       Object.assign(counts, change)
       writeFileSync(file, JSON.stringify(counts))
     }
     count({})
     runner.on(EVENT_TEST_PASS, () => count({ passed: counts.passed + 1 }))
-    runner.on(EVENT_TEST_FAIL, () => count({ failed: counts.failed + 1 }))
+    runner.on(EVENT_TEST_FAIL, (test, error) => {
+      const failure = `${test.titlePath().join(': ')}\n${String(error.stack ?? error.message).slice(0, FAILURE_LENGTH_MAX)}`
+      count({ failed: counts.failed + 1, failures: [...counts.failures, failure] })
+    })
     runner.on(EVENT_TEST_PENDING, () => count({ pending: counts.pending + 1 }))
     runner.on(EVENT_RUN_END, () => count({ ended: true }))
   }

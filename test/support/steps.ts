@@ -10,6 +10,8 @@ export interface StepResult {
   readonly passed: number
   readonly failed: number
   readonly pending: number
+  /** For people: which tests failed, and why. */
+  readonly failures: readonly string[]
 }
 
 const running = new Set<number>()
@@ -59,7 +61,7 @@ export async function runMocha(folder: string, limitMs: number, lanes = 1): Prom
   const files = globSync(`${folder}/**/*.test.ts`).sort()
   if (files.length === 0) {
     console.log(`there is no test in ${folder}`)
-    return { passed: 0, failed: 1, pending: 0 }
+    return { passed: 0, failed: 1, pending: 0, failures: [`there is no test in ${folder}`] }
   }
   const scratch = mkdtempSync(join(tmpdir(), 'sallyport-tests-'))
   mkdirSync(join(scratch, 'tmp'))
@@ -71,8 +73,10 @@ export async function runMocha(folder: string, limitMs: number, lanes = 1): Prom
       results.push(await result)
       if (lane > 0) process.stdout.write(readFileSync(outputOf(join(scratch, String(lane)))))
     }
-    const sum = (part: keyof StepResult) => results.reduce((total, result) => total + result[part], 0)
-    return { passed: sum('passed'), failed: sum('failed'), pending: sum('pending') }
+    const sum = (part: 'passed' | 'failed' | 'pending') =>
+      results.reduce((total, result) => total + result[part], 0)
+    const failures = results.flatMap(result => result.failures)
+    return { passed: sum('passed'), failed: sum('failed'), pending: sum('pending'), failures }
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
@@ -107,18 +111,20 @@ async function runLane(
     },
   )
   const counts = readCounts(countsFile)
-  const { passed, pending } = counts
+  const { passed, pending, failures } = counts
   if (!counts.ended) console.log('mocha ended before its tests did')
   if (passed + counts.failed === 0) console.log(`none of ${files.join(', ')} ran`)
   const explained = counts.ended && passed + counts.failed > 0 && ok === (counts.failed === 0)
-  return { passed, pending, failed: explained ? counts.failed : counts.failed + 1 }
+  if (explained) return { passed, pending, failed: counts.failed, failures }
+  const unexplained = `mocha did not end as its tests did; its files: ${files.join(', ')}`
+  return { passed, pending, failed: counts.failed + 1, failures: [...failures, unexplained] }
 }
 
 function readCounts(file: string): Counts {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Counts
   } catch {
-    return { passed: 0, failed: 0, pending: 0, ended: false }
+    return { passed: 0, failed: 0, pending: 0, ended: false, failures: [] }
   }
 }
 
