@@ -4,24 +4,14 @@
  *
  * Source: kafkajs 2.2.4, `network/connection.js` (`connect` and `processData`).
  */
-import { createRequire } from 'node:module'
-
-interface Connection {
-  chunks: readonly Buffer[]
-  bytesBuffered: number
-  bytesNeeded: number
-  isConnected(): boolean
-  connect(): Promise<unknown>
-}
+import Connection from 'kafkajs/src/network/connection.js'
 
 /** Bytes of the length that every answer begins with. */
 const LENGTH_BYTES = 4
 
-const require = createRequire(import.meta.url)
-const { prototype } = require('kafkajs/src/network/connection.js') as { prototype: Connection }
-const { connect } = prototype
+const { connect } = Connection.prototype
 
-prototype.connect = async function () {
+Connection.prototype.connect = async function () {
   if (!this.isConnected()) {
     this.chunks = []
     this.bytesBuffered = 0

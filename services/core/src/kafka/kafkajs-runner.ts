@@ -6,18 +6,11 @@
  *
  * Source: kafkajs 2.2.4, `consumer/runner.js` (`fetch`) and `consumer/fetchManager.js` (`start`).
  */
-import { createRequire } from 'node:module'
+import Runner from 'kafkajs/src/consumer/runner.js'
 
-interface Runner {
-  readonly running: boolean
-  fetch(nodeId: number): Promise<unknown[]>
-}
+const { fetch } = Runner.prototype
 
-const require = createRequire(import.meta.url)
-const { prototype } = require('kafkajs/src/consumer/runner.js') as { prototype: Runner }
-const { fetch } = prototype
-
-prototype.fetch = async function (nodeId) {
+Runner.prototype.fetch = async function (nodeId) {
   if (!this.running) throw new Error('the consumer has stopped')
   return await fetch.call(this, nodeId)
 }
