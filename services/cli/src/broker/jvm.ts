@@ -31,6 +31,8 @@ import type { Availability, BrokerRequest, RunningBroker } from './way.ts'
 
 /** How long a registry may take to come up once the broker answers. */
 const REGISTRY_READY_TIMEOUT_MS = 60_000
+/** Times that a registry which ends while it comes up is started. */
+const REGISTRY_STARTS_MAX = 3
 /** How long each may take to end before it is killed; a broker that is killed reads its log again next time. */
 export const BROKER_STOP_MS = 15_000
 export const REGISTRY_STOP_MS = 5_000
@@ -218,31 +220,37 @@ export async function startReadyKafka(
   }
 }
 
-/** Starts a registry and waits until it answers with all its schemas. */
+/**
+ * Starts a registry and waits until it answers with all its schemas. One that ends by itself meanwhile is started
+ * again: on a busy machine Apicurio now and then dies of a NullPointerException while it boots.
+ */
 export async function startReadyRegistry(
   registry: { port: number; bootstrap: string },
   runtime: Pick<JvmRuntime, 'java' | 'app'>,
   options: { log: LogFile; signal?: AbortSignal },
 ): Promise<Daemon> {
-  options.log.forget()
-  const daemon = await startRegistry(registry, runtime, options.log)
-  try {
-    const ready = await untilReady(() => registryAnswers(`http://127.0.0.1:${registry.port}`), {
-      timeoutMs: REGISTRY_READY_TIMEOUT_MS,
-      givenUp: () => daemon.ended !== undefined,
-      signal: options.signal,
-    })
-    if (ready) return daemon
-    throw startFailure({
-      name: 'schema registry',
-      exit: daemon.ended === undefined ? undefined : await daemon.exited,
-      tail: options.log.tail(),
-      logPath: options.log.path,
-      dataFolder: '',
-    })
-  } catch (error) {
-    daemon.kill()
-    await daemon.exited
-    throw error
+  for (let attempt = 1; ; attempt++) {
+    options.log.forget()
+    const daemon = await startRegistry(registry, runtime, options.log)
+    try {
+      const ready = await untilReady(() => registryAnswers(`http://127.0.0.1:${registry.port}`), {
+        timeoutMs: REGISTRY_READY_TIMEOUT_MS,
+        givenUp: () => daemon.ended !== undefined,
+        signal: options.signal,
+      })
+      if (ready) return daemon
+      if (daemon.ended !== undefined && attempt < REGISTRY_STARTS_MAX) continue
+      throw startFailure({
+        name: 'schema registry',
+        exit: daemon.ended === undefined ? undefined : await daemon.exited,
+        tail: options.log.tail(),
+        logPath: options.log.path,
+        dataFolder: '',
+      })
+    } catch (error) {
+      daemon.kill()
+      await daemon.exited
+      throw error
+    }
   }
 }
