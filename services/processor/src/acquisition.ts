@@ -72,6 +72,8 @@ export class Acquisition {
     const opened = await this.#openCheckpoint(nonce, low, high)
     const { file, head } = opened ?? {}
     const saved = file && head && { ...head, part: (id: string) => file.part(id) }
+    // Behind `close` nobody would give the memory of claims back.
+    this.#signal.throwIfAborted()
     const claims = new ClaimStore(this.#deps.claimsBudget, saved)
     this.#claims = claims
     const restore = this.#startRestore(claims, nonce, head)
@@ -110,7 +112,6 @@ export class Acquisition {
   }
 
   #startRestore(claims: ClaimStore, nonce: string, head: CheckpointHead | undefined): Restore {
-    this.#signal.throwIfAborted()
     const { schemas, registry, pause, resume, claimsTopic } = this.#deps
     const restore = new Restore(claims, nonce, schemas, registry, {
       pause: () => pause(this.#partition, [claimsTopic]),

@@ -56,7 +56,8 @@ export class ClaimStore {
     this.#unloaded = new Set(
       this.#segments.keys().filter(index => saved?.parts[segmentPart(index)] !== undefined),
     )
-    for (const id of Object.keys(saved?.parts ?? {})) if (id.startsWith(PENDING_PARTS)) this.#loadPending(id)
+    // Read before anything is counted: a damaged part throws, and what is half made is never closed.
+    for (const [eventId, claim] of pendingIn(saved)) this.set(eventId, claim, 0)
     for (const segment of this.#segments) this.#addBytes(segment.bytes)
   }
 
@@ -187,11 +188,6 @@ export class ClaimStore {
     this.#resize(index, segment => segment.addOlder(new Uint32Array(bytes.buffer)))
   }
 
-  #loadPending(id: string): void {
-    const part = Buffer.from((this.#saved as SavedClaims).part(id)).toString()
-    for (const [eventId, claim] of JSON.parse(part) as [string, Claim][]) this.set(eventId, claim, 0)
-  }
-
   #forgetPending(eventId: string): void {
     if (this.#pending.delete(eventId)) this.#addBytes(-PENDING_BYTES - eventId.length)
   }
@@ -215,6 +211,13 @@ export class ClaimStore {
     this.#bytes += bytes
     this.#budget.add(bytes)
   }
+}
+
+/** The PENDING claims of a checkpoint. Throws `SP_RESTORE`. */
+function pendingIn(saved: SavedClaims | undefined): [eventId: string, claim: Claim][] {
+  if (saved === undefined) return []
+  const ids = Object.keys(saved.parts).filter(id => id.startsWith(PENDING_PARTS))
+  return ids.flatMap(id => JSON.parse(Buffer.from(saved.part(id)).toString()) as [string, Claim][])
 }
 
 function segmentOf(hash: Uint32Array): number {
