@@ -79,7 +79,7 @@ async function measure(
     filter: ['list', '--json', '--type', 'tenth', '--text', '"n":', '--code', 'SP_HANDLER_FAILED'],
     plan: ['redrive', '--json'],
     redrive: ['redrive', '--yes', '--json', '--type', 'other'],
-    discard: ['discard', '--yes', '--json'],
+    discard: ['discard', '--all', '--yes', '--json'],
     states: ['list', '--json', '--state', 'dead,waiting,processed,discarded'],
   })) {
     const startedAt = performance.now()

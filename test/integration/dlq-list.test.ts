@@ -59,6 +59,20 @@ describe('dead letters', function () {
     assert.equal((await operator.own('deadLetter')).length, 4)
   })
 
+  it('are not all discarded for want of a name, which a shell may have taken away', async () => {
+    await letters(2)
+    const discard = ['dlq', 'discard', '--processor', operator.processor.config.name, '--yes']
+    const [nameless, contradictory] = await Promise.all([
+      operator.cli.run(discard),
+      operator.dlq('discard', '--all', '--yes'),
+    ])
+    assert.deepEqual([nameless.code, contradictory.code], [2, 2])
+    assert.match(nameless.stderr, /--all for every dead letter/)
+    assert.equal(await operator.auditRecords(), 0)
+    assert.equal((await operator.cli.run([...discard, '--all'])).code, 0)
+    assert.equal((await operator.listed('--state', 'discarded')).length, 2)
+  })
+
   it('are shown so that what a stranger wrote cannot steer the terminal', async () => {
     const [id] = (await letters(1, { body: { text: HOSTILE }, message: `down ${HOSTILE}` })) as [string]
     const [json, ...texts] = await Promise.all([
@@ -82,24 +96,27 @@ describe('dead letters', function () {
       ['--state', 'alive'],
       ['--from', 'yesterday'],
       ['--limit', '0'],
+      ['--text', ''],
+      ['--code', ''],
     ]
-    const [unknown, missing, resumed, cancelled, both, foreign, gone, ...refused] = await Promise.all([
+    const [unknown, missing, resumed, cancelled, foreign, both, other, gone, ...refused] = await Promise.all([
       operator.dlq('redrive', '--yes', `${operator.processor.source}/nobody`),
       operator.dlq('show', 'crm/nobody'),
       operator.dlq('redrive', '--resume', '999999'),
       operator.dlq('redrive', '--cancel', '999999'),
-      operator.dlq('redrive', '--resume', '1', '--cancel', '1'),
       operator.cli.run(['dlq', 'list', '--processor', 'nobody']),
+      operator.dlq('redrive', '--resume', '1', '--cancel', '1'),
+      operator.dlq('discard', '--resume', '1', 'crm/1'),
       operator.cli.run(['dlq', 'list', '--brokers', '127.0.0.1:1']),
       ...wrong.map(args => operator.dlq('list', ...args)),
     ])
     assert.deepEqual(
-      [unknown, missing, resumed, cancelled].map(({ code }) => code),
-      [3, 3, 3, 3],
+      [unknown, missing, resumed, cancelled, foreign].map(({ code }) => code),
+      [3, 3, 3, 3, 3],
     )
     assert.match(unknown.stdout, /no dead letter of test-\w+ is named/)
-    assert.equal(both.code, 2)
-    assert.deepEqual([foreign.code, gone.code], [1, 1])
+    assert.deepEqual([both.code, other.code, gone.code], [2, 2, 1])
+    assert.match(other.stderr, /has its own selection/)
     assert.match(gone.stderr, /^SP_BROKER_UNREACHABLE: .*check KAFKA_BROKERS/)
     for (const [i, { code, stdout, stderr }] of refused.entries()) {
       assert.deepEqual([code, stdout], [2, ''], wrong[i]?.join(' '))

@@ -112,7 +112,7 @@ describe('a redrive', function () {
     const dead = await operator.listed()
     assert.equal(dead.length, 2)
     const poison = dead.find(({ reason }) => reason === 'poison')
-    assert.match(String(poison?.id), /^#sallyport\.test-\w+\.retry\.1\/\d+\/\d+$/)
+    assert.match(String(poison?.id), /^at:sallyport\.test-\w+\.retry\.1\/\d+\/\d+$/)
     operator.isBroken = () => false
     const shown = JSON.parse((await operator.dlq('show', String(poison?.id), '--json')).stdout)
     assert.equal(shown.deadLetters[0].body, 'garbage')

@@ -15,6 +15,8 @@ import { Operator } from '../support/operator.ts'
 import { settingsFileFor } from '../support/settings-file.ts'
 
 const FAULTS = fileURLToPath(new URL('../support/operation-faults.ts', import.meta.url))
+/** Behind the end of an operation, before anybody was told; and when its end was told, before that was noted. */
+const REPORT_DEATHS = ['commit-note:after:2', 'open:before:1']
 /** Every step of an operation, in an order in which each run comes to the next one. */
 const DEATHS = [
   'open:before:1',
@@ -28,9 +30,17 @@ const DEATHS = [
   'commit:after:1',
   'close:before:1',
   'commit-note:before:2',
+  ...REPORT_DEATHS,
 ]
 /** A replay is picked by other code and run by the same: these are where what it picked could be lost or sent twice. */
-const REPLAY_DEATHS = ['open:after:1', 'lane:after:1', 'commit:before:1', 'commit:after:1', 'close:before:1']
+const REPLAY_DEATHS = [
+  'open:after:1',
+  'lane:after:1',
+  'commit:before:1',
+  'commit:after:1',
+  'close:before:1',
+  ...REPORT_DEATHS,
+]
 const EVENTS = 50
 
 describe('operations that are killed', function () {
@@ -47,7 +57,7 @@ describe('operations that are killed', function () {
   async function throughDeaths(
     args: readonly string[],
     deaths: readonly string[],
-  ): Promise<{ handled: number }> {
+  ): Promise<{ id: number; handled: number }> {
     for (const death of deaths) {
       const { code, stdout, stderr } = await operator.cli.run([...args, '--rate', '10'], {
         load: FAULTS,
@@ -60,7 +70,7 @@ describe('operations that are killed', function () {
     return JSON.parse(stdout).operation
   }
 
-  it('a redrive that dies at every step sends each dead letter once (O3, W3, W4)', async () => {
+  it('a redrive that dies at every step sends each dead letter once (O3, O4, W3, W4)', async () => {
     const ids = await operator.deadEvents(EVENTS)
     operator.isBroken = () => false
     const { handled } = await throughDeaths([...operator.args('redrive'), '--yes', '--json'], DEATHS)
@@ -71,17 +81,20 @@ describe('operations that are killed', function () {
     assert.equal(left.code, 3, left.stdout)
   })
 
-  it('a replay that dies at every step sends each event once', async () => {
+  it('a replay that dies at every step sends each event once, and is a new one when it is asked for again (O4)', async () => {
     operator.isBroken = () => false
     const ids = await operator.append(EVENTS)
     await operator.topics.read(operator.processor.output, () => true, EVENTS)
     const { name } = operator.processor.config
     const config = settingsFileFor(operator.processor)
     const args = ['replay', '--processor', name, '--config', config, '--from', '1h', '--yes', '--json']
-    const { handled } = await throughDeaths(args, REPLAY_DEATHS)
+    const { id, handled } = await throughDeaths(args, REPLAY_DEATHS)
     assert.equal(handled, EVENTS)
     assert.deepEqual(await operator.outputIds(2 * EVENTS), [...ids, ...ids].sort())
     assert.equal((await operator.own('redrive')).length, EVENTS)
+    const again = JSON.parse((await operator.cli.run(args)).stdout).operation
+    assert.ok(again.id > id && again.handled === EVENTS)
+    assert.equal((await operator.own('redrive')).length, 2 * EVENTS)
   })
 
   it('a script breaks an agent, lists, mends, redrives, is killed half-way, runs again: one output per event', async () => {

@@ -82,7 +82,9 @@ export class Operator {
   }
 
   async dlq(command: string, ...args: string[]): Promise<Ended> {
-    return await this.cli.run([...this.args(command), ...args])
+    // What goes on has its own selection.
+    const goesOn = args.includes('--resume') || args.includes('--cancel')
+    return await this.cli.run([...(goesOn ? ['dlq', command] : this.args(command)), ...args])
   }
 
   async listed(...args: string[]): Promise<Record<string, unknown>[]> {

@@ -27,6 +27,9 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
 /** A command line whose parts do not fit together; what commander finds by itself is the same to a script. */
 export class UsageError extends Error {}
 
+/** What was named is not there. */
+export class NothingError extends Error {}
+
 /** The exit code of whatever commander ended a command with. */
 export function commanderExit(error: CommanderError): number {
   // Help that was asked for is done; help that is shown because a command is missing is not.

@@ -2,7 +2,7 @@ import { enableCompileCache } from 'node:module'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { Command, CommanderError } from 'commander'
 import { errorColors } from './colors.ts'
-import { commanderExit, EXIT, exitCodeTable, UsageError } from './exit.ts'
+import { commanderExit, EXIT, exitCodeTable, NothingError, UsageError } from './exit.ts'
 import { endInterrupted, Interrupted, watchPipes } from './interruption.ts'
 import { flushed } from './output.ts'
 import { printable } from './printable.ts'
@@ -105,6 +105,10 @@ async function end(error: unknown): Promise<void> {
   if (error instanceof UsageError) {
     complain(`error: ${error.message}`)
     return await exit(EXIT.usage)
+  }
+  if (error instanceof NothingError) {
+    complain(error.message)
+    return await exit(EXIT.nothing)
   }
   if (error instanceof SallyportError) {
     complain(error.message)

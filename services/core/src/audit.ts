@@ -1,12 +1,14 @@
 /**
  * What operators did, folded from the records of `sallyport.audit`, which is all there is to know about it.
  *
- *     STARTED → (RUNNING → PROGRESS*)* → FINISHED | CANCELLED
+ *     STARTED → (RUNNING → PROGRESS*)* → FINISHED → REPORTED, or CANCELLED
  *
  * O1. An operation's id is the offset of its STARTED record, and the generation of what the operation sends. Offset 0
  *     is none.
  * O2. A processor has one operation at a time: of several open ones the lowest id counts, the others withdraw.
  * O3. Progress is written in the transaction that sends the records it accounts for.
+ * O4. Finished is not reported: whoever is killed between the two and gives the same command again is told, and
+ *     nothing is done twice.
  */
 import { type AvroSchema, loadSchema } from './codec.ts'
 import type { AuditRecord, OffsetRange, Operator, Progress, Selection } from './contract.ts'
@@ -31,6 +33,8 @@ export interface Operation {
   readonly startedAt: number
   readonly planned: number
   state: 'open' | 'finished' | 'cancelled'
+  /** Whether somebody was told that it is finished (O4). */
+  reported: boolean
   /** Who wrote its last step. */
   lastBy: Operator
   lastAt: number
@@ -102,6 +106,7 @@ export class AuditState {
       startedAt: at,
       planned: count,
       state: 'open',
+      reported: false,
       lastBy: by,
       lastAt: at,
       handled: 0,
@@ -111,6 +116,7 @@ export class AuditState {
 
   #advance(at: number, { operation: id, step, by, progress, count }: AuditRecord): void {
     const operation = id === null ? undefined : this.#operations.get(id)
+    if (step === 'REPORTED' && operation !== undefined) operation.reported = true
     if (operation === undefined || operation.state !== 'open') return
     operation.lastBy = by
     operation.lastAt = at

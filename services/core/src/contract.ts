@@ -32,7 +32,8 @@ export interface AuditRecord {
   readonly kind: OperationKind
   /**
    * STARTED: opened. RUNNING: somebody took it up; earlier runners are fenced. PROGRESS: a batch was sent, in
-   * the same transaction. FINISHED and CANCELLED: closed.
+   * the same transaction. FINISHED and CANCELLED: closed. REPORTED: whoever asked for it was told that it is
+   * finished.
    */
   readonly step: OperationStep
   /** The processor that it is about. */
@@ -41,7 +42,10 @@ export interface AuditRecord {
   readonly by: Operator
   /** The reason that the operator gave. */
   readonly why: string
-  /** STARTED: what was asked for, in one form; the same command resumes the operation. */
+  /**
+   * STARTED: what was asked for, in one form; the same command goes on with the operation, or tells its end
+   * where nobody was told.
+   */
   readonly command: string
   /** STARTED: which records. */
   readonly selection: Selection | null
@@ -55,7 +59,14 @@ export interface AuditRecord {
 
 export type OperationKind = 'UNKNOWN' | 'REDRIVE' | 'REPLAY' | 'DISCARD' | 'PAUSE' | 'RESUME'
 
-export type OperationStep = 'UNKNOWN' | 'STARTED' | 'RUNNING' | 'PROGRESS' | 'FINISHED' | 'CANCELLED'
+export type OperationStep =
+  | 'UNKNOWN'
+  | 'STARTED'
+  | 'RUNNING'
+  | 'PROGRESS'
+  | 'FINISHED'
+  | 'CANCELLED'
+  | 'REPORTED'
 
 export interface Operator {
   /** Login name. */

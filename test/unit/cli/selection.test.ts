@@ -28,9 +28,9 @@ describe('a dead letter', () => {
   it('is called by its event’s id, and what cannot be read by where it was first read', () => {
     assert.equal(deadLetter(record()).identity, 'crm/1')
     const poison = deadLetter(record({ 'sallyport-reason': 'poison' }))
-    assert.deepEqual([poison.identity, poison.key], ['#sallyport.events/3/42', 'crm/1'])
+    assert.deepEqual([poison.identity, poison.key], ['at:sallyport.events/3/42', 'crm/1'])
     const bare = deadLetter({ ...record(), key: null, headers: { 'sallyport-reason': 'poison' } })
-    assert.deepEqual([bare.identity, bare.key, bare.source], ['#sallyport.p.dead-letter/3/7', '', ''])
+    assert.deepEqual([bare.identity, bare.key, bare.source], ['at:sallyport.p.dead-letter/3/7', '', ''])
   })
 
   it('takes nothing that a stranger wrote for a number or a place', () => {

@@ -68,6 +68,7 @@ export function register(program: Command): void {
     false,
   )
   discard
+    .option('--all', 'all dead letters of the processor; --yes does not do that for want of ids and filters')
     .addHelpText('after', examples(EXAMPLES.discard))
     .action(async (ids, options) =>
       (await import('../dlq/operate.ts')).operateOnLetters('DISCARD', ids, options),

@@ -10,12 +10,15 @@ export interface Origin {
   readonly offset: number
 }
 
+/** What the identity of a record begins with that could not be read. No shell takes it for anything but a word. */
+export const PLACE = 'at:'
+
 /** One record of a dead-letter topic. Everything in it may come from a stranger. */
 export interface DeadLetter {
   readonly record: FetchedRecord
   /**
-   * What an operator calls it: the event id; for a record that could not be read `#topic/partition/offset` of where it
-   * was first read. A forger's unreadable record under an event's id must not pass for that event's dead letter.
+   * What an operator calls it: the event id; for a record that could not be read `at:topic/partition/offset` of where
+   * it was first read, which is no event's: sources have no colon. A forger's unreadable record under an event's id must not pass for that event's dead letter.
    */
   readonly identity: string
   /** The event id, as far as there is one. */
@@ -42,7 +45,7 @@ export function deadLetter(record: FetchedRecord): DeadLetter {
   const { topic, partition, offset } = origin ?? record
   return {
     record,
-    identity: reason === 'poison' ? `#${topic}/${partition}/${offset}` : key,
+    identity: reason === 'poison' ? `${PLACE}${topic}/${partition}/${offset}` : key,
     key,
     source: header(HEADER.source) || key.slice(0, Math.max(0, key.indexOf('/'))),
     type: header(HEADER.type),

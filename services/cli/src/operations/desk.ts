@@ -7,7 +7,7 @@ import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { createRegistry, type SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { Log } from '@sallyport/core/log'
 import { AUDIT_TOPIC, type ProcessorTopics, processorTopics } from '@sallyport/core/topics'
-import { UsageError } from '../exit.ts'
+import { NothingError, UsageError } from '../exit.ts'
 
 const DEAD_LETTER_TOPIC = /^sallyport\.([a-z][a-z0-9-]{0,62})\.dead-letter$/
 
@@ -53,7 +53,7 @@ export function processorMeant(desk: Desk, named: string | undefined): string {
   const known = desk.processors.join(', ') || 'none'
   if (named === undefined) throw new UsageError(`name a processor with --processor; there are: ${known}`)
   if (!desk.processors.includes(named)) {
-    throw new SallyportError('SP_PROCESSOR', `there is no processor ${named}; there are: ${known}`)
+    throw new NothingError(`there is no processor ${named}; there are: ${known}`)
   }
   return named
 }

@@ -3,9 +3,15 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { moment } from '../option.ts'
 import type { Moment } from './selection.ts'
 
+/** A value that is there: an empty one is a variable of a script that was not set, and would select anything. */
+function filled(value: string): string {
+  if (value === '') throw new InvalidArgumentError('it is empty.')
+  return value
+}
+
 /** An option that may be given more than once. */
-export function collect(value: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), value]
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), filled(value)]
 }
 
 /** A time as it was typed, and what it means now. */
@@ -39,6 +45,6 @@ export function declareFilters(command: Command): Command {
   const declared = declareOrigin(named)
     .option('--reason <class>', `only these reasons: ${REASONS.join(', ')}; may be repeated`, reasonOf)
     .option('--code <code>', 'only failures with this SP_ code; may be repeated', collect)
-    .option('--text <text>', 'only with this text in the payload or the failure')
+    .option('--text <text>', 'only with this text in the payload or the failure', filled)
   return declareTimes(declared, 'dead')
 }

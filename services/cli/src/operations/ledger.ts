@@ -10,7 +10,8 @@
  * | superseded | its event has a later dead letter, which speaks for it                                       |
  *
  * Z1. Whether an operation took a letter follows from the audit alone: from its selection, its ranges and its progress.
- *     Claims forget after the window, dead letters are kept for longer.
+ *     Claims forget after the window, dead letters are kept for longer. What died after a redrive or a discard was
+ *     asked for is none of its letters, whatever its offset: the topic was deleted and made again since.
  * Z2. A letter is processed only when the claim of its event says so for that generation or a later one; where the
  *     claim has expired, when the processor has settled everything that the operation sent.
  *     Where a letter, or its event, lies elsewhere than the key is at home (it was misplaced, or the topics have grown
@@ -41,6 +42,9 @@ interface ClaimView {
   readonly state: ClaimState
   readonly generation: number
 }
+
+/** How far the clocks of brokers may differ, ms. */
+const CLOCKS_DIFFER_MS = 10 * 60_000
 
 /** What an operation has to do with a letter. */
 type Taking = 'not' | 'queued' | 'taken'
@@ -197,6 +201,7 @@ function takingOf(operation: Operation): (letter: DeadLetter) => Taking {
     const place = isReplay ? (origin?.topic === EVENTS_TOPIC ? origin : undefined) : record
     const range = place === undefined ? undefined : operation.ranges.get(place.partition)
     if (place === undefined || range === undefined || operation.id <= generation) return 'not'
+    if (!isReplay && record.timestamp > operation.startedAt + CLOCKS_DIFFER_MS) return 'not'
     if (place.offset < range.from || place.offset >= range.until || !matches(letter)) return 'not'
     const through = operation.progress.get(place.partition)?.through ?? range.from
     if (operation.state === 'finished' || place.offset < through) return 'taken'

@@ -1,6 +1,7 @@
 /**
  * What `dlq redrive`, `dlq discard` and `replay` have in common: plan → ask → open → run → report. A plan alone writes
- * nothing; an interrupted operation stays open, and the same command goes on with it.
+ * nothing; an interrupted operation stays open, and the same command goes on with it, or tells its end where it was
+ * interrupted between the two (O4).
  */
 import type { Operation, OperationKind } from '@sallyport/core/audit'
 import { SallyportError } from '@sallyport/core/errors'
@@ -16,7 +17,7 @@ import type { OperateOptions } from './operate-options.ts'
 import { isOrphaned, operatorText } from './operator.ts'
 import { type Plan, type PlanRequest, plan } from './plan.ts'
 import { operationFields, planFields, planLines } from './report.ts'
-import { cancel, occupied, open, run } from './run.ts'
+import { cancel, noteReported, occupied, open, run } from './run.ts'
 import { commandName } from './selection.ts'
 
 export async function operate(
@@ -51,6 +52,12 @@ async function begin(
     await goOn(desk, request.kind, holder.id, options, signal)
     return
   }
+  const last = state.operations(request.processor).at(-1)
+  if (last?.command === request.command && isUntold(last)) {
+    note(`operation ${last.id} had come to its end when its command was stopped; again, it is a new one`)
+    await conclude(desk, last, options, {})
+    return
+  }
   if (holder !== undefined && options.yes === true) throw occupied(holder)
   const progress = new ProgressLine('counting')
   const planned = await plan(desk, state, request, count => {
@@ -68,7 +75,12 @@ async function begin(
     return
   }
   const operation = await carryOut(desk, await open(desk, planned, options.why ?? ''), options, signal)
-  await report(operation, options, { plan: planFields(planned) })
+  await conclude(desk, operation, options, { plan: planFields(planned) })
+}
+
+/** Finished, and the process that ran it ended before it could say so. */
+function isUntold(operation: Operation): boolean {
+  return operation.state === 'finished' && !operation.reported && isOrphaned(operation)
 }
 
 async function goOn(
@@ -87,7 +99,7 @@ async function goOn(
     if (options.json === true) await printDocument({ operation: operationFields(operation) })
     return
   }
-  await report(await carryOut(desk, operation, options, signal), options, {})
+  await conclude(desk, await carryOut(desk, operation, options, signal), options, {})
 }
 
 async function giveUp(
@@ -148,14 +160,28 @@ async function carryOut(
     progress.end()
     if (signal.aborted || (error instanceof SallyportError && error.retryable)) {
       const name = commandName(kind)
+      // With everything done it was about to be closed, and may have been.
+      const stays = handled < planned ? 'stays open' : 'may be open'
       note(
-        `operation ${id} stays open, ${handled} of ${planned} done: the same command goes on with it, or sallyport ${name} --resume ${id}; sallyport ${name} --cancel ${id} gives the rest up`,
+        `operation ${id} ${stays}, ${handled} of ${planned} done: the same command goes on with it, or sallyport ${name} --resume ${id}; sallyport ${name} --cancel ${id} gives the rest up`,
       )
     }
     throw error
   } finally {
     progress.end()
   }
+}
+
+/** Tells the end, and notes that it was told. */
+async function conclude(
+  desk: Desk,
+  operation: Operation,
+  options: OperateOptions,
+  more: object,
+): Promise<void> {
+  await report(operation, options, more)
+  // Without the note the same command would tell it once more, which does no harm.
+  await noteReported(desk, operation).catch(() => {})
 }
 
 async function report(operation: Operation, options: OperateOptions, more: object): Promise<void> {

@@ -3,7 +3,7 @@ import type { AuditState, OffsetRange, OperationKind, Selection } from '@sallypo
 import { partitionOf } from '@sallyport/core/partition'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { type Candidate, candidates } from './candidates.ts'
-import { parseOrigin } from './dead-letter.ts'
+import { PLACE, parseOrigin } from './dead-letter.ts'
 import { type Desk, topicsOf } from './desk.ts'
 
 export interface PlanRequest {
@@ -93,7 +93,9 @@ export function partitionsOf(ids: readonly string[], count: number): Set<number>
   if (ids.length === 0) return undefined
   return new Set(
     ids.map(id =>
-      id.startsWith('#') ? (parseOrigin(id.slice(1))?.partition ?? 0) : partitionOf(Buffer.from(id), count),
+      id.startsWith(PLACE)
+        ? (parseOrigin(id.slice(PLACE.length))?.partition ?? 0)
+        : partitionOf(Buffer.from(id), count),
     ),
   )
 }

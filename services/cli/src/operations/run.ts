@@ -1,5 +1,5 @@
 /**
- * Runs an operation: open → take up → (batch with its progress)* → finish; or cancel.
+ * Runs an operation: open → take up → (batch with its progress)* → finish → note that it was told; or cancel.
  *
  * W1. Nothing is written before the operation stands in the audit and no earlier one on the processor is open.
  * W2. Whoever runs an operation has taken it up with its transactional id, and reads how far it is only then: an
@@ -68,6 +68,11 @@ export async function run(desk: Desk, opened: Operation, options: RunOptions): P
   } finally {
     await runner.end()
   }
+}
+
+/** Notes that somebody was told of the end (O4). */
+export async function noteReported(desk: Desk, operation: Operation): Promise<void> {
+  await desk.audit.append({ ...step(operation, 'REPORTED', operation.handled), operation: operation.id })
 }
 
 /** Gives an open operation up: what it sent stays sent, the rest is as if it had never been asked for. */

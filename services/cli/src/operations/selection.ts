@@ -32,6 +32,12 @@ export function selectionOf(filters: Filters, ids: readonly string[] = []): Sele
   }
 }
 
+/** Whether it leaves nothing out. */
+export function isAny({ ids, sources, types, reasons, codes, text, from, to }: Selection): boolean {
+  const lists = [ids, sources, types, reasons, codes]
+  return lists.every(list => list.length === 0) && text === null && from === null && to === null
+}
+
 const COMMANDS: Readonly<Record<OperationKind, string>> = {
   REDRIVE: 'dlq redrive',
   REPLAY: 'replay',
