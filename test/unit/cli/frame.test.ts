@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { EXIT, EXIT_MEANINGS } from 'sallyport/exit'
 import { connectionOf } from 'sallyport/kafka-options'
 import { duration, moment, wholeNumber } from 'sallyport/option'
 import { jsonText, table } from 'sallyport/output'
+import { writeDevFile } from 'sallyport/start/dev-file'
 import { PROJECT_FOLDER } from 'sallyport/start/home'
 
 const HOSTILE = '\u001b]0;owned\u0007\u009b1A\rok\u202etxt\n'
@@ -144,6 +146,18 @@ describe('output', () => {
   })
 })
 
+/** A home in which `npm start` seems to run. */
+function runningHome(): string {
+  const home = mkdtempSync(join(tmpdir(), 'sallyport-frame-'))
+  writeDevFile(home, {
+    ingress: 'http://127.0.0.1:8480',
+    brokers: ['dev:1', 'dev:2'],
+    registry: 'http://dev',
+    pid: process.pid,
+  })
+  return home
+}
+
 describe('the connection of a command', () => {
   const env = { KAFKA_BROKERS: 'env:1', SCHEMA_REGISTRY_URL: 'http://env' }
 
@@ -158,6 +172,36 @@ describe('the connection of a command', () => {
   it('is an error that names the way out where nothing says it', () => {
     const home = { SALLYPORT_HOME: '/nowhere' }
     assert.throws(() => connectionOf({}, home), /SP_SETTINGS.*KAFKA_BROKERS.*npm start/)
-    assert.throws(() => connectionOf({ brokers: 'a:1' }, home), /SP_SETTINGS.*SCHEMA_REGISTRY_URL/)
+    assert.throws(
+      () => connectionOf({}, { ...home, KAFKA_BROKERS: 'a:1' }),
+      /SP_SETTINGS.*SCHEMA_REGISTRY_URL/,
+    )
+  })
+
+  it('is never the brokers of one cluster with the registry of another', () => {
+    const nothing = { SALLYPORT_HOME: '/nowhere' }
+    const both = /SP_SETTINGS: --(brokers|registry) without --(brokers|registry): .*give both/
+    for (const around of [
+      env,
+      nothing,
+      { ...nothing, KAFKA_BROKERS: 'env:1' },
+      { ...nothing, SCHEMA_REGISTRY_URL: 'http://env' },
+      { SALLYPORT_HOME: runningHome() },
+    ]) {
+      assert.throws(() => connectionOf({ brokers: 'a:1' }, around), both)
+      assert.throws(() => connectionOf({ registry: 'http://r' }, around), both)
+    }
+  })
+
+  it('takes one option alone where it names what holds anyway', () => {
+    assert.deepEqual(connectionOf({ brokers: ' env:1' }, env), {
+      brokers: ['env:1'],
+      registryUrl: 'http://env',
+    })
+    assert.deepEqual(connectionOf({ registry: 'http://env/' }, env).brokers, ['env:1'])
+    const dev = { brokers: ['dev:1', 'dev:2'], registryUrl: 'http://dev' }
+    const home = { SALLYPORT_HOME: runningHome(), SCHEMA_REGISTRY_URL: 'http://env' }
+    assert.deepEqual(connectionOf({}, home), dev)
+    assert.deepEqual(connectionOf({ brokers: 'dev:1,dev:2' }, home), dev)
   })
 })

@@ -44,7 +44,7 @@ export async function listen(source: string, options: ListenOptions): Promise<vo
     if (!(await withAdmin(kafka, admin => admin.listTopics())).includes(EVENTS_TOPIC)) {
       throw new SallyportError(
         'SP_NOT_RUNNING',
-        `this cluster has no ${EVENTS_TOPIC}: start the services, or name another cluster with --brokers`,
+        `this cluster has no ${EVENTS_TOPIC}: start the services, or name another cluster with --brokers and --registry`,
       )
     }
     const reading = await tailTopics(kafka, [EVENTS_TOPIC], async record => {
