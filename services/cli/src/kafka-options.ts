@@ -40,10 +40,8 @@ export function connectionOf(options: KafkaOptions, env: NodeJS.ProcessEnv): Con
   return connectionFromEnvironment({ KAFKA_BROKERS, SCHEMA_REGISTRY_URL })
 }
 
-type Pair = Pick<NodeJS.ProcessEnv, 'KAFKA_BROKERS' | 'SCHEMA_REGISTRY_URL'>
-
 /** The pair that holds where no option is given. */
-function pairAround(env: NodeJS.ProcessEnv): Pair {
+function pairAround(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const dev = env.KAFKA_BROKERS ? undefined : readDevFile(homeFolder(env))
   if (dev === undefined) return env
   return { KAFKA_BROKERS: dev.brokers.join(), SCHEMA_REGISTRY_URL: dev.registry }

@@ -15,11 +15,14 @@ const HOSTILE = '\u001b]0;owned\u0007\u009b1A\rok\u202etxt\n'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what must not be there
 const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
 
+const README = join(PROJECT_FOLDER, 'README.md')
+const EXAMPLE = join(PROJECT_FOLDER, 'deploy/sallyport.yaml')
+
 function sallyport(...args: string[]) {
   const binary = join(PROJECT_FOLDER, 'services/cli/bin/sallyport.js')
   return spawnSync(process.execPath, [binary, ...args], {
     encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1' },
+    env: { CRM_WEBHOOK_SECRET: 'a secret', ...process.env, NO_COLOR: '1' },
   })
 }
 
@@ -67,6 +70,18 @@ describe('the command line', function () {
       [['verfy'], /Did you mean verify/],
       [['constructor'], /unknown command/],
       [['topics'], /Usage: sallyport topics/],
+      [['verify'], /--source is missing/],
+      [['verify', '--source', 'crm', '--now', 'soon'], /--now.*it is no time/],
+      [
+        ['verify', '--source', 'crm', '--config', EXAMPLE, '--body', '/nowhere'],
+        /--body cannot be read.*ENOENT/,
+      ],
+      [['verify', '--vectors', '/nowhere'], /--vectors cannot be read.*ENOENT/],
+      [['verify', '--vectors', README], /^error: --vectors: .*README\.md is no JSON/],
+      [
+        ['verify', '--vectors', join(PROJECT_FOLDER, 'package.json')],
+        /^error: --vectors: .* is no list of vectors/,
+      ],
       [['ingress', '--port', 'x'], /--port.*whole number from 0 to 65535/],
     ] as const) {
       const { status, stderr } = sallyport(...args)
