@@ -96,6 +96,13 @@ describe('the command line', function () {
     assert.match(stderr, /^SP_SETTINGS: cannot read \/nowhere\.yaml .*--config\n$/)
   })
 
+  it('says of dlq list that it lists the letters of all processors where none is named', () => {
+    assert.match(
+      sallyport('dlq', 'list', '--help').stdout,
+      /--processor <name> +of this processor only \(default: of all\)/,
+    )
+  })
+
   it('completes commands and options for bash, zsh and fish', () => {
     for (const shell of ['bash', 'zsh', 'fish']) {
       const script = sallyport('completion', shell)
