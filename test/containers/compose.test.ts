@@ -157,6 +157,39 @@ describe('deploy/compose.yaml', function () {
     assert.deepEqual(found, wanted)
   })
 
+  it('events are found from the index’s container, and from any other, though it can write nothing but /tmp', async function () {
+    this.timeout(120_000)
+    const list = ['events', 'list', '--json', '--limit', '5']
+    const kept = await compose('exec', '-T', 'index', 'sallyport', ...list)
+    const fresh = await compose('run', '--rm', '-T', 'processor', ...list)
+    for (const { code, stdout, stderr } of [kept, fresh]) {
+      assert.equal(code, 0, stderr)
+      assert.equal((JSON.parse(stdout) as { events: unknown[] }).events.length, 5, stdout)
+    }
+    const file = await compose('exec', '-T', 'index', 'sh', '-c', 'ls /var/lib/sallyport/index/*.db')
+    assert.equal(file.code, 0, file.stderr)
+  })
+
+  it('a neighbour of the line can scrape the metrics of ingress and processor', async () => {
+    for (const [url, metric] of [
+      ['http://ingress:9480/metrics', /^sallyport_ingress_/m],
+      ['http://processor:9481/metrics', /^sallyport_/m],
+    ] as const) {
+      const script = `console.log(await (await fetch('${url}')).text())`
+      const { code, stdout, stderr } = await compose(
+        'exec',
+        '-T',
+        'index',
+        'node',
+        '--input-type=module',
+        '--eval',
+        script,
+      )
+      assert.equal(code, 0, stderr)
+      assert.match(stdout, metric)
+    }
+  })
+
   it('only the load balancer has a port on the host, and it is one of the loopback', async () => {
     const ids = (await compose('ps', '-q')).stdout.split('\n').filter(id => id !== '')
     const format =

@@ -72,7 +72,7 @@ describe('the image', function () {
       return run([...NOWHERE, '--entrypoint', 'sh'], ['-c', script, 'sh', ...headers])
     }
     assert.equal((await captured(signature)).code, 0)
-    assert.equal((await captured(signature.replace(/^./, first => (first === '0' ? '1' : '0')))).code, 1)
+    assert.equal((await captured(signature.replace(/^./, first => (first === '0' ? '1' : '0')))).code, 4)
   })
 
   for (const service of ['ingress', 'processor']) {

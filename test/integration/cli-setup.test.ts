@@ -116,4 +116,24 @@ processors: [{ module: ./${name}.ts }]
       connection = await sharedCluster()
     }
   })
+
+  it('doctor asks brokers and registry also where a processor does not load', async () => {
+    const { config } = newSettings()
+    writeFileSync(config.replace(/yaml$/, 'ts'), 'throw new Error("broken")\n')
+    const doctor = async () => {
+      const { stdout } = await sallyport(config, 'doctor', '--json')
+      const findings = JSON.parse(stdout) as Finding[]
+      return (about: string) => findings.find(finding => finding.about === about)
+    }
+    const alive = await doctor()
+    assert.equal(alive('processors')?.code, 'SP_PROCESSOR')
+    assert.match(alive('topics')?.text ?? '', /those of the processors are not known/)
+    assert.equal(alive('registry')?.state, 'ok')
+    connection = { ...connection, registryUrl: 'http://127.0.0.1:9' }
+    try {
+      assert.equal((await doctor())('registry')?.code, 'SP_REGISTRY_UNREACHABLE')
+    } finally {
+      connection = await sharedCluster()
+    }
+  })
 })

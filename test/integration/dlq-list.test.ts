@@ -107,7 +107,7 @@ describe('dead letters', function () {
       operator.cli.run(['dlq', 'list', '--processor', 'nobody']),
       operator.dlq('redrive', '--resume', '1', '--cancel', '1'),
       operator.dlq('discard', '--resume', '1', 'crm/1'),
-      operator.cli.run(['dlq', 'list', '--brokers', '127.0.0.1:1']),
+      operator.cli.run(['dlq', 'list'], { env: { KAFKA_BROKERS: '127.0.0.1:1' } }),
       ...wrong.map(args => operator.dlq('list', ...args)),
     ])
     assert.deepEqual(

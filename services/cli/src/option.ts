@@ -23,6 +23,9 @@ export function duration(text: string): number {
   }
 }
 
+/** Last moment that a Date can hold, seconds since the epoch. */
+const UNIX_SECONDS_MAX = 8_640_000_000_000
+
 const ISO = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/
 
 /**
@@ -39,4 +42,10 @@ export function moment(text: string): number {
   throw new InvalidArgumentError(
     'it is no time: write how long ago, like 30m, 2h or 7d, or ISO 8601, like 2026-11-24T18:30:00Z.',
   )
+}
+
+/** A moment as senders write it, too: unix seconds. */
+export function momentOrUnix(text: string): number {
+  const seconds = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  return seconds <= UNIX_SECONDS_MAX ? seconds * 1000 : moment(text)
 }

@@ -1,23 +1,28 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { EXIT, EXIT_MEANINGS } from 'sallyport/exit'
 import { connectionOf } from 'sallyport/kafka-options'
 import { duration, moment, wholeNumber } from 'sallyport/option'
 import { jsonText, table } from 'sallyport/output'
+import { writeDevFile } from 'sallyport/start/dev-file'
 import { PROJECT_FOLDER } from 'sallyport/start/home'
 
 const HOSTILE = '\u001b]0;owned\u0007\u009b1A\rok\u202etxt\n'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what must not be there
 const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
 
+const README = join(PROJECT_FOLDER, 'README.md')
+const EXAMPLE = join(PROJECT_FOLDER, 'deploy/sallyport.yaml')
+
 function sallyport(...args: string[]) {
   const binary = join(PROJECT_FOLDER, 'services/cli/bin/sallyport.js')
   return spawnSync(process.execPath, [binary, ...args], {
     encoding: 'utf8',
-    env: { ...process.env, NO_COLOR: '1' },
+    env: { CRM_WEBHOOK_SECRET: 'a secret', ...process.env, NO_COLOR: '1' },
   })
 }
 
@@ -65,6 +70,18 @@ describe('the command line', function () {
       [['verfy'], /Did you mean verify/],
       [['constructor'], /unknown command/],
       [['topics'], /Usage: sallyport topics/],
+      [['verify'], /--source is missing/],
+      [['verify', '--source', 'crm', '--now', 'soon'], /--now.*it is no time/],
+      [
+        ['verify', '--source', 'crm', '--config', EXAMPLE, '--body', '/nowhere'],
+        /--body cannot be read.*ENOENT/,
+      ],
+      [['verify', '--vectors', '/nowhere'], /--vectors cannot be read.*ENOENT/],
+      [['verify', '--vectors', README], /^error: --vectors: .*README\.md is no JSON/],
+      [
+        ['verify', '--vectors', join(PROJECT_FOLDER, 'package.json')],
+        /^error: --vectors: .* is no list of vectors/,
+      ],
       [['ingress', '--port', 'x'], /--port.*whole number from 0 to 65535/],
     ] as const) {
       const { status, stderr } = sallyport(...args)
@@ -77,6 +94,13 @@ describe('the command line', function () {
     const { status, stderr, stdout } = sallyport('verify', '--source', 'crm', '--config', '/nowhere.yaml')
     assert.deepEqual([status, stdout], [EXIT.error, ''])
     assert.match(stderr, /^SP_SETTINGS: cannot read \/nowhere\.yaml .*--config\n$/)
+  })
+
+  it('says of dlq list that it lists the letters of all processors where none is named', () => {
+    assert.match(
+      sallyport('dlq', 'list', '--help').stdout,
+      /--processor <name> +of this processor only \(default: of all\)/,
+    )
   })
 
   it('completes commands and options for bash, zsh and fish', () => {
@@ -144,6 +168,18 @@ describe('output', () => {
   })
 })
 
+/** A home in which `npm start` seems to run. */
+function runningHome(): string {
+  const home = mkdtempSync(join(tmpdir(), 'sallyport-frame-'))
+  writeDevFile(home, {
+    ingress: 'http://127.0.0.1:8480',
+    brokers: ['dev:1', 'dev:2'],
+    registry: 'http://dev',
+    pid: process.pid,
+  })
+  return home
+}
+
 describe('the connection of a command', () => {
   const env = { KAFKA_BROKERS: 'env:1', SCHEMA_REGISTRY_URL: 'http://env' }
 
@@ -158,6 +194,36 @@ describe('the connection of a command', () => {
   it('is an error that names the way out where nothing says it', () => {
     const home = { SALLYPORT_HOME: '/nowhere' }
     assert.throws(() => connectionOf({}, home), /SP_SETTINGS.*KAFKA_BROKERS.*npm start/)
-    assert.throws(() => connectionOf({ brokers: 'a:1' }, home), /SP_SETTINGS.*SCHEMA_REGISTRY_URL/)
+    assert.throws(
+      () => connectionOf({}, { ...home, KAFKA_BROKERS: 'a:1' }),
+      /SP_SETTINGS.*SCHEMA_REGISTRY_URL/,
+    )
+  })
+
+  it('is never the brokers of one cluster with the registry of another', () => {
+    const nothing = { SALLYPORT_HOME: '/nowhere' }
+    const both = /SP_SETTINGS: --(brokers|registry) without --(brokers|registry): .*give both/
+    for (const around of [
+      env,
+      nothing,
+      { ...nothing, KAFKA_BROKERS: 'env:1' },
+      { ...nothing, SCHEMA_REGISTRY_URL: 'http://env' },
+      { SALLYPORT_HOME: runningHome() },
+    ]) {
+      assert.throws(() => connectionOf({ brokers: 'a:1' }, around), both)
+      assert.throws(() => connectionOf({ registry: 'http://r' }, around), both)
+    }
+  })
+
+  it('takes one option alone where it names what holds anyway', () => {
+    assert.deepEqual(connectionOf({ brokers: ' env:1' }, env), {
+      brokers: ['env:1'],
+      registryUrl: 'http://env',
+    })
+    assert.deepEqual(connectionOf({ registry: 'http://env/' }, env).brokers, ['env:1'])
+    const dev = { brokers: ['dev:1', 'dev:2'], registryUrl: 'http://dev' }
+    const home = { SALLYPORT_HOME: runningHome(), SCHEMA_REGISTRY_URL: 'http://env' }
+    assert.deepEqual(connectionOf({}, home), dev)
+    assert.deepEqual(connectionOf({ brokers: 'dev:1,dev:2' }, home), dev)
   })
 })

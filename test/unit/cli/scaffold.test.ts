@@ -9,6 +9,7 @@ import { checkSettings } from 'sallyport/check/settings-check'
 import { SettingsDocument } from 'sallyport/scaffold/settings-document'
 import { SETTINGS_TEMPLATE } from 'sallyport/scaffold/settings-template'
 import { sourceScaffold } from 'sallyport/scaffold/source-entry'
+import { crmSecretFile } from 'sallyport/start/crm-secret'
 import { PROJECT_FOLDER } from 'sallyport/start/home'
 import { SIGNING_CERTIFICATE } from '../../support/signing-certificate.ts'
 
@@ -147,6 +148,27 @@ describe('config check', () => {
       ],
     )
     assert.doesNotMatch(stdout, /"x"/)
+  })
+
+  it('says where only npm start has the secret that a source verifies with, and is content with it', () => {
+    const home = mkdtempSync(path.join(tmpdir(), 'sallyport-home-'))
+    const settings = `sources: { crm: { preset: generic, secrets: ['\${env:CRM_WEBHOOK_SECRET}'] } }
+processors: [{ module: ${PROJECT_FOLDER}/services/agents/src/ticket-agent.ts }]
+`
+    const check = (env: Record<string, string>) => {
+      const args = ['config', 'check', '-c', settingsFile(settings), '--json']
+      const { status, stdout } = sallyport(args, { SALLYPORT_HOME: home, ...env })
+      const findings = JSON.parse(stdout) as { about: string; state: string; text: string }[]
+      return { status, finding: findings.find(({ about }) => about === 'source crm') }
+    }
+    const without = check({})
+    assert.deepEqual([without.status, without.finding?.state], [4, 'problem'])
+    writeFileSync(crmSecretFile(home), 'kept\n')
+    const kept = check({})
+    assert.deepEqual([kept.status, kept.finding?.state], [0, 'notice'])
+    assert.match(kept.finding?.text ?? '', /npm start keeps .*sallyport ingress .*set CRM_WEBHOOK_SECRET/)
+    const set = check({ CRM_WEBHOOK_SECRET: 'a secret' })
+    assert.deepEqual([set.status, set.finding?.state], [0, 'ok'])
   })
 
   it('says of a file that is no settings file where it is wrong', () => {

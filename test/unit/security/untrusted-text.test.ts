@@ -1,7 +1,10 @@
 /** Text that others wrote, on its way to operators: logs, terminals, answers. */
 import assert from 'node:assert/strict'
+import { forwardedLine } from '../../../services/cli/src/listen/listen.ts'
+import { planLines } from '../../../services/cli/src/operations/report.ts'
 import { printable } from '../../../services/cli/src/printable.ts'
 import { explain } from '../../../services/cli/src/verify/explain.ts'
+import { eventOf } from '../../support/events.ts'
 import { testHandler } from '../../support/handler.ts'
 import { send } from '../../support/ingress.ts'
 import { hmac, judge, NOW_MS, requestOf, sourceOf } from '../../support/signed-request.ts'
@@ -37,6 +40,55 @@ describe('untrusted text', () => {
       assert.ok(lines.length > 5)
       for (const line of lines) assert.doesNotMatch(line, OBEYED)
       assert.ok(lines.join('').includes('\\x1b'))
+    }
+  })
+
+  it('in what `sallyport listen` tells of an event cannot, whatever became of it', () => {
+    const event = { ...eventOf('crm', {}), id: HOSTILE, type: HOSTILE }
+    for (const [status, error] of [
+      [200, undefined],
+      [undefined, HOSTILE],
+    ] as const) {
+      const line = forwardedLine({ event, traceId: undefined, status, tookMs: 1, error })
+      assert.doesNotMatch(line, OBEYED)
+      assert.ok(line.includes('\\x1b'))
+    }
+  })
+
+  it('in the plan of a redrive, a discard or a replay cannot', () => {
+    const record = { topic: 't', partition: 0, offset: 0, timestamp: 0, key: null, value: null, headers: {} }
+    const candidate = { id: HOSTILE, source: HOSTILE, type: HOSTILE, reason: HOSTILE, home: 0 }
+    for (const [kind, state] of [
+      ['REDRIVE', 'dead'],
+      ['DISCARD', 'dead'],
+      ['REPLAY', 'event'],
+    ] as const) {
+      const lines = planLines({
+        kind,
+        processor: 'agent',
+        selection: {
+          ids: [],
+          sources: [],
+          types: [],
+          reasons: [],
+          codes: [],
+          text: null,
+          from: null,
+          to: null,
+        },
+        command: `sallyport ${HOSTILE}`,
+        ranges: [],
+        count: 1,
+        leftOut: { waiting: 0, processed: 0, discarded: 0 },
+        bySource: { [HOSTILE]: 1 },
+        byReason: { [HOSTILE]: 1 },
+        oldestAt: 0,
+        newestAt: 0,
+        sample: [{ ...candidate, state, record }],
+        unknownIds: [HOSTILE],
+      })
+      assert.equal(lines.filter(line => line.includes('\\x1b')).length, 5, lines.join('\n'))
+      for (const line of lines) assert.doesNotMatch(line, OBEYED)
     }
   })
 

@@ -5,6 +5,7 @@ import { inspectTopics } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { clockSkewMs, clusterFacts } from '@sallyport/core/kafka/cluster-check'
 import { createRegistry } from '@sallyport/core/kafka/registry'
+import { type Provision, sharedProvision } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
 import { commandLog } from '../kafka-options.ts'
 import { provisionOf } from '../provision-of.ts'
@@ -21,11 +22,26 @@ export async function checkCluster(settings: Settings, connection: Connection): 
   const kafka = createKafka(connection, 'sallyport-doctor', commandLog('doctor'))
   const brokers = await checkBrokers(kafka, connection)
   const reachable = brokers.every(({ state }) => state !== 'problem')
-  const asked = reachable
-    ? [checkClock(kafka), checkTopics(kafka, settings), checkOperations(connection)]
-    : []
-  const rest = await Promise.all([...asked, checkSchemas(settings, connection)])
+  const wanted = await wantedOf(settings)
+  const asked = reachable ? [checkClock(kafka), checkTopics(kafka, wanted), checkOperations(connection)] : []
+  const rest = await Promise.all([...asked, checkSchemas(wanted, connection)])
   return [...brokers, ...rest.flat()]
+}
+
+/** What the cluster should hold. */
+interface Wanted extends Provision {
+  /** Said where it is not all. */
+  readonly but: string
+}
+
+/** Where a processor does not load, which the check of the settings tells, what all services share is asked for still. */
+async function wantedOf(settings: Settings): Promise<Wanted> {
+  try {
+    return { ...(await provisionOf(settings)), but: '' }
+  } catch (error) {
+    if (!(error instanceof SallyportError)) throw error
+    return { ...sharedProvision(settings), but: '; those of the processors are not known, see processors' }
+  }
 }
 
 async function checkBrokers(kafka: Kafka, connection: Connection): Promise<Finding[]> {
@@ -63,10 +79,9 @@ async function checkClock(kafka: Kafka): Promise<Finding[]> {
   }
 }
 
-async function checkTopics(kafka: Kafka, settings: Settings): Promise<Finding[]> {
+async function checkTopics(kafka: Kafka, { topics, but }: Wanted): Promise<Finding[]> {
   const about = 'topics'
   try {
-    const { topics } = await provisionOf(settings)
     const { missing, differences } = await inspectTopics(kafka, topics)
     const findings: Finding[] = differences.map(({ topic, setting, wanted, found }) => {
       const remedy =
@@ -84,20 +99,19 @@ async function checkTopics(kafka: Kafka, settings: Settings): Promise<Finding[]>
       findings.push(
         warning(
           about,
-          `${missing.length} of ${topics.length} are not there yet (${missing[0]} …): the services create them, or npx sallyport topics apply`,
+          `${missing.length} of ${topics.length} are not there yet (${missing[0]} …): the services create them, or npx sallyport topics apply${but}`,
         ),
       )
     }
-    return findings.length > 0 ? findings : [ok(about, `${topics.length} are as the settings say`)]
+    return findings.length > 0 ? findings : [ok(about, `${topics.length} are as the settings say${but}`)]
   } catch (error) {
     return [problem(about, error)]
   }
 }
 
-async function checkSchemas(settings: Settings, connection: Connection): Promise<Finding[]> {
+async function checkSchemas({ schemas, but }: Wanted, connection: Connection): Promise<Finding[]> {
   const about = 'registry'
   try {
-    const { schemas } = await provisionOf(settings)
     const registry = createRegistry(connection.registryUrl)
     const standings = await Promise.all(
       Object.entries(schemas).map(async ([subject, schema]) => ({
@@ -108,7 +122,7 @@ async function checkSchemas(settings: Settings, connection: Connection): Promise
     const refused = standings.flatMap(({ subject, standing }) =>
       standing.kind === 'incompatible' ? [{ subject, reason: standing.reason }] : [],
     )
-    if (refused.length === 0) return [ok(about, `answers; ${standings.length} schemas are compatible`)]
+    if (refused.length === 0) return [ok(about, `answers; ${standings.length} schemas are compatible${but}`)]
     return refused.map(({ subject, reason }) =>
       problem(
         `schema ${subject}`,

@@ -1,5 +1,3 @@
-import { withCrmSecret } from '../start/crm-secret.ts'
-import { homeFolder } from '../start/home.ts'
 import { report } from './finding.ts'
 import { checkSettings } from './settings-check.ts'
 
@@ -10,6 +8,6 @@ interface CheckOptions {
 
 /** `sallyport config check`. */
 export async function checkConfig({ config, json }: CheckOptions): Promise<void> {
-  const { findings } = await checkSettings(config, withCrmSecret(homeFolder(process.env), process.env))
+  const { findings } = await checkSettings(config, process.env)
   await report(findings, json)
 }

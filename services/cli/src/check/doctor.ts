@@ -1,18 +1,13 @@
 import type { Connection } from '@sallyport/core/connection'
 import { connectionOf } from '../kafka-options.ts'
 import type { SetupOptions } from '../setup-options.ts'
-import { withCrmSecret } from '../start/crm-secret.ts'
-import { homeFolder } from '../start/home.ts'
 import { checkCluster } from './cluster-check.ts'
 import { type Finding, ok, problem, report } from './finding.ts'
 import { checkSettings } from './settings-check.ts'
 
 /** `sallyport doctor`. */
 export async function doctor(options: SetupOptions): Promise<void> {
-  const { findings, settings } = await checkSettings(
-    options.config,
-    withCrmSecret(homeFolder(process.env), process.env),
-  )
+  const { findings, settings } = await checkSettings(options.config, process.env)
   const node = ok('node', `${process.version}, as the project brings it`)
   const cluster = settings === undefined ? [] : await clusterFindings(options, settings)
   await report([node, ...findings, ...cluster], options.json)

@@ -5,8 +5,11 @@ import { type Clock, systemClock } from '@sallyport/core/clock'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { loadSettings, type Settings } from '@sallyport/core/settings'
 import { openDoors } from '@sallyport/ingress/config'
+import type { Source } from '@sallyport/ingress/sources'
 import { loadProcessors } from '@sallyport/processor/config'
-import { type Finding, ok, problem, warning } from './finding.ts'
+import { crmSecretFile, withCrmSecret } from '../start/crm-secret.ts'
+import { homeFolder } from '../start/home.ts'
+import { type Finding, notice, ok, problem, warning } from './finding.ts'
 
 const DAY_MS = 86_400_000
 /** A certificate that has less time left is worth a warning. */
@@ -40,13 +43,32 @@ export async function checkSettings(
 
 function checkSource(settings: Settings, name: string, env: NodeJS.ProcessEnv): Finding {
   const about = `source ${name}`
-  const entry = settings.sources[name] as Settings['sources'][string]
   try {
-    const door = openDoors({ ...settings, sources: { [name]: entry } }, env, systemClock).get(name)
-    if (door?.source.awaitsSecret) return warning(about, 'waits for the secret of its sender’s handshake')
-    return ok(about, `${door?.source.scheme}, at /webhooks/${name}`)
+    const source = sourceOf(settings, name, env)
+    if (source?.awaitsSecret) return warning(about, 'waits for the secret of its sender’s handshake')
+    return ok(about, `${source?.scheme}, at /webhooks/${name}`)
   } catch (error) {
-    return problem(about, error)
+    return startsHere(settings, name, env) ?? problem(about, error)
+  }
+}
+
+function sourceOf(settings: Settings, name: string, env: NodeJS.ProcessEnv): Source | undefined {
+  const entry = settings.sources[name] as Settings['sources'][string]
+  return openDoors({ ...settings, sources: { [name]: entry } }, env, systemClock).get(name)?.source
+}
+
+/** The finding of a source that lacks nothing but the secret that `npm start` keeps, and no other command knows. */
+function startsHere(settings: Settings, name: string, env: NodeJS.ProcessEnv): Finding | undefined {
+  const home = homeFolder(env)
+  try {
+    const scheme = sourceOf(settings, name, withCrmSecret(home, env))?.scheme
+    const file = crmSecretFile(home)
+    return notice(
+      `source ${name}`,
+      `${scheme}, at /webhooks/${name}, with the secret that npm start keeps in ${file}; sallyport ingress would not start without it: set CRM_WEBHOOK_SECRET there`,
+    )
+  } catch {
+    return undefined
   }
 }
 

@@ -5,7 +5,7 @@ Examples:
   sallyport config check
   GITHUB_WEBHOOK_SECRET=… sallyport config check -c production.yaml --json
 
-Ends with 4 where something is wrong.`
+Ends with 4 where something is wrong; a notice, of what is here and would be missing elsewhere, is nothing wrong.`
 
 /** `sallyport config check`: whether the services would start with these settings; asks nothing of a network. */
 export function register(program: Command): void {

@@ -26,7 +26,10 @@ const EXAMPLES = {
 export function register(program: Command): void {
   const dlq = program.command('dlq').description('dead letters: list, show, redrive, discard')
   dlq.addHelpText('after', examples(...Object.values(EXAMPLES)))
-  const list = declareFilters(dlq.command('list').description('the dead letters and where they stand'))
+  const list = declareFilters(
+    dlq.command('list').description('the dead letters and where they stand'),
+    'of this processor only (default: of all)',
+  )
     .option(
       '--state <list>',
       `of ${STATES.join(', ')}, with commas`,
@@ -42,7 +45,7 @@ export function register(program: Command): void {
   const show = dlq.command('show').description('one event’s dead letters, with headers, attempts and body')
   show
     .argument('<id>', 'event id, as dlq list prints it')
-    .option('-p, --processor <name>', 'at this processor only')
+    .option('-p, --processor <name>', 'of this processor only (default: of all)')
     .option('--json', 'one JSON document')
     .addHelpText('after', examples(EXAMPLES.show))
   declareKafkaOptions(show).action(

@@ -8,7 +8,7 @@ export function register(program: Command): void {
     .description('say how each schema stands to the registry’s versions; registers nothing')
     .addHelpText(
       'after',
-      '\nExample:\n  sallyport schemas check --registry http://registry:8081\n\nEnds with 4 where the registry would refuse one.',
+      '\nExample:\n  sallyport schemas check --brokers kafka:9092 --registry http://registry:8081\n\nEnds with 4 where the registry would refuse one.',
     )
     .action(async options => await (await import('../schemas/schemas.ts')).checkSchemas(options))
   declareSetupOptions(schemas.command('register'))

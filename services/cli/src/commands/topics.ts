@@ -4,7 +4,7 @@ import { declareSetupOptions } from '../setup-options.ts'
 const PLAN_EXAMPLES = `
 Examples:
   sallyport topics plan
-  sallyport topics plan --json -c production.yaml --brokers kafka:9092
+  sallyport topics plan --json -c production.yaml --brokers kafka:9092 --registry http://registry:8081
 
 Ends with 4 where apply would change something. More partitions are given by topics grow.`
 
@@ -27,7 +27,10 @@ export function register(program: Command): void {
     .action(async options => await (await import('../topics/topics.ts')).planTopics(options))
   declareSetupOptions(topics.command('apply'))
     .description('create missing topics and set the configuration of existing ones')
-    .addHelpText('after', '\nExample:\n  sallyport topics apply --brokers kafka:9092')
+    .addHelpText(
+      'after',
+      '\nExample:\n  sallyport topics apply --brokers kafka:9092 --registry http://registry:8081',
+    )
     .action(async options => await (await import('../topics/topics.ts')).applyTopics(options))
   declareSetupOptions(topics.command('grow'))
     .description('give the topics as many partitions as the settings say: the plan, then --yes')

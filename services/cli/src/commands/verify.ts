@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { momentOrUnix } from '../option.ts'
 
 const EXAMPLES = `
 Examples:
@@ -8,7 +9,8 @@ Examples:
   sallyport verify --vectors vectors.json
 
 Keep the body as its exact bytes: an editor that adds a last line end breaks the signature.
-Ends with 1 where the request is rejected.`
+Ends with 4 where the request is not accepted. --json names the verdict (accept, reject, undecided) and
+the step that failed.`
 
 /** `sallyport verify`: judges captured requests or vectors with the code that the ingress runs. */
 export function register(program: Command): void {
@@ -23,7 +25,12 @@ export function register(program: Command): void {
     .option('--body <file>', 'file of the body, byte for byte; - for standard input')
     .option('--url <url>', 'the whole URL as the sender called it')
     .option('--method <method>', 'HTTP method', 'POST')
-    .option('--now <time>', 'the clock: unix seconds or ISO 8601 (default: now)')
+    .option(
+      '--now <time>',
+      'the clock: unix seconds, ISO 8601, or 2h for so long ago (default: now)',
+      momentOrUnix,
+    )
+    .option('--json', 'one JSON document; vectors are one JSON line each anyway', false)
     .addHelpText('after', EXAMPLES)
     .action(async options => await (await import('../verify/verify.ts')).verifyCommand(options))
 }

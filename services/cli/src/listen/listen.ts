@@ -26,7 +26,7 @@ interface ListenOptions extends KafkaOptions {
 }
 
 /** What became of one event at the local URL. */
-interface Forwarded {
+export interface Forwarded {
   readonly event: Event
   readonly traceId: string | undefined
   /** undefined: no answer. */
@@ -44,7 +44,7 @@ export async function listen(source: string, options: ListenOptions): Promise<vo
     if (!(await withAdmin(kafka, admin => admin.listTopics())).includes(EVENTS_TOPIC)) {
       throw new SallyportError(
         'SP_NOT_RUNNING',
-        `this cluster has no ${EVENTS_TOPIC}: start the services, or name another cluster with --brokers`,
+        `this cluster has no ${EVENTS_TOPIC}: start the services, or name another cluster with --brokers and --registry`,
       )
     }
     const reading = await tailTopics(kafka, [EVENTS_TOPIC], async record => {
@@ -117,8 +117,9 @@ async function forward(
   }
 }
 
-async function tell({ event, traceId, status, tookMs, error }: Forwarded, json: boolean): Promise<void> {
+async function tell(forwarded: Forwarded, json: boolean): Promise<void> {
   if (json) {
+    const { event, traceId, status, tookMs, error } = forwarded
     const { id, type } = event
     await printRecord({
       id,
@@ -130,7 +131,12 @@ async function tell({ event, traceId, status, tookMs, error }: Forwarded, json: 
     })
     return
   }
+  await print(forwardedLine(forwarded))
+}
+
+/** For people. Type and id are the sender's words, and an error may quote its headers. */
+export function forwardedLine({ event, status, tookMs, error }: Forwarded): string {
   const isTaken = status !== undefined && status < 300
-  const answer = (isTaken ? colors.green : colors.red)(String(status ?? error))
-  await print(`${answer} ${printable(event.type)} ${printable(event.id)} ${colors.dim(`${tookMs} ms`)}`)
+  const answer = (isTaken ? colors.green : colors.red)(printable(String(status ?? error)))
+  return `${answer} ${printable(event.type)} ${printable(event.id)} ${colors.dim(`${tookMs} ms`)}`
 }

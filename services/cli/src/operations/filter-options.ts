@@ -39,9 +39,12 @@ export function declareTimes(command: Command, what: string): Command {
     .option('--to <time>', `${what} before`, momentOf)
 }
 
-/** What selects dead letters. */
-export function declareFilters(command: Command): Command {
-  const named = command.option('-p, --processor <name>', 'whose dead letters (default: the only processor)')
+/** What selects dead letters; `whose`: what the processor's option says. */
+export function declareFilters(
+  command: Command,
+  whose = 'whose dead letters (default: the only processor)',
+): Command {
+  const named = command.option('-p, --processor <name>', whose)
   const declared = declareOrigin(named)
     .option('--reason <class>', `only these reasons: ${REASONS.join(', ')}; may be repeated`, reasonOf)
     .option('--code <code>', 'only failures with this SP_ code; may be repeated', collect)

@@ -66,7 +66,7 @@ async function begin(
   })
   progress.end()
   if (options.json !== true) for (const line of planLines(planned)) await print(line)
-  if (holder !== undefined) note(`\n${occupied(holder).message}`)
+  if (holder !== undefined) note(`\n${printable(occupied(holder).message)}`)
   const isPossible = planned.count > 0 && planned.unknownIds.length === 0
   if (!isPossible) process.exitCode = EXIT.nothing
   const goesAhead = isPossible && holder === undefined && (await isWanted(question(planned), options, signal))

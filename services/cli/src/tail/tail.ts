@@ -50,7 +50,7 @@ export async function tail(options: TailOptions): Promise<void> {
     if (topics.length === 0) {
       throw new SallyportError(
         'SP_NOT_RUNNING',
-        'this cluster has no topics of Sallyport’s to show: start the services, or name another cluster with --brokers',
+        'this cluster has no topics of Sallyport’s to show: start the services, or name another cluster with --brokers and --registry',
       )
     }
     const reading = await tailTopics(kafka, topics, async record => {

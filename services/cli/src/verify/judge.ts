@@ -20,20 +20,22 @@ export interface Judgement {
 /** Judges one vector with the code that the server runs, its `now` as the clock. */
 export async function judge(vector: Vector): Promise<Judgement> {
   const request = rawRequest({ ...vector, body: Buffer.from(vector.body_base64, 'base64') })
-  return judgementOf(vector, await verify(sourceOf(vector), request, vector.now * 1000))
+  const verification = await verify(sourceOf(vector), request, vector.now * 1000)
+  return { id: vector.id, ...judgementOf(vector.kind, verification) }
 }
 
-function judgementOf({ id, kind }: Vector, verification: Verification): Judgement {
+/** A verification in the words of the vectors. */
+export function judgementOf(kind: Vector['kind'], verification: Verification): Omit<Judgement, 'id'> {
   if (verification.kind === 'verified') {
     const { senderId, type, secretIndex } = verification.delivery.verdict
     const code = secretIndex === 0 ? 'verified' : 'verified-previous-secret'
-    return { id, verdict: 'accept', code, event: { id: senderId, type } }
+    return { verdict: 'accept', code, event: { id: senderId, type } }
   }
   if (verification.kind === 'challenge') {
-    return { id, verdict: 'accept', code: verification.code, response: verification.response }
+    return { verdict: 'accept', code: verification.code, response: verification.response }
   }
   const { code } = verification
   const status = verification.kind === 'rejected' ? verification.status : 503
-  const refused = { id, verdict: 'reject', code } as const
+  const refused = { verdict: 'reject', code } as const
   return kind === 'handshake' ? { ...refused, response: { status, body: '', headers: {} } } : refused
 }

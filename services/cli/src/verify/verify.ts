@@ -4,8 +4,11 @@ import { loadSettings } from '@sallyport/core/settings'
 import { openDoors } from '@sallyport/ingress/config'
 import type { Source } from '@sallyport/ingress/sources'
 import { verify } from '@sallyport/ingress/verify'
+import { EXIT, UsageError } from '../exit.ts'
+import { print, printDocument, printRecord } from '../output.ts'
 import { parseHeaders, rawRequest } from './captured.ts'
 import { explain } from './explain.ts'
+import { verificationFields } from './fields.ts'
 import { type Judgement, judge } from './judge.ts'
 import type { Vector } from './vector.ts'
 
@@ -18,7 +21,9 @@ interface VerifyOptions {
   readonly body?: string
   readonly url?: string
   readonly method: string
-  readonly now?: string
+  /** ms since the epoch. */
+  readonly now?: number
+  readonly json: boolean
 }
 
 /** `sallyport verify`. */
@@ -28,8 +33,20 @@ export async function verifyCommand(options: VerifyOptions): Promise<void> {
 }
 
 async function judgeAll(file: string): Promise<void> {
-  const vectors = JSON.parse(read(file, '--vectors').toString('utf8')) as Vector[]
-  for (const vector of vectors) process.stdout.write(`${JSON.stringify(await judgeOne(vector))}\n`)
+  for (const vector of parseVectors(file)) await printRecord(await judgeOne(vector))
+}
+
+function parseVectors(file: string): Vector[] {
+  const text = read(file, '--vectors').toString('utf8')
+  let vectors: unknown
+  try {
+    vectors = JSON.parse(text)
+  } catch (error) {
+    throw new UsageError(`--vectors: ${file} is no JSON (${errorMessage(error)}): name a file of vectors`)
+  }
+  const isList = Array.isArray(vectors) && vectors.every(one => typeof one === 'object' && one !== null)
+  if (!isList) throw new UsageError(`--vectors: ${file} is no list of vectors: name a file of vectors`)
+  return vectors as Vector[]
 }
 
 /** Settings that do not compile are the vector's answer too: such a source would not start. The others go on. */
@@ -43,7 +60,7 @@ async function judgeOne(vector: Vector): Promise<Judgement> {
 }
 
 async function verifyCaptured(options: VerifyOptions): Promise<void> {
-  const nowMs = clock(options.now)
+  const nowMs = options.now ?? Date.now()
   const source = sourceOf(options)
   const lines = options.header.join('\n')
   const file = options.headers === undefined ? '' : read(options.headers, '--headers').toString('latin1')
@@ -54,16 +71,18 @@ async function verifyCaptured(options: VerifyOptions): Promise<void> {
     body: options.body === undefined ? Buffer.alloc(0) : read(options.body, '--body'),
   })
   const verification = await verify(source, request, nowMs)
-  console.log((await explain(source, request, nowMs, verification)).join('\n'))
-  if (verification.kind === 'rejected' || verification.kind === 'unavailable') process.exitCode = 1
+  if (options.json) await printDocument(await verificationFields(source, request, nowMs, verification))
+  else for (const line of await explain(source, request, nowMs, verification)) await print(line)
+  if (verification.kind === 'rejected' || verification.kind === 'unavailable') {
+    process.exitCode = EXIT.findings
+  }
 }
 
 /** Compiles the named source alone: secrets of other sources need not be at hand. */
 function sourceOf({ config, source: name }: VerifyOptions): Source {
-  if (name === undefined)
-    throw new SallyportError('SP_SETTINGS', '--source is required: name a source of the settings file')
+  if (name === undefined) throw new UsageError('--source is missing: name a source of the settings file')
   const settings = loadSettings(config, process.env)
-  const entry = settings.sources[name]
+  const entry = Object.hasOwn(settings.sources, name) ? settings.sources[name] : undefined
   if (entry === undefined) {
     const known = Object.keys(settings.sources).join(', ')
     throw new SallyportError('SP_SETTINGS', `${settings.file} has no source ${name}: it has ${known}`)
@@ -75,18 +94,10 @@ function sourceOf({ config, source: name }: VerifyOptions): Source {
   return door.source
 }
 
-function clock(text: string | undefined): number {
-  if (text === undefined) return Date.now()
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text)
-  if (Number.isNaN(ms))
-    throw new SallyportError('SP_SETTINGS', `--now is ${text}: write unix seconds or an ISO 8601 time`)
-  return ms
-}
-
 function read(file: string, option: string): Buffer {
   try {
     return readFileSync(file === '-' ? 0 : file)
   } catch (error) {
-    throw new SallyportError('SP_SETTINGS', `${option} cannot be read (${errorMessage(error)}): name a file`)
+    throw new UsageError(`${option} cannot be read (${errorMessage(error)}): name a file`)
   }
 }
