@@ -231,6 +231,32 @@ describe('the index', () => {
     }
   })
 
+  it('an event stays as long as its last dead letter, also when it was redriven and processed', async () => {
+    const [redriven, late, plain] = [eventOf('crm', {}), eventOf('crm', {}), eventOf('crm', {})]
+    const day = (n: number) => NOW + n * DAY_MS
+    await write(
+      // One letter comes before its event, the other behind it (Y3).
+      batch(DEAD, 0, [deadLetter(redriven, day(-9))]),
+      batch(EVENTS_TOPIC, 0, [
+        accepted(redriven, day(-10)),
+        accepted(late, day(-35)),
+        accepted(plain, day(-10)),
+      ]),
+      batch(DEAD, 1, [deadLetter(late, day(-8)), deadLetter(late, day(-20))]),
+      batch(CLAIMS, 0, [claim(redriven.id, 'DONE', 1, 7, day(-1)), claim(plain.id, 'DONE', 1, 0, day(-10))]),
+    )
+    const retention = { eventsMs: 7 * DAY_MS, deadLettersMs: 30 * DAY_MS, auditMs: 365 * DAY_MS }
+    assert.equal(expire(database, retention, NOW), 1)
+    assert.deepEqual(outcomes(), { [redriven.id]: 'processed', [late.id]: 'dead' })
+    assert.deepEqual(
+      eventStory(database, redriven.id)?.steps.map(({ kind }) => kind),
+      ['dead letter'],
+    )
+    assert.equal(expire(database, retention, day(21) + 1), 1)
+    assert.deepEqual(outcomes(), { [late.id]: 'dead' })
+    assert.equal(expire(database, retention, day(22) + 1), 1)
+  })
+
   it('a dead letter brings its event back, although the topic of events no longer has it', async () => {
     const event = eventOf('crm', { note: 'kept' })
     await write(batch(DEAD, 0, [deadLetter(event)]))

@@ -12,7 +12,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 
 /** Counted up whenever rows of an older file could not be read as now; the file is then filled anew (I2). */
-const VERSION = 1
+const VERSION = 2
 
 const SCHEMA = `
 CREATE TABLE positions (
@@ -30,6 +30,7 @@ CREATE TABLE events (
   offset INTEGER,              -- of its record in sallyport.events; NULL where only its dead letter is kept
   deliveries INTEGER NOT NULL, -- records of this id in sallyport.events
   body_bytes INTEGER NOT NULL,
+  letter_at INTEGER,           -- time of its last dead letter; NULL where it has none
   envelope TEXT NOT NULL       -- the rest of it, JSON
 );
 CREATE INDEX events_source ON events (source);
