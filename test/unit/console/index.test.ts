@@ -1,11 +1,11 @@
 /** The index on its own: records in, rows out. The numbers are those at the top of the files. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { bodyText } from '@sallyport/console/index/body-text'
-import { openIndex } from '@sallyport/console/index/database'
+import { indexError, openIndex } from '@sallyport/console/index/database'
 import { expire } from '@sallyport/console/index/expire'
 import { fitPositions, recordsBehind, storedPositions } from '@sallyport/console/index/positions'
 import { searchEvents } from '@sallyport/console/index/search'
@@ -308,7 +308,21 @@ describe('the index', () => {
   })
 
   it('an odd file is an error that says what to do', () => {
-    assert.throws(() => openIndex(process.execPath), { code: 'SP_INDEX' })
+    const odd = join(folder, 'odd.db')
+    writeFileSync(odd, 'no database, '.repeat(100))
+    assert.throws(() => openIndex(odd), { code: 'SP_INDEX', message: /odd\.db cannot.*or remove it/ })
+  })
+
+  it('a folder that cannot be written is an error that says which setting names another', () => {
+    const file = join(folder, 'file')
+    writeFileSync(file, '')
+    const wanted = { code: 'SP_INDEX', message: /SALLYPORT_HOME name a folder that you can write to$/ }
+    assert.throws(() => openIndex(join(file, 'index', 'index.db')), wanted)
+    // Root, as which tests may run, is forbidden nothing.
+    const readonlyFolder = { code: 'ERR_SQLITE_ERROR', errcode: 8 | (6 << 8) }
+    for (const facts of [{ code: 'EROFS' }, { code: 'EACCES' }, { code: 'EPERM' }, readonlyFolder]) {
+      assert.match(indexError(file, Object.assign(new Error('no'), facts)).message, wanted.message)
+    }
   })
 })
 

@@ -132,9 +132,19 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
 
 export function indexError(file: string, error: unknown): SallyportError {
   if (error instanceof SallyportError) return error
-  return new SallyportError(
-    'SP_INDEX',
-    `the index ${file} cannot be used (${errorMessage(error)}): make room for it, or remove it; it is filled again from the topics`,
-    { cause: error },
-  )
+  const advice = isForbidden(error)
+    ? 'let SALLYPORT_HOME name a folder that you can write to'
+    : 'make room for it, or remove it; it is filled again from the topics'
+  const message = `the index ${file} cannot be used (${errorMessage(error)}): ${advice}`
+  return new SallyportError('SP_INDEX', message, { cause: error })
+}
+
+const FORBIDDEN: readonly unknown[] = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR']
+const SQLITE_READONLY = 8
+
+/** Whether the file may not be written where it is; where only its folder forbids it, SQLite says so. */
+function isForbidden(error: unknown): boolean {
+  const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown }
+  // The last byte of an extended code is the plain one.
+  return FORBIDDEN.includes(code) || (Number(errcode) & 0xff) === SQLITE_READONLY
 }
