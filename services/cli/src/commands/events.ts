@@ -14,14 +14,15 @@ Examples:
   sallyport events list --text 'invoi*' --source stripe
   sallyport events list --since 2026-11-24T08:00Z --until 2026-11-24T09:00Z --type push
 
-Ends with 3 where no event was found.`
+Ends with 3 where no event was found, and with 1 where the index is behind and may only not have read any.`
 
 const SHOW_EXAMPLES = `
 Examples:
   sallyport events show crm/0c4156bbf924c72a
   sallyport events show crm/0c4156bbf924c72a --json
 
-The beginning of an id will do. Ends with 3 where there is no such event, or more than one.`
+The beginning of an id will do. Ends with 3 where there is no such event, or more than one, and with 1 where the index is
+behind and may only not have read it.`
 
 /** `sallyport events list|show`: reads the index. */
 export function register(program: Command): void {
