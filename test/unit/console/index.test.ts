@@ -205,6 +205,22 @@ describe('the index', () => {
     assert.deepEqual(outcomes(), { [a.id]: 'processed', [b.id]: 'passed' })
   })
 
+  it('of two processors the first that takes an event makes it processed, and one that is behind keeps it from being passed', async () => {
+    const other = 'sallyport.q.claims'
+    hold([EVENTS_TOPIC, CLAIMS, DEAD, other])
+    const [taken, untaken] = [eventOf('crm', {}), eventOf('crm', {})]
+    const by = (outcome: string, rest: string) => ({ [taken.id]: outcome, [untaken.id]: rest })
+    await write(
+      batch(EVENTS_TOPIC, 0, [accepted(taken), accepted(untaken)]),
+      batch(CLAIMS, 0, [claim(taken.id, 'DONE'), positions(2)]),
+    )
+    assert.deepEqual(outcomes(), by('processed', 'waiting'))
+    await write(batch(other, 0, [claim(taken.id, 'PENDING', 2), positions(1)]))
+    assert.deepEqual(outcomes(), by('retrying', 'waiting'))
+    await write(batch(other, 2, [claim(taken.id, 'DONE', 2, 0, NOW + 1), positions(2)]))
+    assert.deepEqual(outcomes(), by('processed', 'passed'))
+  })
+
   it('a claim that is only written again does not change when it was settled', async () => {
     const event = eventOf('crm', {})
     await write(batch(EVENTS_TOPIC, 0, [accepted(event)]))

@@ -4,8 +4,12 @@ import { declareIndexOptions } from '../index-options.ts'
 import { moment, wholeNumber } from '../option.ts'
 
 const LIST_EXAMPLES = `
-Outcomes, over all processors: waiting, retrying, dead, processed, and passed, where every processor has gone past the
-event and none says more of it: it is not for them, or it is older than the dedupe window.
+Outcomes, of several processors the worst:
+  dead       some processor gave it up
+  retrying   some processor failed and will try again
+  processed  every processor that took it so far is done; one that is behind (sallyport lag) may yet take it
+  passed     every processor has gone past it, and none says more: it is not for them, or older than the dedupe window
+  waiting    no processor has taken it, and some have not come to it yet
 
 Examples:
   sallyport events list --since 2h
