@@ -238,6 +238,36 @@ describe('the commands that read', function () {
     })
   })
 
+  describe('an index that is behind', () => {
+    // Too short for any reading.
+    const WAIT = ['--wait', '1ms']
+
+    it('says so, and what to do, instead of denying an event that it has not read', async () => {
+      const anew = new Cli(cluster)
+      for (const args of [
+        ['show', events[0]?.id as string],
+        ['show', 'crm/nothing', '--json'],
+        ['list', '--json'],
+      ]) {
+        const { code, stdout, stderr } = await anew.run(['events', ...args, ...WAIT])
+        assert.deepEqual([code, stdout], [1, ''], stderr)
+        assert.match(stderr, /^SP_INDEX: .*is \d+ records behind: run it again, .*--wait.*sallyport index\n$/)
+      }
+    })
+
+    it('tells how far beside what it has', async () => {
+      assert.equal((await list()).behind, 0)
+      await topics.append([eventOf('other-source', {})])
+      const id = events[0]?.id as string
+      const { code, stdout, stderr } = await cli.run(['events', 'show', id, '--json', ...WAIT])
+      assert.equal(code, 0, stderr)
+      const story = JSON.parse(stdout) as { id: string; behind: number }
+      assert.equal(story.id, id)
+      assert.ok(story.behind > 0)
+      assert.match(stderr, new RegExp(`is ${story.behind} records behind, so this may not be all`))
+    })
+  })
+
   describe('tail', () => {
     it('shows what comes, decoded and filtered, as lines and as JSON lines, until Ctrl-C', async () => {
       const text = cli.start(['tail', '--source', source, '--body'])

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { indexError, openIndex } from '@sallyport/console/index/database'
 import { catchUp, type IndexSource } from '@sallyport/console/index/follower'
+import { SallyportError } from '@sallyport/core/errors'
 import { clusterId } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { createRegistry } from '@sallyport/core/kafka/registry'
@@ -34,6 +35,14 @@ export async function openClusterIndex(options: KafkaOptions, env: NodeJS.Proces
   }
 }
 
+const READ_ON = 'run it again, wait longer with --wait, or keep the index up with sallyport index'
+
+/** What was asked for was not found, but may be among what the index has not read. */
+export function notReadYet(behind: number): SallyportError {
+  const message = `nothing was found so far, but the index is ${behind} records behind: ${READ_ON}`
+  return new SallyportError('SP_INDEX', message, { retryable: true })
+}
+
 /**
  * Brings the index up to date and hands it over, with the records that it is still behind; the index is closed
  * afterwards.
@@ -52,12 +61,9 @@ export async function withIndex<T>(
       onProgress: (done, total) => progress.update(done, total),
     })
     progress.end()
-    if (behind > 0) {
-      note(
-        `the index is ${behind} records behind, so this may not be all: wait longer with --wait, or keep it up with sallyport index`,
-      )
-    }
-    return await use(database, behind)
+    const result = await use(database, behind)
+    if (behind > 0) note(`the index is ${behind} records behind, so this may not be all: ${READ_ON}`)
+    return result
   } catch (error) {
     throw isSqlite(error) ? indexError(file, error) : error
   } finally {

@@ -60,7 +60,7 @@ export const ERROR_CATALOGUE = {
     'An operation on this processor is open, and excludes others. Wait for its end, go on with it or give it up: the message says how.',
   SP_OPERATION_CLOSED: 'An operation is finished, cancelled or was never there. Ask for a new one.',
   SP_INDEX:
-    'The index of events cannot be read or written. Make room for it, or remove its file: it is filled again from the topics.',
+    'The index of events cannot be read or written, or has not yet read what was asked for. The message says what to do; its file may be removed at any time: it is filled again from the topics.',
   SP_NOT_RUNNING: 'Nothing runs here to talk to. Run npm start first, or name the ingress.',
 } as const
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { openIndex } from '@sallyport/console/index/database'
-import { catchUp } from '@sallyport/console/index/follower'
+import { catchUp, follow, type IndexSource } from '@sallyport/console/index/follower'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { CannedKafka } from '../../support/canned-kafka.ts'
 
@@ -27,14 +27,23 @@ describe('bringing the index up to date (F1)', () => {
     it(who, async () => {
       database.prepare('INSERT INTO follower (at) VALUES (?)').run(Date.now() - saidMsAgo)
       const canned = new CannedKafka({ [EVENTS_TOPIC]: 3 })
-      const registry = { find: async () => undefined } as unknown as Parameters<typeof catchUp>[1]['registry']
-      const { behind } = await catchUp(
-        database,
-        { kafka: canned.kafka, registry },
-        { signal: new AbortController().signal, timeoutMs: 300, onProgress: () => {} },
-      )
+      const { behind } = await catchUp(database, sourceOf(canned), {
+        signal: new AbortController().signal,
+        timeoutMs: 300,
+        onProgress: () => {},
+      })
       assert.equal(behind, 3)
       assert.equal(canned.consumers, consumers)
     })
   }
+  it('ends with the reason where the file can no longer be written, also when nothing comes', async () => {
+    const { signal } = new AbortController()
+    const onLook = () => database.exec('PRAGMA query_only = ON')
+    const following = follow(database, sourceOf(new CannedKafka({ [EVENTS_TOPIC]: 0 })), { signal, onLook })
+    await assert.rejects(following, { code: 'ERR_SQLITE_ERROR', message: /readonly/ })
+  })
 })
+
+function sourceOf({ kafka }: CannedKafka): IndexSource {
+  return { kafka, registry: { find: async () => undefined } as unknown as IndexSource['registry'] }
+}

@@ -1,11 +1,11 @@
 /** The index on its own: records in, rows out. The numbers are those at the top of the files. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { bodyText } from '@sallyport/console/index/body-text'
-import { openIndex } from '@sallyport/console/index/database'
+import { indexError, openIndex } from '@sallyport/console/index/database'
 import { expire } from '@sallyport/console/index/expire'
 import { fitPositions, recordsBehind, storedPositions } from '@sallyport/console/index/positions'
 import { searchEvents } from '@sallyport/console/index/search'
@@ -205,6 +205,22 @@ describe('the index', () => {
     assert.deepEqual(outcomes(), { [a.id]: 'processed', [b.id]: 'passed' })
   })
 
+  it('of two processors the first that takes an event makes it processed, and one that is behind keeps it from being passed', async () => {
+    const other = 'sallyport.q.claims'
+    hold([EVENTS_TOPIC, CLAIMS, DEAD, other])
+    const [taken, untaken] = [eventOf('crm', {}), eventOf('crm', {})]
+    const by = (outcome: string, rest: string) => ({ [taken.id]: outcome, [untaken.id]: rest })
+    await write(
+      batch(EVENTS_TOPIC, 0, [accepted(taken), accepted(untaken)]),
+      batch(CLAIMS, 0, [claim(taken.id, 'DONE'), positions(2)]),
+    )
+    assert.deepEqual(outcomes(), by('processed', 'waiting'))
+    await write(batch(other, 0, [claim(taken.id, 'PENDING', 2), positions(1)]))
+    assert.deepEqual(outcomes(), by('retrying', 'waiting'))
+    await write(batch(other, 2, [claim(taken.id, 'DONE', 2, 0, NOW + 1), positions(2)]))
+    assert.deepEqual(outcomes(), by('processed', 'passed'))
+  })
+
   it('a claim that is only written again does not change when it was settled', async () => {
     const event = eventOf('crm', {})
     await write(batch(EVENTS_TOPIC, 0, [accepted(event)]))
@@ -229,6 +245,32 @@ describe('the index', () => {
     for (const table of ['events', 'bodies', 'claims', 'steps']) {
       assert.deepEqual(database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n, 0, table)
     }
+  })
+
+  it('an event stays as long as its last dead letter, also when it was redriven and processed', async () => {
+    const [redriven, late, plain] = [eventOf('crm', {}), eventOf('crm', {}), eventOf('crm', {})]
+    const day = (n: number) => NOW + n * DAY_MS
+    await write(
+      // One letter comes before its event, the other behind it (Y3).
+      batch(DEAD, 0, [deadLetter(redriven, day(-9))]),
+      batch(EVENTS_TOPIC, 0, [
+        accepted(redriven, day(-10)),
+        accepted(late, day(-35)),
+        accepted(plain, day(-10)),
+      ]),
+      batch(DEAD, 1, [deadLetter(late, day(-8)), deadLetter(late, day(-20))]),
+      batch(CLAIMS, 0, [claim(redriven.id, 'DONE', 1, 7, day(-1)), claim(plain.id, 'DONE', 1, 0, day(-10))]),
+    )
+    const retention = { eventsMs: 7 * DAY_MS, deadLettersMs: 30 * DAY_MS, auditMs: 365 * DAY_MS }
+    assert.equal(expire(database, retention, NOW), 1)
+    assert.deepEqual(outcomes(), { [redriven.id]: 'processed', [late.id]: 'dead' })
+    assert.deepEqual(
+      eventStory(database, redriven.id)?.steps.map(({ kind }) => kind),
+      ['dead letter'],
+    )
+    assert.equal(expire(database, retention, day(21) + 1), 1)
+    assert.deepEqual(outcomes(), { [late.id]: 'dead' })
+    assert.equal(expire(database, retention, day(22) + 1), 1)
   })
 
   it('a dead letter brings its event back, although the topic of events no longer has it', async () => {
@@ -282,7 +324,21 @@ describe('the index', () => {
   })
 
   it('an odd file is an error that says what to do', () => {
-    assert.throws(() => openIndex(process.execPath), { code: 'SP_INDEX' })
+    const odd = join(folder, 'odd.db')
+    writeFileSync(odd, 'no database, '.repeat(100))
+    assert.throws(() => openIndex(odd), { code: 'SP_INDEX', message: /odd\.db cannot.*or remove it/ })
+  })
+
+  it('a folder that cannot be written is an error that says which setting names another', () => {
+    const file = join(folder, 'file')
+    writeFileSync(file, '')
+    const wanted = { code: 'SP_INDEX', message: /SALLYPORT_HOME name a folder that you can write to$/ }
+    assert.throws(() => openIndex(join(file, 'index', 'index.db')), wanted)
+    // Root, as which tests may run, is forbidden nothing.
+    const readonlyFolder = { code: 'ERR_SQLITE_ERROR', errcode: 8 | (6 << 8) }
+    for (const facts of [{ code: 'EROFS' }, { code: 'EACCES' }, { code: 'EPERM' }, readonlyFolder]) {
+      assert.match(indexError(file, Object.assign(new Error('no'), facts)).message, wanted.message)
+    }
   })
 })
 

@@ -4,8 +4,12 @@ import { declareIndexOptions } from '../index-options.ts'
 import { moment, wholeNumber } from '../option.ts'
 
 const LIST_EXAMPLES = `
-Outcomes, over all processors: waiting, retrying, dead, processed, and passed, where every processor has gone past the
-event and none says more of it: it is not for them, or it is older than the dedupe window.
+Outcomes, of several processors the worst:
+  dead       some processor gave it up
+  retrying   some processor failed and will try again
+  processed  every processor that took it so far is done; one that is behind (sallyport lag) may yet take it
+  passed     every processor has gone past it, and none says more: it is not for them, or older than the dedupe window
+  waiting    no processor has taken it, and some have not come to it yet
 
 Examples:
   sallyport events list --since 2h
@@ -14,14 +18,15 @@ Examples:
   sallyport events list --text 'invoi*' --source stripe
   sallyport events list --since 2026-11-24T08:00Z --until 2026-11-24T09:00Z --type push
 
-Ends with 3 where no event was found.`
+Ends with 3 where no event was found, and with 1 where the index is behind and may only not have read any.`
 
 const SHOW_EXAMPLES = `
 Examples:
   sallyport events show crm/0c4156bbf924c72a
   sallyport events show crm/0c4156bbf924c72a --json
 
-The beginning of an id will do. Ends with 3 where there is no such event, or more than one.`
+The beginning of an id will do. Ends with 3 where there is no such event, or more than one, and with 1 where the index is
+behind and may only not have read it.`
 
 /** `sallyport events list|show`: reads the index. */
 export function register(program: Command): void {

@@ -4,7 +4,7 @@ import { declareKafkaOptions } from '../kafka-options.ts'
 const EXAMPLES = `
 Records are those that no processor has settled; seconds, how long ago the oldest of them came to its topic. In a retry
 tier events wait on purpose. Only partitions with lag are listed, unless --all. Where an operator paused a processor it
-says who, since when and why.
+says who, since when and why. Of one that never ran every record counts, also where it is set to begin at the latest.
 
 Examples:
   sallyport lag

@@ -1,7 +1,7 @@
 import type { EventOutcome } from '@sallyport/console/index/outcome'
 import { type EventPage, type ListedEvent, searchEvents } from '@sallyport/console/index/search'
 import { EXIT, UsageError } from '../exit.ts'
-import { withIndex } from '../index-access.ts'
+import { notReadYet, withIndex } from '../index-access.ts'
 import type { IndexOptions } from '../index-options.ts'
 import { interruptible } from '../interruption.ts'
 import { note, print, printDocument, table } from '../output.ts'
@@ -36,6 +36,7 @@ export async function listEvents(options: ListOptions): Promise<void> {
   await interruptible(signal =>
     withIndex(options, signal, async (database, behind) => {
       const page = searchEvents(database, filter, limit)
+      if (page.events.length === 0 && behind > 0) throw notReadYet(behind)
       if (json) await printDocument(document(page, behind))
       else await printPage(page)
       if (page.events.length === 0) process.exitCode = EXIT.nothing

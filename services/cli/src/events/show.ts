@@ -1,7 +1,7 @@
 import { type EventStory, eventStory, findIds } from '@sallyport/console/index/story'
 import { colors } from '../colors.ts'
 import { EXIT } from '../exit.ts'
-import { withIndex } from '../index-access.ts'
+import { notReadYet, withIndex } from '../index-access.ts'
 import type { IndexOptions } from '../index-options.ts'
 import { interruptible } from '../interruption.ts'
 import { note, print, printDocument, table } from '../output.ts'
@@ -17,14 +17,15 @@ interface ShowOptions extends IndexOptions {
 /** `sallyport events show`. */
 export async function showEvent(id: string, options: ShowOptions): Promise<void> {
   await interruptible(signal =>
-    withIndex(options, signal, async database => {
+    withIndex(options, signal, async (database, behind) => {
       const ids = findIds(database, id.replace(/(…|\.\.\.)$/, ''))
+      if (ids.length === 0 && behind > 0) throw notReadYet(behind)
       const story = ids.length === 1 ? eventStory(database, ids[0] as string) : undefined
       if (story === undefined) {
         process.exitCode = EXIT.nothing
         note(ids.length === 0 ? 'there is no such event' : 'several events begin so:')
         for (const candidate of ids) note(`  ${printable(candidate)}`)
-      } else if (options.json) await printDocument(document(story))
+      } else if (options.json) await printDocument(document(story, behind))
       else await printStory(story)
     }),
   )
@@ -70,7 +71,7 @@ function setOut(text: string): string {
   }
 }
 
-function document({ body, ...story }: EventStory): object {
+function document({ body, ...story }: EventStory, behind: number): object {
   return {
     ...story,
     acceptedAt: iso(story.acceptedAt),
@@ -81,6 +82,7 @@ function document({ body, ...story }: EventStory): object {
     operations: story.operations.map(operation => ({ ...operation, at: iso(operation.at) })),
     ...bodyField(body),
     bodyIsWhole: body.length === story.bodyBytes,
+    behind,
   }
 }
 

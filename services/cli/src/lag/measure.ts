@@ -91,7 +91,10 @@ async function positionsOf(
   })
 }
 
-/** A processor that never ran begins at the start. */
+/**
+ * Where a processor never ran everything counts, although it may be set to begin at the latest: only its settings say so,
+ * and its first run writes where it stands.
+ */
 function place({ low, high }: PartitionBounds, committed: number): { position: number; end: number } {
   return { position: Math.max(low, committed), end: high }
 }

@@ -12,7 +12,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 
 /** Counted up whenever rows of an older file could not be read as now; the file is then filled anew (I2). */
-const VERSION = 1
+const VERSION = 2
 
 const SCHEMA = `
 CREATE TABLE positions (
@@ -30,6 +30,7 @@ CREATE TABLE events (
   offset INTEGER,              -- of its record in sallyport.events; NULL where only its dead letter is kept
   deliveries INTEGER NOT NULL, -- records of this id in sallyport.events
   body_bytes INTEGER NOT NULL,
+  letter_at INTEGER,           -- time of its last dead letter; NULL where it has none
   envelope TEXT NOT NULL       -- the rest of it, JSON
 );
 CREATE INDEX events_source ON events (source);
@@ -131,9 +132,19 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
 
 export function indexError(file: string, error: unknown): SallyportError {
   if (error instanceof SallyportError) return error
-  return new SallyportError(
-    'SP_INDEX',
-    `the index ${file} cannot be used (${errorMessage(error)}): make room for it, or remove it; it is filled again from the topics`,
-    { cause: error },
-  )
+  const advice = isForbidden(error)
+    ? 'let SALLYPORT_HOME name a folder that you can write to'
+    : 'make room for it, or remove it; it is filled again from the topics'
+  const message = `the index ${file} cannot be used (${errorMessage(error)}): ${advice}`
+  return new SallyportError('SP_INDEX', message, { cause: error })
+}
+
+const FORBIDDEN: readonly unknown[] = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR']
+const SQLITE_READONLY = 8
+
+/** Whether the file may not be written where it is; where only its folder forbids it, SQLite says so. */
+function isForbidden(error: unknown): boolean {
+  const { code, errcode } = Object(error) as { code?: unknown; errcode?: unknown }
+  // The last byte of an extended code is the plain one.
+  return FORBIDDEN.includes(code) || (Number(errcode) & 0xff) === SQLITE_READONLY
 }

@@ -15,21 +15,27 @@ export interface Retention {
 const CHUNK = 2_000
 
 /**
- * Removes what the topics no longer keep either: events with all that belongs to them, dead ones when their dead
- * letters are gone.
+ * Removes what the topics no longer keep either: events with all that belongs to them. One that has a dead letter stays
+ * as long as that does, also when it was redriven and processed; one that is not settled stays as long as dead letters
+ * would.
  */
 export function expire(database: DatabaseSync, retention: Retention, nowMs: number): number {
   const events = sequenceStart(nowMs - retention.eventsMs)
-  const dead = sequenceStart(nowMs - Math.max(retention.eventsMs, retention.deadLettersMs))
+  const unsettled = sequenceStart(nowMs - Math.max(retention.eventsMs, retention.deadLettersMs))
+  const letterMs = nowMs - retention.deadLettersMs
   const select = database.prepare(
-    `SELECT seq, id FROM events WHERE seq < ? AND (seq < ? OR outcome < ${outcomeCode('retrying')}) LIMIT ${CHUNK}`,
+    `SELECT seq, id FROM events WHERE seq > ? AND seq < ? AND (seq < ? OR outcome < ${outcomeCode('retrying')})
+     AND (letter_at IS NULL OR letter_at < ?)
+     ORDER BY seq LIMIT ${CHUNK}`,
   )
   let removed = 0
-  for (;;) {
-    const rows = select.all(events, dead) as { seq: number; id: string }[]
+  // Each chunk goes on behind the last one, past what stays.
+  for (let last = -1; ; ) {
+    const rows = select.all(last, events, unsettled, letterMs) as { seq: number; id: string }[]
     if (rows.length === 0) break
     inTransaction(database, () => removeEvents(database, rows))
     removed += rows.length
+    last = rows.at(-1)?.seq as number
   }
   if (removed === 0) return 0
   // What was read without its event ever being there goes with the oldest.

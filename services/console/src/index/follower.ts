@@ -131,17 +131,17 @@ export async function follow(
   source: IndexSource,
   options: { readonly signal: AbortSignal; readonly onLook: (behind: number) => void },
 ): Promise<void> {
-  const stopBeating = beat(database)
+  const beating = beat(database)
   try {
     while (!options.signal.aborted) {
       const { bounds, retention } = await look(source)
       fitPositions(database, bounds)
       expire(database, retention, Date.now())
       options.onLook(recordsBehind(database, bounds))
-      await readFor(database, source, bounds, options.signal)
+      await readFor(database, source, bounds, beating, options.signal)
     }
   } finally {
-    stopBeating()
+    beating.stop()
   }
 }
 
@@ -150,6 +150,7 @@ async function readFor(
   database: DatabaseSync,
   source: IndexSource,
   bounds: Bounds,
+  beating: Beating,
   signal: AbortSignal,
 ): Promise<void> {
   const reading = await read(database, source)
@@ -158,7 +159,7 @@ async function readFor(
   )
   try {
     while (!signal.aborted) {
-      await Promise.race([sleep(LOOK_MS, undefined, { ref: false }), aborted, reading.failed])
+      await Promise.race([sleep(LOOK_MS, undefined, { ref: false }), aborted, reading.failed, beating.failed])
       if (signal.aborted) return
       const { bounds: now, retention } = await look(source)
       if (names(now) !== names(bounds)) return
@@ -178,14 +179,33 @@ function names(bounds: Bounds): string {
     .join()
 }
 
-function beat(database: DatabaseSync): () => void {
+interface Beating {
+  /** Rejects when the file can no longer be written. */
+  readonly failed: Promise<never>
+  stop(): void
+}
+
+/** F1. */
+function beat(database: DatabaseSync): Beating {
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {})
   const say = (): void => {
     database.exec(`DELETE FROM follower; INSERT INTO follower VALUES (${Date.now()})`)
   }
   say()
-  const timer = setInterval(say, BEAT_MS)
-  return () => {
-    clearInterval(timer)
-    database.exec('DELETE FROM follower')
+  const timer = setInterval(() => {
+    try {
+      say()
+    } catch (error) {
+      clearInterval(timer)
+      failed.reject(error)
+    }
+  }, BEAT_MS)
+  return {
+    failed: failed.promise,
+    stop() {
+      clearInterval(timer)
+      database.exec('DELETE FROM follower')
+    },
   }
 }

@@ -1,9 +1,9 @@
 /**
- * What has become of an event, over all processors: the worst that holds. The numbers are what the index stores.
+ * What has become of an event: the worst that the claims of its processors say. The numbers are what the index stores.
  *
- * - waiting: some processor has not come to it yet
+ * - waiting: no processor has taken it, and some processor has not come to it yet
  * - passed: every processor has passed it, and no claim says more: its source is not theirs, or its claim has expired
- * - processed: every processor that took it is done
+ * - processed: every processor that took it so far is done; others may not have come to it yet
  * - retrying: some processor failed and will try again
  * - dead: some processor gave it up; a redriven event stays dead until it was processed again
  */

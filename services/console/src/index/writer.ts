@@ -139,7 +139,7 @@ export class IndexWriter {
   #writeEvent(record: FetchedRecord, offset: number | null): void {
     const event = readOrUndefined(this.#events, record.value as Buffer)
     if (event === undefined || event.id !== String(record.key)) return
-    const known = this.#get('SELECT seq, offset FROM events WHERE id = ?', event.id)
+    const known = this.#get('SELECT seq, offset, letter_at FROM events WHERE id = ?', event.id)
     if (known !== undefined && (offset === null || known.offset !== null)) {
       if (offset !== null) this.#run('UPDATE events SET deliveries = deliveries + 1 WHERE id = ?', event.id)
       return
@@ -161,6 +161,7 @@ export class IndexWriter {
       offset,
       offset === null ? 0 : 1,
       body.length,
+      (known?.letter_at as number | null | undefined) ?? null,
       JSON.stringify(envelope),
     ])
     const kept = body.subarray(0, INDEXED_BYTES_MAX)
@@ -180,7 +181,7 @@ export class IndexWriter {
     let seq = first
     for (;;) {
       const { changes } = this.#run(
-        'INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING',
+        'INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING',
         seq,
         ...values,
       )
@@ -248,6 +249,8 @@ export class IndexWriter {
     // Its claim expires long before it, and its event may have.
     this.#setClaim(processor, id, { state: 'DEAD', attempt, generation, at: record.timestamp })
     this.#writeEvent(record, null)
+    const at = record.timestamp
+    this.#run('UPDATE events SET letter_at = max(ifnull(letter_at, 0), ?) WHERE id = ?', at, id)
   }
 
   #writeStep(
