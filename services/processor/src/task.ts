@@ -285,13 +285,12 @@ export class Task {
     const { admission, limits } = this.#deps
     while (this.#state === 'running' && this.#workplace !== undefined) {
       const { intake, queue, claims } = this.#workplace
-      // The timer that sweeps asks again.
-      if (!claims.hasRoom) return
       if (!queue.hasRoom || this.#waiting >= limits.queueRecordsMax) return
       if (this.#waitingBytes >= limits.queueBytesMax) return
       if (!admission.gate.enter(this.#wake) || !this.#slots.take()) return
       const now = this.#clock.now()
-      const record = intake.next(now)
+      // Without room for claims the timer that sweeps asks again.
+      const record = intake.next(now, claims.hasRoom)
       if (record === undefined) {
         this.#slots.give()
         this.#wakeAt(intake.nextDueAt(now), now)
