@@ -21,7 +21,8 @@ export const ERROR_CATALOGUE = {
     'Topics that must be co-partitioned differ in their partition counts; dedupe would break. Run: npx sallyport topics grow.',
   SP_NOT_PUBLISHED: 'Kafka did not acknowledge a record in time; the sender got 503 and will send again.',
   SP_OVERLOADED: 'More bytes are in flight than the limit allows; the sender got 503 and will send again.',
-  SP_FENCED: 'A partition has a newer owner; nothing was committed. No action needed.',
+  SP_FENCED:
+    'A partition has a newer owner, or a transaction took longer than processing.transactionTimeout; nothing was committed. No action needed unless it repeats.',
   SP_TRANSACTION:
     'A transaction failed; the processor leaves the group and starts from its last settled state. No action needed unless it repeats.',
   SP_RESTORE: 'The claims of a partition could not be read back; the processor starts again.',

@@ -18,6 +18,7 @@ import type { Outcome } from './decide.ts'
 import type { Failure } from './failure.ts'
 import { outputBytes } from './outputs.ts'
 import { type Intake, recordBytes } from './poll.ts'
+import { Refresh } from './refresh.ts'
 import type { Settlement, Settler } from './settle.ts'
 
 export interface SettleQueueDependencies {
@@ -57,7 +58,7 @@ export class SettleQueue {
   #waiting: Settlement[] = []
   /** What the outcomes hold that are not settled, those of the transaction under way included. */
   #bytes = 0
-  #refresh = false
+  readonly #refresh: Refresh
   /** When the group's offsets were last written, by `performance.now()`. */
   #mirroredAt = Number.NEGATIVE_INFINITY
   /** Runs while the group's offsets are behind. */
@@ -72,6 +73,7 @@ export class SettleQueue {
 
   constructor(deps: SettleQueueDependencies) {
     this.#deps = deps
+    this.#refresh = new Refresh(deps.claims.pending)
   }
 
   /** Outcomes that are not yet in a transaction. */
@@ -92,15 +94,18 @@ export class SettleQueue {
 
   /** Writes PENDING claims and the positions again: they must not expire. */
   refresh(): void {
-    this.#refresh = true
+    this.#refresh.ask()
     this.#start()
   }
 
-  /** Brings the group's offsets up to the positions. */
-  mirror(): void {
-    if (this.#mirrorTimer === undefined) return
-    this.#mirrorNow = true
-    this.#start()
+  /**
+   * Settles what waits, and brings the group's offsets up to the positions. What is still to be written again is left
+   * to the next owner, who begins with that.
+   */
+  async finish(): Promise<void> {
+    this.#refresh.stop()
+    this.#mirror()
+    await this.idle()
   }
 
   /** Settles nothing more. */
@@ -124,7 +129,7 @@ export class SettleQueue {
       do {
         await this.#gather()
         if (!this.#closed) await this.#settle()
-      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh || this.#mirrorNow))
+      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh.isDue || this.#mirrorNow))
     } catch (error) {
       this.#closed = true
       this.#deps.failed(error)
@@ -145,8 +150,7 @@ export class SettleQueue {
     const { intake, settler, claims, processor, now } = this.#deps
     const settlements = this.#waiting.splice(0, TRANSACTION_OUTCOMES_MAX)
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
-    const refreshed = this.#refresh ? [...claims.pending] : []
-    this.#refresh = false
+    const refreshed = this.#refresh.next()
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
     const positions = [...intake.inputs].map(({ spec, watermark }) => ({
       topic: spec.topic,
@@ -183,9 +187,16 @@ export class SettleQueue {
       this.#mirrorNow = false
       this.#mirroredAt = performance.now()
     } else {
-      this.#mirrorTimer ??= setTimeout(() => this.mirror(), dueMs)
+      this.#mirrorTimer ??= setTimeout(() => this.#mirror(), dueMs)
     }
     return mirrors
+  }
+
+  /** Brings the group's offsets up to the positions. */
+  #mirror(): void {
+    if (this.#mirrorTimer === undefined) return
+    this.#mirrorNow = true
+    this.#start()
   }
 
   /** Counted together: finding a counter's labels for each outcome would cost as much as deciding it. */

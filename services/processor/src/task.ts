@@ -211,8 +211,7 @@ export class Task {
         await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
       }
       clearTimeout(deadline)
-      queue.mirror()
-      await queue.idle()
+      await queue.finish()
     }
     this.drop()
   }
