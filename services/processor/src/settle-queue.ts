@@ -42,6 +42,8 @@ export interface SettleQueueDependencies {
 const WAITING_MAX = 5_000
 /** Outcomes in one transaction. */
 const TRANSACTION_OUTCOMES_MAX = 2_000
+/** What they may hold, if there are more than one: kafkajs writes it in pieces of a megabyte, one after the other. */
+const TRANSACTION_BYTES_MAX = 8 * 2 ** 20
 /**
  * Between the beginnings of two transactions of a task: so many times as long as the last one took, but within these
  * bounds, ms. A transaction costs as much CPU as some thirty events, so at a moderate rate it must not be one an event,
@@ -148,7 +150,7 @@ export class SettleQueue {
 
   async #settle(): Promise<void> {
     const { intake, settler, claims, processor, now } = this.#deps
-    const settlements = this.#waiting.splice(0, TRANSACTION_OUTCOMES_MAX)
+    const settlements = this.#takeNext()
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
     const refreshed = this.#refresh.next()
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
@@ -175,6 +177,19 @@ export class SettleQueue {
     }
     this.#count(settlements)
     this.#deps.settled({ offset, positions })
+  }
+
+  /** The outcomes of the next transaction: those that were decided first (Q1), as many as it can write in time. */
+  #takeNext(): Settlement[] {
+    const countMax = Math.min(this.#waiting.length, TRANSACTION_OUTCOMES_MAX)
+    let count = 0
+    let bytes = 0
+    while (count < countMax) {
+      bytes += settlementBytes(this.#waiting[count] as Settlement)
+      if (count > 0 && bytes > TRANSACTION_BYTES_MAX) break
+      count++
+    }
+    return this.#waiting.splice(0, count)
   }
 
   /** Whether the transaction that begins now writes the group's offsets; else a later one is seen to. */
