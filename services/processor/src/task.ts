@@ -355,8 +355,12 @@ export class Task {
   async #attempt(eventRecord: EventRecord, attempts: Attempts): Promise<void> {
     const { event, record, round } = eventRecord
     const { processor, admission, clock } = this.#deps
-    const bytes = recordBytes(record)
-    this.#slots.hold(bytes)
+    let bytes = 0
+    const hold = (more: number): void => {
+      bytes += more
+      this.#slots.hold(more)
+    }
+    hold(recordBytes(record))
     const watched = admission.breaker.begin()
     const parent = contextFromHeader(headerText(record.headers, HEADER.traceparent))
     const span = startChild(
@@ -375,7 +379,7 @@ export class Task {
       return attemptLog
     }
     const startedAt = clock()
-    const result = await attempts.run({ event, round, span: attemptSpan, log })
+    const result = await attempts.run({ event, round, span: attemptSpan, log, hold })
     const durationMs = clock() - startedAt
     if (attemptSpan !== span) attemptSpan.end()
     metrics.attemptSeconds.observe({ processor: processor.name }, durationMs / 1_000)
