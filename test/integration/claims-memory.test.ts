@@ -58,4 +58,21 @@ describe('a processor whose memory for claims is used up', function () {
       assert.equal(outputs.length, count, processor.lines.join(''))
     }
   })
+
+  it('goes on with the events that wait in a tier, which give their memory back', async () => {
+    // Setup: there is memory for one claim. Timeline: the first attempt at an event fails, and its claim, which waits
+    // and never expires, takes all of it; then a second event comes. Proves: the retry is run although there is no
+    // room, for nothing else makes some; and new events go on once the claim has expired.
+    const failing: Handler = (event, context) => {
+      if (context.attempt === 1) throw new Error('not yet')
+      return handler(event, context)
+    }
+    processor = testProcessor(connection, failing, {}, limited(EMPTY_BYTES + 1, 'window: 1s'))
+    await processor.start()
+    for (const count of [1, 2]) {
+      await topics.append([eventOf(processor.source, {})])
+      const outputs = await topics.read(processor.output, () => true, count)
+      assert.equal(outputs.length, count, processor.lines.join(''))
+    }
+  })
 })

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { eventOf, Topics } from '../support/events.ts'
+import { eventOf, eventOn, Topics } from '../support/events.ts'
 import { PARTITIONS } from '../support/processor.ts'
 import { ProcessorProcess } from '../support/processor-process.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
@@ -34,13 +34,13 @@ describe('a host whose clock is off by an hour', function () {
     rmSync(folder, { recursive: true })
   })
 
-  function start(name: string, offsetMs: number): ProcessorProcess {
+  function start(name: string, offsetMs: number, windowMs = WINDOW_MS, checkpoints = name): ProcessorProcess {
     const config = path.join(folder, `${name}.yaml`)
     writeFileSync(
       config,
-      `window: ${WINDOW_MS}ms
+      `window: ${windowMs}ms
 topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, checkpointFolder: checkpoints-${checkpoints} }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
 processors: [{ module: ${JSON.stringify(AGENT)}, retry: [${DELAY_MS}ms, ${DELAY_MS}ms] }]
 `,
@@ -91,6 +91,33 @@ processors: [{ module: ${JSON.stringify(AGENT)}, retry: [${DELAY_MS}ms, ${DELAY_
     assert.deepEqual(
       ends.map(end => (end.status === 'rejected' ? end.reason : undefined)),
       [undefined, undefined],
+    )
+  })
+
+  it('saves claims that hold by the brokers’ clock, and forgets none after a restart (N3, D1)', async () => {
+    // Setup: the host is an hour ahead, the window half an hour. An owner has processed an event. Timeline: the next
+    // owner reads its claim from the topic and saves a checkpoint; a third one begins with that, and the event comes
+    // again, with a new one behind it. Proves: what a checkpoint saves does not depend on the host's clock. By that one
+    // the claim would have expired, and the event's record lies below the checkpoint's offset.
+    const name = `test-${randomBytes(5).toString('hex')}`
+    const output = `sallyport.${name}.out`
+    const [event, behind] = [eventOn(0, PARTITIONS, name, { i: 1 }), eventOn(0, PARTITIONS, name, { i: 1 })]
+    const owner = (checkpoints: string) => start(name, HOUR_MS, HOUR_MS / 2, checkpoints)
+    const first = owner(`${name}-before`)
+    await first.said('joined the group', 1)
+    await topics.append([event])
+    await topics.read(output, () => true, 1)
+    await first.kill('SIGTERM')
+    const second = owner(name)
+    await second.said('checkpoint saved', PARTITIONS)
+    await second.kill('SIGTERM')
+    const third = owner(name)
+    for (const line of await third.said('acquired', PARTITIONS)) assert.ok(Number(line.fromCheckpoint) > 0)
+    await topics.append([event, behind])
+    await topics.read(output, ({ key }) => key === behind.id, 1)
+    assert.deepEqual(
+      (await topics.readAll(output)).map(({ key }) => key),
+      [event.id, behind.id],
     )
   })
 })

@@ -4,9 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Producer } from '@platformatic/kafka'
 import { parseHistory } from '@sallyport/core/attempt'
 import { partitionOf } from '@sallyport/core/partition'
-import { type Event, Fatal, RetryLater } from '@sallyport/processor'
-import { eventOf, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
-import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import { type Event, Fatal, type Handler, RetryLater } from '@sallyport/processor'
+import { eventOf, eventOn, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
+import {
+  agentEvent,
+  PARTITIONS,
+  type TestProcessor,
+  testProcessor,
+  testSettings,
+} from '../support/processor.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { waitFor } from '../support/wait-for.ts'
 
@@ -198,6 +204,39 @@ describe('processor on a real broker', function () {
     const fastIds = new Set(fast.map(({ id }) => id))
     assert.ok(first.slice(0, 20).every(({ key }) => fastIds.has(key ?? '')))
     assert.equal((await topics.read(processor.output, () => true, 40)).length, 40)
+  })
+
+  it('what handlers have emitted holds up further ones, of a task that runs one already (K2)', async () => {
+    // Timeline: a handler on partition 0 emits more than all may hold, and goes on; an event comes behind its own, and
+    // then one on partition 1, which runs nothing and may begin. When that is done, the one behind has not begun.
+    const begun: string[] = []
+    const emitted = Promise.withResolvers<void>()
+    const hold = Promise.withResolvers<void>()
+    const settings = testSettings()
+    const processing = { ...settings.processing, attemptBytesMax: 65_536 }
+    const handler: Handler = async (event, { attempt, emit }) => {
+      begun.push(event.id)
+      emit(processor?.output ?? '', { ...agentEvent(event.id, attempt), status: 'x'.repeat(100_000) })
+      emitted.resolve()
+      if (event.id === first.id) await hold.promise
+    }
+    processor = testProcessor(connection, handler, {}, { ...settings, processing })
+    const { source, output } = processor
+    const [first, behind, other] = [0, 0, 1].map(at => eventOn(at, PARTITIONS, source, {})) as [
+      Event,
+      Event,
+      Event,
+    ]
+    await processor.start()
+    await topics.append([first])
+    await emitted.promise
+    await topics.append([behind])
+    await topics.append([other])
+    await topics.read(output, ({ key }) => key === other.id, 1)
+    assert.deepEqual(begun, [first.id, other.id])
+    hold.resolve()
+    await topics.read(output, () => true, 3)
+    assert.deepEqual(begun, [first.id, other.id, behind.id])
   })
 
   it('events of other sources are passed over', async () => {

@@ -42,7 +42,7 @@ function emptyStore(saved?: ConstructorParameters<typeof ClaimStore>[1]): ClaimS
 function save(store: ClaimStore, parts: Map<string, Buffer>, between: readonly Written[]): void {
   for (const id of parts.keys()) if (id.startsWith('pending/')) parts.delete(id)
   const rest = [...between]
-  for (const [id, data] of store.parts(store.takeChanged(), NOW)) {
+  for (const [id, data] of store.parts(store.takeChanged())) {
     parts.set(id, Buffer.from(data))
     const next = rest.shift()
     if (next !== undefined) file(store, next)

@@ -32,4 +32,40 @@ describe('claims that are written again', () => {
     }
     assert.equal(retried.size, taken.length)
   })
+
+  it('are spread over transactions, none is forgotten, and none comes back that was settled meanwhile (N2, X1)', async () => {
+    // Setup: 9,000 events are PENDING. Timeline: they are to be written again; while the first transaction is under way
+    // one of them is settled, whose turn has not come, and the refresh of a quarter of a window later is asked for.
+    // Proves: no transaction has more than 2,000 of them, so that none takes long; each is written in both rounds, but
+    // for the settled one: PENDING behind its DONE it would be, to the next owner, an event that waits for a retry
+    // record that has been settled, and its repetitions would be duplicates for ever.
+    const { queue, claims, written } = testSettleQueue(async () => {
+      if (written.length > 1) return
+      claims.set('8000', settled, 0)
+      queue.refresh()
+    })
+    const settled = { state: 'DONE', generation: 0, attempt: 2, windowMs: 1, at: 0 } as const
+    const ids = Array.from({ length: 9_000 }, (_, i) => String(i))
+    for (const id of ids) claims.set(id, { ...settled, state: 'PENDING' }, 0)
+    queue.refresh()
+    await queue.idle()
+    assert.ok(Math.max(...written.map(({ claimed }) => claimed.length)) <= 2_000)
+    const left = ids.filter(id => id !== '8000')
+    assert.deepEqual(
+      written.flatMap(({ claimed }) => claimed),
+      [...left, ...left],
+    )
+  })
+
+  it('are left to the next owner when the task is drained', async () => {
+    // Setup: 9,000 events are PENDING. Timeline: the task is drained during the first transaction that writes them
+    // again. Proves: that does not wait for all of them; the next owner begins with it.
+    const finished = Promise.withResolvers<void>()
+    const { queue, claims, written } = testSettleQueue(async () => finished.resolve(queue.finish()))
+    const claim = { state: 'PENDING', generation: 0, attempt: 2, windowMs: 1, at: 0 } as const
+    for (let i = 0; i < 9_000; i++) claims.set(String(i), claim, 0)
+    queue.refresh()
+    await finished.promise
+    assert.equal(written.length, 1)
+  })
 })

@@ -21,12 +21,13 @@ export const ERROR_CATALOGUE = {
     'Topics that must be co-partitioned differ in their partition counts; dedupe would break. Run: npx sallyport topics grow.',
   SP_NOT_PUBLISHED: 'Kafka did not acknowledge a record in time; the sender got 503 and will send again.',
   SP_OVERLOADED: 'More bytes are in flight than the limit allows; the sender got 503 and will send again.',
-  SP_FENCED: 'A partition has a newer owner; nothing was committed. No action needed.',
+  SP_FENCED:
+    'A partition has a newer owner, or a transaction took longer than processing.transactionTimeout; nothing was committed. No action needed unless it repeats.',
   SP_TRANSACTION:
     'A transaction failed; the processor leaves the group and starts from its last settled state. No action needed unless it repeats.',
   SP_RESTORE: 'The claims of a partition could not be read back; the processor starts again.',
   SP_CLAIMS_MEMORY:
-    'The claims take all the memory that they may; no more events are taken until some expire. Raise processing.claimsBytesMax, shorten the window, or add processes.',
+    'The claims take all the memory that they may; no new events are taken until some expire, retries go on. Raise processing.claimsBytesMax, shorten the window, or add processes.',
   SP_POSITION_EXPIRED:
     'Records expired before they were processed: retention is shorter than the lag. Raise retention; look for a stopped processor.',
   SP_BEHIND_WINDOW:

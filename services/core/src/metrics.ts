@@ -104,7 +104,7 @@ export const claimsBytes = new Gauge({
 
 export const claimsBytesLimit = new Gauge({
   name: 'sallyport_processor_claims_bytes_max',
-  help: 'Memory that the claims of the process may take; at this point it takes no more events',
+  help: 'Memory that the claims of the process may take; at this point it takes no new events',
   registers,
 })
 

@@ -67,7 +67,7 @@ export interface ProcessingSettings {
   readonly transactionTimeoutMs: number
   readonly queueRecordsMax: number
   readonly queueBytesMax: number
-  /** Bytes of records that the handlers of one processor may hold at once. */
+  /** Bytes of records, and of what was emitted, that the handlers of one processor may hold at once. */
   readonly attemptBytesMax: number
   /** Bytes that one attempt may emit in all. */
   readonly emitBytesMax: number

@@ -24,6 +24,8 @@ export interface AttemptInput {
   readonly span: Span
   /** Gives the attempt's log: making one costs more than most attempts need. */
   log(): Log
+  /** Hears of the bytes that the handler emits. */
+  hold(bytes: number): void
 }
 
 /**
@@ -77,7 +79,11 @@ export class Attempts {
     }
   }
 
-  #contextFor({ event, round, span, log }: AttemptInput, cutOff: CutOff, outputs: Output[]): HandlerContext {
+  #contextFor(
+    { event, round, span, log, hold }: AttemptInput,
+    cutOff: CutOff,
+    outputs: Output[],
+  ): HandlerContext {
     const { name, settings } = this.#processor
     const encoder = this.#encoder
     return {
@@ -95,7 +101,9 @@ export class Attempts {
       emit(topic, value, options) {
         if (cutOff.ended) throw emittedLate()
         const output = encoder.encode(topic, value, options?.key ?? event.id)
-        cutOff.emittedBytes += encoder.checkTotal(cutOff.emittedBytes, output)
+        const bytes = encoder.checkTotal(cutOff.emittedBytes, output)
+        cutOff.emittedBytes += bytes
+        hold(bytes)
         outputs.push(output)
       },
     }

@@ -33,6 +33,7 @@ export class Checkpointer {
   readonly #file: Checkpoint
   readonly #claims: ClaimStore
   readonly #log: Log
+  /** This host's, for the file's age alone: claims hold by the brokers' clock. */
   readonly #now: Clock
   #savedOffset: number | undefined
   #savedAt: number
@@ -78,7 +79,7 @@ export class Checkpointer {
     try {
       const head = { offset, positions, savedAt, hashKey: this.#claims.hashKey }
       const startedAt = performance.now()
-      if (await this.#file.save(this.#claims.parts(changed, savedAt), head)) {
+      if (await this.#file.save(this.#claims.parts(changed), head)) {
         this.#savedOffset = offset
         this.#savedAt = savedAt
         this.#log.debug({ offset, ms: Math.round(performance.now() - startedAt) }, 'checkpoint saved')

@@ -97,7 +97,7 @@ export class ClaimSegment {
 
   /** Takes earlier entries in, as another table's `entries` gave them: what is here is newer and stays. */
   addOlder(older: Uint32Array): void {
-    const newer = this.entries(-1)
+    const newer = this.entries()
     const count = (older.length + newer.length) / ENTRY_WORDS
     this.#build(older, Math.ceil(count / FILL_REBUILT))
     for (let from = 0; from < newer.length; from += ENTRY_WORDS) {
@@ -116,8 +116,8 @@ export class ClaimSegment {
     else this.#build(entries, Math.max(CAPACITY_MIN, Math.ceil(wanted / FILL_REBUILT)))
   }
 
-  /** A copy of the entries that hold at `now`, front to back. */
-  entries(now: number): Uint32Array {
+  /** A copy of the entries that hold at `now`, or of all, front to back. */
+  entries(now = -1): Uint32Array {
     const words = this.#words
     const entries = new Uint32Array(this.#count * ENTRY_WORDS)
     let length = 0

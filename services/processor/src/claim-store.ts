@@ -151,11 +151,14 @@ export class ClaimStore {
     for (const index of changed) this.#changed.add(index)
   }
 
-  /** What a checkpoint saves: these segments and all PENDING claims, each part as it is when its turn comes. */
-  *parts(changed: ReadonlySet<number>, now: number): Generator<readonly [id: string, data: Uint8Array]> {
+  /**
+   * What a checkpoint saves: these segments and all PENDING claims, each part as it is when its turn comes. Saving
+   * drops nothing: only the sweep does, by the brokers' clock (N3).
+   */
+  *parts(changed: ReadonlySet<number>): Generator<readonly [id: string, data: Uint8Array]> {
     for (const index of changed) {
       this.#load(index)
-      const entries = (this.#segments[index] as ClaimSegment).entries(now)
+      const entries = (this.#segments[index] as ClaimSegment).entries()
       yield [segmentPart(index), new Uint8Array(entries.buffer, entries.byteOffset, entries.byteLength)]
     }
     let number = 0

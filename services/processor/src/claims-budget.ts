@@ -9,8 +9,9 @@ const ALARM_REARMED = 0.95
 
 /**
  * How much memory the claims of one process may take, and do. A claim is never forgotten for want of memory: while
- * the budget is spent the tasks take in no records, which wait in Kafka until claims expire. What is read back at
- * an acquisition is taken in any case.
+ * the budget is spent the tasks take in no new events, which wait in Kafka until claims expire; retries go on, for a
+ * PENDING claim never expires and takes less memory once it is settled. What is read back at an acquisition is taken in
+ * any case.
  */
 export class ClaimsBudget {
   readonly #bytesMax: number
@@ -36,7 +37,7 @@ export class ClaimsBudget {
     this.#alarm(
       new SallyportError(
         'SP_CLAIMS_MEMORY',
-        `the claims take ${this.#bytes} bytes, the limit is ${this.#bytesMax}: no more events are taken until some expire; raise processing.claimsBytesMax, shorten the window, or add processes`,
+        `the claims take ${this.#bytes} bytes, the limit is ${this.#bytesMax}: no new events are taken until some expire, retries go on; raise processing.claimsBytesMax, shorten the window, or add processes`,
       ),
     )
   }
@@ -44,7 +45,8 @@ export class ClaimsBudget {
 
 /**
  * Throws `SP_SETTINGS` when the claims of a window at the expected rate would not fit. Every processor of a process
- * has claims of its own, and may have to hold those of all partitions when the other processes are gone.
+ * has claims of its own, and may have to hold those of all partitions when the other processes are gone. A claim that waits for a retry takes
+ * some 300 bytes until it is settled: how many wait nobody knows beforehand, so that is not counted here.
  */
 export function checkClaimsFit(settings: Settings, processors: number): void {
   const { expectedEventsPerSecond, claimsBytesMax } = settings.processing

@@ -99,16 +99,21 @@ export class Intake {
     return true
   }
 
-  /** The next record that is due at `now`, what was put back and the inputs in turn; undefined when none is. */
-  next(now: number): FetchedRecord | undefined {
+  /**
+   * The next record that is due at `now`, what was put back and the inputs in turn; undefined when none is. Without
+   * room for new claims the tiers and what was put back go on: their events have claims, which only they can settle,
+   * or were taken while there was room.
+   */
+  next(now: number, hasRoom = true): FetchedRecord | undefined {
     this.#isAgainsTurn = !this.#isAgainsTurn
     if (this.#isAgainsTurn && this.#again.length > 0) return this.#again.shift()
-    return this.#nextFetched(now) ?? this.#again.shift()
+    return this.#nextFetched(now, hasRoom) ?? this.#again.shift()
   }
 
-  #nextFetched(now: number): FetchedRecord | undefined {
+  #nextFetched(now: number, hasRoom: boolean): FetchedRecord | undefined {
     for (let i = 0; i < this.#rotation.length; i++) {
       const input = this.#rotation[i] as Input
+      if (!hasRoom && input.spec.kind !== 'retry') continue
       const dueAt = input.isOpen ? input.dueAt() : undefined
       if (dueAt === undefined || dueAt > now) continue
       this.#rotation.splice(i, 1)

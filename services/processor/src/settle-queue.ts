@@ -18,6 +18,7 @@ import type { Outcome } from './decide.ts'
 import type { Failure } from './failure.ts'
 import { outputBytes } from './outputs.ts'
 import { type Intake, recordBytes } from './poll.ts'
+import { Refresh } from './refresh.ts'
 import type { Settlement, Settler } from './settle.ts'
 
 export interface SettleQueueDependencies {
@@ -41,6 +42,8 @@ export interface SettleQueueDependencies {
 const WAITING_MAX = 5_000
 /** Outcomes in one transaction. */
 const TRANSACTION_OUTCOMES_MAX = 2_000
+/** What they may hold, if there are more than one: kafkajs writes it in pieces of a megabyte, one after the other. */
+const TRANSACTION_BYTES_MAX = 8 * 2 ** 20
 /**
  * Between the beginnings of two transactions of a task: so many times as long as the last one took, but within these
  * bounds, ms. A transaction costs as much CPU as some thirty events, so at a moderate rate it must not be one an event,
@@ -57,7 +60,7 @@ export class SettleQueue {
   #waiting: Settlement[] = []
   /** What the outcomes hold that are not settled, those of the transaction under way included. */
   #bytes = 0
-  #refresh = false
+  readonly #refresh: Refresh
   /** When the group's offsets were last written, by `performance.now()`. */
   #mirroredAt = Number.NEGATIVE_INFINITY
   /** Runs while the group's offsets are behind. */
@@ -72,6 +75,7 @@ export class SettleQueue {
 
   constructor(deps: SettleQueueDependencies) {
     this.#deps = deps
+    this.#refresh = new Refresh(deps.claims.pending)
   }
 
   /** Outcomes that are not yet in a transaction. */
@@ -92,15 +96,18 @@ export class SettleQueue {
 
   /** Writes PENDING claims and the positions again: they must not expire. */
   refresh(): void {
-    this.#refresh = true
+    this.#refresh.ask()
     this.#start()
   }
 
-  /** Brings the group's offsets up to the positions. */
-  mirror(): void {
-    if (this.#mirrorTimer === undefined) return
-    this.#mirrorNow = true
-    this.#start()
+  /**
+   * Settles what waits, and brings the group's offsets up to the positions. What is still to be written again is left
+   * to the next owner, who begins with that.
+   */
+  async finish(): Promise<void> {
+    this.#refresh.stop()
+    this.#mirror()
+    await this.idle()
   }
 
   /** Settles nothing more. */
@@ -124,7 +131,7 @@ export class SettleQueue {
       do {
         await this.#gather()
         if (!this.#closed) await this.#settle()
-      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh || this.#mirrorNow))
+      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh.isDue || this.#mirrorNow))
     } catch (error) {
       this.#closed = true
       this.#deps.failed(error)
@@ -143,10 +150,9 @@ export class SettleQueue {
 
   async #settle(): Promise<void> {
     const { intake, settler, claims, processor, now } = this.#deps
-    const settlements = this.#waiting.splice(0, TRANSACTION_OUTCOMES_MAX)
+    const settlements = this.#takeNext()
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
-    const refreshed = this.#refresh ? [...claims.pending] : []
-    this.#refresh = false
+    const refreshed = this.#refresh.next()
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
     const positions = [...intake.inputs].map(({ spec, watermark }) => ({
       topic: spec.topic,
@@ -173,6 +179,19 @@ export class SettleQueue {
     this.#deps.settled({ offset, positions })
   }
 
+  /** The outcomes of the next transaction: those that were decided first (Q1), as many as it can write in time. */
+  #takeNext(): Settlement[] {
+    const countMax = Math.min(this.#waiting.length, TRANSACTION_OUTCOMES_MAX)
+    let count = 0
+    let bytes = 0
+    while (count < countMax) {
+      bytes += settlementBytes(this.#waiting[count] as Settlement)
+      if (count > 0 && bytes > TRANSACTION_BYTES_MAX) break
+      count++
+    }
+    return this.#waiting.splice(0, count)
+  }
+
   /** Whether the transaction that begins now writes the group's offsets; else a later one is seen to. */
   #mirrors(): boolean {
     const dueMs = this.#mirroredAt + MIRROR_MS - performance.now()
@@ -183,9 +202,16 @@ export class SettleQueue {
       this.#mirrorNow = false
       this.#mirroredAt = performance.now()
     } else {
-      this.#mirrorTimer ??= setTimeout(() => this.mirror(), dueMs)
+      this.#mirrorTimer ??= setTimeout(() => this.#mirror(), dueMs)
     }
     return mirrors
+  }
+
+  /** Brings the group's offsets up to the positions. */
+  #mirror(): void {
+    if (this.#mirrorTimer === undefined) return
+    this.#mirrorNow = true
+    this.#start()
   }
 
   /** Counted together: finding a counter's labels for each outcome would cost as much as deciding it. */

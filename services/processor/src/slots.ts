@@ -3,8 +3,8 @@
  * them in turn.
  *
  * K1. Never more than `count` attempts at once.
- * K2. While `bytesMax` bytes are held only a task that runs nothing may begin an attempt: so the bytes stay below
- *     `bytesMax` and one record for each task.
+ * K2. While `bytesMax` bytes are held, of records and of what was emitted, only a task that runs nothing may begin an
+ *     attempt: so beyond `bytesMax` there is one record for each task, and what attempts under way still emit.
  * K3. A task that runs nothing finds a slot although others are slow: one is kept for each such task, up to half of
  *     all slots.
  */
@@ -104,7 +104,7 @@ export class TaskSlots {
     return true
   }
 
-  /** Says how many bytes the attempt in a slot holds. */
+  /** Says how many bytes more the attempt in a slot holds. */
   hold(bytes: number): void {
     this.#slots.hold(bytes)
   }

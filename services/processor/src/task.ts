@@ -211,8 +211,7 @@ export class Task {
         await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
       }
       clearTimeout(deadline)
-      queue.mirror()
-      await queue.idle()
+      await queue.finish()
     }
     this.drop()
   }
@@ -285,13 +284,12 @@ export class Task {
     const { admission, limits } = this.#deps
     while (this.#state === 'running' && this.#workplace !== undefined) {
       const { intake, queue, claims } = this.#workplace
-      // The timer that sweeps asks again.
-      if (!claims.hasRoom) return
       if (!queue.hasRoom || this.#waiting >= limits.queueRecordsMax) return
       if (this.#waitingBytes >= limits.queueBytesMax) return
       if (!admission.gate.enter(this.#wake) || !this.#slots.take()) return
       const now = this.#clock.now()
-      const record = intake.next(now)
+      // Without room for claims the timer that sweeps asks again.
+      const record = intake.next(now, claims.hasRoom)
       if (record === undefined) {
         this.#slots.give()
         this.#wakeAt(intake.nextDueAt(now), now)
@@ -357,8 +355,12 @@ export class Task {
   async #attempt(eventRecord: EventRecord, attempts: Attempts): Promise<void> {
     const { event, record, round } = eventRecord
     const { processor, admission, clock } = this.#deps
-    const bytes = recordBytes(record)
-    this.#slots.hold(bytes)
+    let bytes = 0
+    const hold = (more: number): void => {
+      bytes += more
+      this.#slots.hold(more)
+    }
+    hold(recordBytes(record))
     const watched = admission.breaker.begin()
     const parent = contextFromHeader(headerText(record.headers, HEADER.traceparent))
     const span = startChild(
@@ -377,7 +379,7 @@ export class Task {
       return attemptLog
     }
     const startedAt = clock()
-    const result = await attempts.run({ event, round, span: attemptSpan, log })
+    const result = await attempts.run({ event, round, span: attemptSpan, log, hold })
     const durationMs = clock() - startedAt
     if (attemptSpan !== span) attemptSpan.end()
     metrics.attemptSeconds.observe({ processor: processor.name }, durationMs / 1_000)

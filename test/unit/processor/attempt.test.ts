@@ -18,7 +18,13 @@ describe('an attempt', () => {
     const all = new Attempts(processor, new OutputEncoder(new Map(), 1, 1_000, 1_000), 1, task.signal)
     const span = startChild('test', SpanKind.INTERNAL, ROOT_CONTEXT)
     const run = () =>
-      all.run({ event: eventOf('crm', {}), round: { generation: 0, attempt: 1 }, span, log: () => silent })
+      all.run({
+        event: eventOf('crm', {}),
+        round: { generation: 0, attempt: 1 },
+        span,
+        log: () => silent,
+        hold() {},
+      })
     return { run, task }
   }
 

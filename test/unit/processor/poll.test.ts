@@ -89,6 +89,21 @@ describe('intake', () => {
     assert.equal(intake.next(0)?.offset, 250_000)
   })
 
+  it('without room for claims gives what a tier holds and what was put back, and keeps the rest', () => {
+    const { intake, offer } = intakeOf([events, tier, { topic: 'redrive', kind: 'redrive', delayMs: 0 }])
+    offer('events', [0, 1])
+    offer('redrive', [0])
+    offer('tier', [0, 1])
+    intake.putBack([intake.next(0) as FetchedRecord])
+    const given = Array.from({ length: 4 }, () => intake.next(1_000, false))
+    assert.deepEqual(
+      given.map(record => record && `${record.topic} ${record.offset}`),
+      ['tier 0', 'events 0', 'tier 1', undefined],
+    )
+    assert.equal(intake.next(1_000)?.topic, 'redrive')
+    assert.equal(intake.next(1_000)?.topic, 'events')
+  })
+
   it('takes a record once although a batch that was under way repeats it', () => {
     const { intake, offer } = intakeOf([events])
     offer('events', [0, 1])

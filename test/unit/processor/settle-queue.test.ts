@@ -62,6 +62,22 @@ describe('outcomes that wait to be settled', () => {
     assert.equal(queue.hasRoom, true)
   })
 
+  it('are settled in as many transactions as their bytes ask for, in each at least one (T5)', async () => {
+    // Proves that a transaction ends in time: with everything that 2,000 handlers may emit it would be aborted by the
+    // broker, and the same handlers would run again, for ever.
+    const { queue, intake, written } = testSettleQueue()
+    const MIB = 2 ** 20
+    const sizes = [3, 3, 3, 20, 1]
+    for (const [i, eventRecord] of takenEvents(intake, sizes.length).entries()) {
+      queue.add(settlementOf(eventRecord, emitted((sizes[i] as number) * MIB)))
+    }
+    await queue.idle()
+    assert.deepEqual(
+      written.map(({ claimed }) => claimed.length),
+      [2, 1, 1, 1],
+    )
+  })
+
   it('stop the intake by their number', () => {
     const { queue, intake } = testSettleQueue()
     for (const eventRecord of takenEvents(intake, 5_000)) queue.add(settlementOf(eventRecord, PROCESSED))

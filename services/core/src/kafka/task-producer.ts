@@ -98,7 +98,7 @@ export class TaskProducer {
       throw isFenced(error)
         ? new SallyportError(
             'SP_FENCED',
-            `partition ${this.#partition} has a newer owner; nothing was committed; no action needed`,
+            `partition ${this.#partition} has a newer owner, or its transaction took longer than processing.transactionTimeout; nothing was committed; no action needed unless it repeats`,
             {
               cause: error,
             },
