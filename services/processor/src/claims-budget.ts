@@ -45,8 +45,9 @@ export class ClaimsBudget {
 
 /**
  * Throws `SP_SETTINGS` when the claims of a window at the expected rate would not fit. Every processor of a process
- * has claims of its own, and may have to hold those of all partitions when the other processes are gone. A claim that waits for a retry takes
- * some 300 bytes until it is settled: how many wait nobody knows beforehand, so that is not counted here.
+ * has claims of its own, and may have to hold those of all partitions when the other processes are gone. A claim that
+ * waits for a retry takes some 300 bytes until it is settled: how many wait nobody knows beforehand, so that is not
+ * counted here.
  */
 export function checkClaimsFit(settings: Settings, processors: number): void {
   const { expectedEventsPerSecond, claimsBytesMax } = settings.processing
