@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import { EVENT_SCHEMA, encodeWire } from '@sallyport/core/codec'
+import { createRegistry } from '@sallyport/core/kafka/registry'
 import type { Cluster } from '../support/cluster.ts'
 import { eventOf, Topics, TRACEPARENT } from '../support/events.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
@@ -37,12 +39,24 @@ describe('a downstream team', function () {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  /** Runs a consumer until it has printed two events; poison stands between them. SIGTERM must end it well. */
+  /**
+   * Runs a consumer until it has printed two events, one of which is not UTF-8; poison stands between them. SIGTERM
+   * must end it well.
+   */
   async function consume(cwd: string, command: string, args: readonly string[]): Promise<void> {
-    const events = [eventOf('crm', { n: 1 }), eventOf('crm', { n: 2 })]
-    const poison = Buffer.from('no wire format')
+    const odd = Buffer.from([0xff, 0x41])
+    const events = [{ ...eventOf('crm', 1), body: odd }, eventOf('crm', { n: 2 })]
+    const registry = createRegistry(cluster.registryUrl)
+    const schemaId = await registry.register('sallyport.events-value', EVENT_SCHEMA)
+    const poison = [
+      { value: Buffer.from('no wire format'), headers: { ce_id: 'k', odd } },
+      { value: encodeWire(schemaId, EVENT_SCHEMA.type, eventOf('crm', 'no headers')), headers: { odd } },
+    ]
     await topics.append(events.slice(0, 1), topic)
-    await topics.appendRaw(topic, [{ partition: 0, key: 'k', value: poison, headers: { ce_id: 'k' } }])
+    await topics.appendRaw(
+      topic,
+      poison.map(record => ({ partition: 0, key: 'k', ...record })),
+    )
     await topics.append(events.slice(1), topic)
     const poisonFile = path.join(cwd, 'poison.jsonl')
     const child = spawn(command, args, {
@@ -72,8 +86,11 @@ describe('a downstream team', function () {
     assert.deepEqual(seen, wanted)
     child.kill('SIGTERM')
     assert.deepEqual(await exit, [0, null])
-    const [kept] = readFileSync(poisonFile, 'utf8').trim().split('\n')
-    assert.equal((JSON.parse(kept as string) as { value: string }).value, poison.toString('base64'))
+    const kept = readFileSync(poisonFile, 'utf8').trim().split('\n')
+    assert.deepEqual(
+      kept.slice(-2).map(line => (JSON.parse(line) as { value: string }).value),
+      poison.map(({ value }) => value.toString('base64')),
+    )
   }
 
   it('installs the packed subscriber into an empty project, type-checks its consumer and runs it', async () => {
@@ -86,6 +103,10 @@ describe('a downstream team', function () {
     const tarball = path.join(folder, stdout.trim())
     await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball], { cwd: project })
     assert.equal(existsSync(path.join(project, 'node_modules/@sallyport/core')), false)
+    const installed = path.join(project, 'node_modules/@sallyport/subscriber')
+    const links = [...readFileSync(path.join(installed, 'README.md'), 'utf8').matchAll(/\]\(([^)]+)\)/g)]
+    assert.ok(links.length > 0)
+    for (const [, link = ''] of links) assert.ok(existsSync(path.join(installed, link)), link)
     const flags =
       '--noEmit --strict --exactOptionalPropertyTypes --module nodenext --target es2024 --types node'
     const types = ['--typeRoots', path.join(ROOT, 'node_modules/@types')]

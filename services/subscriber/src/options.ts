@@ -75,7 +75,10 @@ export interface SubscriberOptions<S extends SchemaName> {
   readonly topics: readonly string[]
   /** The schema of the topics' values: `event.v1` for `sallyport.events` and dead letters. */
   readonly schema: S
-  /** Where a group begins that has never committed: with all that is kept, or with what comes. Default: `earliest`. */
+  /**
+   * Where a group begins in a topic that it has never read: with all that is kept, or with what comes once its first
+   * member has started. Partitions that the topic gets later are read from their first record. Default: `earliest`.
+   */
   readonly start?: 'earliest' | 'latest'
   /** Pauses before the retries of a handler that threw, ms; as many retries as pauses. Default: 1 s, 5 s, 30 s. */
   readonly retryDelaysMs?: readonly number[]

@@ -7,6 +7,7 @@
  *   since, and what ran.
  */
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { beginningAt } from '@sallyport/core/kafka/kafkajs-beginning'
 import '@sallyport/core/kafka/kafkajs-connection'
 import '@sallyport/core/kafka/kafkajs-runner'
 import { schemaLookup } from '@sallyport/core/schema-lookup'
@@ -33,8 +34,9 @@ const LEAVE_TIMEOUT_MS = 5_000
 const ALARMING = /Offset out of range/
 
 /**
- * Joins the group and hands its records to the handler. Resolves when the first assignment is there. Throws
- * `SP_SETTINGS` for wrong options, `SP_BROKER_UNREACHABLE` where the group cannot be joined.
+ * Joins the group and hands its records to the handler. Resolves when the first assignment is there and it is settled
+ * where the group begins. Throws `SP_SETTINGS` for wrong options, `SP_BROKER_UNREACHABLE` where the group cannot be
+ * joined.
  */
 export async function subscribe<S extends SchemaName>(options: SubscriberOptions<S>): Promise<Subscription> {
   const member = new Member(checkOptions(options))
@@ -48,6 +50,7 @@ class Member<S extends SchemaName> implements Subscription {
   readonly #attempts: Attempts<S>
   readonly #lanes = new Map<string, Lane>()
   readonly #joined = Promise.withResolvers<void>()
+  #begun = false
   readonly #ended = Promise.withResolvers<void>()
   /** What was committed last, by lane. */
   readonly #committed = new WeakMap<Lane, number>()
@@ -68,6 +71,12 @@ class Member<S extends SchemaName> implements Subscription {
       heartbeatInterval: Math.round(options.sessionTimeoutMs / 10),
       maxWaitTimeInMs: FETCH_WAIT_MS,
       maxBytesPerPartition: options.partitionBytesMax,
+      partitionAssigners: [
+        beginningAt(
+          { fromBeginning: options.start === 'earliest', settled: () => this.#begin() },
+          kafkajs.PartitionAssigners.roundRobin,
+        ),
+      ],
       allowAutoTopicCreation: false,
       readUncommitted: false,
     })
@@ -79,7 +88,6 @@ class Member<S extends SchemaName> implements Subscription {
 
   async start(): Promise<void> {
     const consumer = this.#consumer
-    const { topics, start } = this.#options
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => this.#assign(payload.memberAssignment))
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       this.#options.log('warn', 'the consumer stopped', {
@@ -90,7 +98,7 @@ class Member<S extends SchemaName> implements Subscription {
     })
     try {
       await consumer.connect()
-      await consumer.subscribe({ topics: [...topics], fromBeginning: start === 'earliest' })
+      await consumer.subscribe({ topics: [...this.#options.topics], fromBeginning: true })
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
@@ -111,8 +119,8 @@ class Member<S extends SchemaName> implements Subscription {
   /** Ends as stopping does, and says why. */
   #fail(error: unknown): void {
     this.#joined.reject(error)
-    // Before the first assignment it is `subscribe` that rejects.
-    if (this.#lanes.size === 0) this.#ended.promise.catch(() => {})
+    // Before it has begun it is `subscribe` that rejects.
+    if (!this.#begun) this.#ended.promise.catch(() => {})
     this.#stopping ??= this.#leave().then(() => this.#ended.reject(error))
   }
 
@@ -145,6 +153,11 @@ class Member<S extends SchemaName> implements Subscription {
       lane.keep()
     }
     this.#options.log('debug', 'joined the group', { partitions: [...names] })
+  }
+
+  /** It is settled where the group begins: from now on nothing that comes is missed. */
+  #begin(): void {
+    this.#begun = true
     this.#joined.resolve()
   }
 

@@ -7,7 +7,7 @@ export const SETTINGS_TEMPLATE = `# Settings of Sallyport. Editors complete them
 window: 24h
 
 topics:
-  # Partitions of the events and of every processor's topics. They cannot change once the topics exist.
+  # Partitions of the events and of every processor's topics. For more of them later: npx sallyport topics grow
   partitions: 12
 
 ingress:

@@ -1,4 +1,29 @@
 /** Classes of kafkajs 2.2.4 that it does not export, as far as they are mended here. */
+declare module 'kafkajs/src/consumer/consumerGroup.js' {
+  import type { Broker, Cluster } from 'kafkajs'
+
+  /** What holds between two joins. */
+  export interface OffsetManager {
+    readonly generationId: number
+    readonly memberId: string
+    getCoordinator(): Promise<Broker>
+  }
+
+  export default class ConsumerGroup {
+    readonly cluster: Cluster
+    readonly groupId: string
+    readonly leaderId: string
+    readonly maxWaitTime: number
+    readonly offsetManager: OffsetManager
+    /** Those of which something is assigned. */
+    readonly topics: readonly string[]
+    readonly topicsSubscribed: readonly string[]
+    fetch(nodeId: number): Promise<unknown[]>
+    /** Mends what can be mended after an error, joining again if need be; throws what is left. */
+    recoverFromFetch(error: unknown): Promise<void>
+  }
+}
+
 declare module 'kafkajs/src/consumer/runner.js' {
   export default class Runner {
     readonly running: boolean

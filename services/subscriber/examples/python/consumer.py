@@ -60,12 +60,15 @@ seen = set()
 
 
 def handle(event, headers):
-    idempotency_key = headers["ce_id"]
+    idempotency_key = headers.get("ce_id")
+    if not idempotency_key:
+        raise Poison("the record has no ce_id header")
     if idempotency_key in seen:
         return
     seen.add(idempotency_key)
     fields = {name: headers.get(f"ce_{name}") for name in ("source", "type")}
-    body = event["body"].decode()
+    # A body is whatever its sender signed, which need not be UTF-8.
+    body = event["body"].decode(errors="replace")
     print(json.dumps({"id": event["id"], **fields, "body": body, "traceparent": headers.get("traceparent")}), flush=True)
 
 
@@ -103,7 +106,7 @@ def main():
             if record.error():
                 raise KafkaException(record.error())
             try:
-                headers = {name: value.decode() for name, value in record.headers() or [] if value is not None}
+                headers = {name: value.decode(errors="replace") for name, value in record.headers() or [] if value is not None}
                 handle(decode(record), headers)
             except Poison as reason:
                 keep_poison(record, reason)
