@@ -145,6 +145,51 @@ describe('misuse', function () {
     assert.equal((await topics.read(processor.output, mine, 1)).length, 1)
   })
 
+  const NULLS = [
+    'sallyport-generation',
+    'sallyport-attempt',
+    'sallyport-history',
+    'sallyport-origin',
+    'traceparent',
+  ]
+  for (const name of NULLS) {
+    it(`${name} without a value is like none; the dead letter has the record’s other headers`, async () => {
+      const dead = await deadWith({ [name]: null, 'x-null': null, 'x-text': 'a' })
+      assert.deepEqual(
+        ['x-null', 'x-text', 'sallyport-attempt'].map(one => dead?.headers[one]),
+        ['null', 'a', '2'],
+      )
+      assert.match(dead?.headers['sallyport-origin'] ?? '', /^sallyport\.events\//)
+    })
+  }
+
+  it('a header that is there twice, once without a value, comes to the dead letter as it was', async () => {
+    const dead = await deadWith({ 'x-twice': ['a', null], 'sallyport-attempt': ['1', null] })
+    assert.equal(dead?.headers['x-twice'], 'a,')
+  })
+
+  for (const attempt of ['0', '999999999999999']) {
+    it(`an attempt ${attempt}, which no hop can have written, is the first`, async () => {
+      const dead = await deadWith({ 'sallyport-attempt': attempt })
+      assert.equal(dead?.headers['sallyport-attempt'], '2')
+    })
+  }
+
+  /** The dead letter of an event that a foreign producer wrote with these headers, and that fails twice. */
+  async function deadWith(headers: Record<string, string | null | (string | null)[]>) {
+    processor = testProcessor(
+      connection,
+      () => {
+        throw new Error('no')
+      },
+      { retry: ['50ms'] },
+    )
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})], EVENTS_TOPIC, headers)
+    const [dead] = await topics.read(processor.config.topics.deadLetter, mine, 1, 15_000)
+    return dead
+  }
+
   it('a handler that never settles ends with its deadline, and does not hold up a stop', async () => {
     processor = testProcessor(connection, () => new Promise(() => {}), { retry: ['1h'], timeout: '300ms' })
     const running = await processor.start()
