@@ -190,6 +190,32 @@ describe('misuse', function () {
     return dead
   }
 
+  it('what a handler throws can make the engine fail: the stay ends, no more, and a slot is not lost', async () => {
+    // Setup: one slot. Timeline: the handler throws a value that cannot even be asked what it is; the next time it goes
+    // well. Proves: an error of ours around an attempt ends the task, never the process, and gives the slot back.
+    let runs = 0
+    const hostile = new Proxy(
+      {},
+      {
+        getPrototypeOf() {
+          throw new Error('do not ask')
+        },
+      },
+    )
+    processor = testProcessor(
+      connection,
+      (event, { attempt, emit }) => {
+        if (++runs === 1) throw hostile
+        emit(processor.output, agentEvent(event.id, attempt))
+      },
+      { concurrency: 1 },
+    )
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    assert.equal((await topics.read(processor.output, mine, 1)).length, 1)
+    assert.ok(hasLogged('left the group') && hasLogged('do not ask'))
+  })
+
   it('a handler that never settles ends with its deadline, and does not hold up a stop', async () => {
     processor = testProcessor(connection, () => new Promise(() => {}), { retry: ['1h'], timeout: '300ms' })
     const running = await processor.start()

@@ -27,6 +27,7 @@ import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/c
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
 import { Attempts } from './attempt.ts'
 import { attemptRecord, logOutcome, spanAttributes, verdictOf } from './attempt-report.ts'
+import type { Watched } from './breaker.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
@@ -306,7 +307,7 @@ export class Task {
     try {
       if (this.#route(record, workplace)) return
     } catch (error) {
-      // A part of the checkpoint that was needed now is damaged.
+      // Say, a part of the checkpoint that was needed now is damaged.
       this.drop(new TaskFailed(error))
     }
     this.#slots.give()
@@ -353,13 +354,25 @@ export class Task {
     return isFresh(kind, round, claims.get(event.id, this.#clock.now())) ? undefined : { kind: 'duplicate' }
   }
 
-  /** Stages 7 and 8. */
+  /** Stages 7 and 8, in a slot. Nothing is thrown: an error around the attempt ends the task, as one before it does. */
   async #attempt(eventRecord: EventRecord, attempts: Attempts): Promise<void> {
+    const { breaker } = this.#deps.admission
+    const bytes = recordBytes(eventRecord.record)
+    this.#slots.hold(bytes)
+    const watched = breaker.begin()
+    try {
+      await this.#attemptAndDecide(eventRecord, attempts, watched)
+    } catch (error) {
+      breaker.end(watched, 'nothing')
+      this.drop(new TaskFailed(error))
+    }
+    this.#slots.give(bytes)
+    this.#pump()
+  }
+
+  async #attemptAndDecide(eventRecord: EventRecord, attempts: Attempts, watched: Watched): Promise<void> {
     const { event, record, round } = eventRecord
     const { processor, admission, clock } = this.#deps
-    const bytes = recordBytes(record)
-    this.#slots.hold(bytes)
-    const watched = admission.breaker.begin()
     const parent = contextFromHeader(headerText(record.headers, HEADER.traceparent))
     const span = startChild(
       `process ${processor.name}`,
@@ -405,8 +418,6 @@ export class Task {
       workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span })
       workplace.intake.putBack(waiting)
     }
-    this.#slots.give(bytes)
-    this.#pump()
   }
 
   /** Asks for an unknown schema; the input waits meanwhile, because a registry that is away makes nothing poison. */
