@@ -8,12 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
 import { ensureTopics } from '@sallyport/core/kafka/admin'
+import { partitionEnd } from '@sallyport/core/kafka/partition-ends'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
 import type { Settings } from '@sallyport/core/settings'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { processorProvision } from '@sallyport/processor/config'
-import { eventOf, type RawRecord, Topics } from '../support/events.ts'
+import { isStalled } from '@sallyport/processor/stalled'
+import { eventOf, eventOn, type RawRecord, Topics } from '../support/events.ts'
 import {
   agentEvent,
   PARTITIONS,
@@ -271,23 +273,39 @@ describe('misuse', function () {
     await assert.rejects(processor.start(), { code: 'SP_PARTITION_COUNT' })
   })
 
-  it('a transaction that was left open on the main topic is an alarm, and lag is in records and in time', async () => {
+  const STALLED: Record<string, () => string> = {
+    'the main topic': () => EVENTS_TOPIC,
+    'an output': () => processor.output,
+    'the dead letter': () => processor.config.topics.deadLetter,
+    'the claims': () => processor.config.topics.claims,
+  }
+  for (const [what, topicOf] of Object.entries(STALLED)) {
+    it(`a transaction that was left open on ${what} is an alarm`, () => leftOpen(topicOf))
+  }
+
+  async function leftOpen(topicOf: () => string): Promise<void> {
     emitting(withProcessing({ lagIntervalMs: 200, stableOffsetStallMs: 1_000 }))
     await processor.start()
+    // The partition runs: one that is being acquired finds out by itself (acquisition.ts).
+    await topics.append([eventOn(0, PARTITIONS, processor.source, {})])
+    await topics.read(processor.output, mine, 1)
     const other = await rawTransactionalProducer(rawKafka(connection.brokers), `open-${processor.source}`)
     const transaction = await other.transaction()
     try {
       await transaction.send({
-        topic: 'sallyport.events',
+        topic: topicOf(),
         messages: [{ partition: 0, key: 'left/open', value: 'open' }],
       })
-      await waitFor(() => hasLogged('SP_STALLED'))
+      await waitFor(() => hasLogged(`SP_STALLED: ${topicOf()}/0`))
+      // What an acquisition asks when its claims bring nothing.
+      const end = await partitionEnd(connection, topicOf(), 0)
+      assert.ok(end !== undefined && isStalled(end))
     } finally {
       await transaction.abort()
       await other.disconnect()
     }
     await waitFor(() => hasLogged('moves again'))
-  })
+  }
 
   it('a handler that blocks the event loop loses its partitions, and what it did meanwhile counts once', async () => {
     // Timeline: a process of its own owns everything; its handler computes for longer than the session time-out, so
