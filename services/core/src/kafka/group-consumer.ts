@@ -122,6 +122,8 @@ export class GroupConsumer {
     try {
       await consumer.connect()
       await consumer.subscribe({ topics: [...this.#settings.topics], fromBeginning: true })
+      // What was stopped meanwhile must not join: it would be a member that does nothing, until the process exits.
+      if (this.#stopped) return await consumer.disconnect()
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
