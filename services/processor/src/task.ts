@@ -242,6 +242,7 @@ export class Task {
     const checkpointer = checkpoint && new Checkpointer(checkpoint, claims, this.#deps.clock, this.#log)
     this.#checkpointer = checkpointer
     const foreign = new Map([...(state.positions ?? [])].filter(([topic]) => !positions.has(topic)))
+    const kept = [...foreign].map(([topic, offset]) => ({ topic, offset }))
     const inputs = this.#deps.inputs.map(spec => new Input(spec, positions.get(spec.topic) as number))
     const intake = new Intake(inputs, limits, {
       pause: topic => this.#deps.pause(this.partition, [topic]),
@@ -256,8 +257,10 @@ export class Task {
       log,
       now: () => this.#clock.now(),
       sourceLabel,
-      settled: covered => {
-        checkpointer?.settled(covered)
+      settled: ({ offset, positions }) => {
+        // A transaction that was under way when the partition was lost: whoever has it now reports it.
+        if (this.#state === 'ended') return
+        checkpointer?.settled({ offset, positions: [...kept, ...positions] })
         metrics.claimsHeld.set(this.#labels(), claims.size)
         metrics.claimsBytes.set(this.#labels(), claims.bytes)
         this.#pump()
