@@ -17,7 +17,7 @@
  *     ids that are being attempted, the outcomes not yet settled.
  */
 import { BrokerClock, type Clock, steadyClock } from '@sallyport/core/clock'
-import { errorMessage } from '@sallyport/core/errors'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedBatch, type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
@@ -166,7 +166,12 @@ export class Task {
   offer(batch: FetchedBatch): boolean {
     if (this.#state === 'ended') return false
     if (batch.topic === this.#deps.processor.topics.claims) return this.#acquisition.offer(batch)
-    if (this.#workplace?.intake.offer(batch) !== true) return false
+    const intake = this.#workplace?.intake
+    if (intake?.isRemade(batch)) {
+      this.drop(new TaskFailed(remade(batch)))
+      return false
+    }
+    if (intake?.offer(batch) !== true) return false
     this.#pump()
     return true
   }
@@ -449,4 +454,12 @@ export class Task {
   #labels(): { processor: string; partition: string } {
     return { processor: this.#deps.processor.name, partition: String(this.partition) }
   }
+}
+
+/** The next owner finds its position behind the end as well, and begins at the start. */
+function remade({ topic, partition, highWatermark }: FetchedBatch): SallyportError {
+  return new SallyportError(
+    'SP_TOPIC_RECREATED',
+    `${topic}/${partition} ends at ${highWatermark}, before what was read of it: it was deleted and made again, or lost its end; the processor starts again`,
+  )
 }

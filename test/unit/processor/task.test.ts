@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { PartitionWrites, ProduceRecord, TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { createLog } from '@sallyport/core/log'
@@ -138,5 +139,26 @@ describe('task', () => {
     assert.deepEqual(saved, { gone: 7, events: 0 })
     task.drop()
     await run
+  })
+
+  it('a topic that is made anew under it ends it, before anything of the new one is passed over', async () => {
+    // Setup: five records taken. Timeline: the topic is deleted and made again; the consumer finds its place gone and reads
+    // from the start, where two records are. Proves: they are not taken for a repetition of the old ones.
+    const task = taskWith([], async () => {})
+    const ended = assert.rejects(task.run(), /SP_TOPIC_RECREATED: events\/0 ends at 2, before/)
+    await waitFor(() => task.hasAcquired)
+    const batch = (count: number) => {
+      const records = recordsOf(
+        'events',
+        Array.from({ length: count }, () => ({ key: null, value: null })),
+      )
+      return { topic: 'events', partition: 0, records, nextOffset: count, highWatermark: count }
+    }
+    assert.equal(task.offer(batch(5)), true)
+    // What was under way twice is nothing new, and no reason to end.
+    assert.equal(task.offer(batch(5)), true)
+    await sleep(50)
+    assert.equal(task.offer(batch(2)), false)
+    await ended
   })
 })
