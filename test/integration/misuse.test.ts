@@ -8,12 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
 import { ensureTopics } from '@sallyport/core/kafka/admin'
+import { partitionEnd } from '@sallyport/core/kafka/partition-ends'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
 import type { Settings } from '@sallyport/core/settings'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { processorProvision } from '@sallyport/processor/config'
-import { eventOf, type RawRecord, Topics } from '../support/events.ts'
+import { isStalled } from '@sallyport/processor/stalled'
+import { eventOf, eventOn, type RawRecord, Topics } from '../support/events.ts'
 import {
   agentEvent,
   PARTITIONS,
@@ -145,6 +147,77 @@ describe('misuse', function () {
     assert.equal((await topics.read(processor.output, mine, 1)).length, 1)
   })
 
+  const NULLS = [
+    'sallyport-generation',
+    'sallyport-attempt',
+    'sallyport-history',
+    'sallyport-origin',
+    'traceparent',
+  ]
+  for (const name of NULLS) {
+    it(`${name} without a value is like none; the dead letter has the record’s other headers`, async () => {
+      const dead = await deadWith({ [name]: null, 'x-null': null, 'x-text': 'a' })
+      assert.deepEqual(
+        ['x-null', 'x-text', 'sallyport-attempt'].map(one => dead?.headers[one]),
+        ['null', 'a', '2'],
+      )
+      assert.match(dead?.headers['sallyport-origin'] ?? '', /^sallyport\.events\//)
+    })
+  }
+
+  it('a header that is there twice, once without a value, comes to the dead letter as it was', async () => {
+    const dead = await deadWith({ 'x-twice': ['a', null], 'sallyport-attempt': ['1', null] })
+    assert.equal(dead?.headers['x-twice'], 'a,')
+  })
+
+  for (const attempt of ['0', '999999999999999']) {
+    it(`an attempt ${attempt}, which no hop can have written, is the first`, async () => {
+      const dead = await deadWith({ 'sallyport-attempt': attempt })
+      assert.equal(dead?.headers['sallyport-attempt'], '2')
+    })
+  }
+
+  /** The dead letter of an event that a foreign producer wrote with these headers, and that fails twice. */
+  async function deadWith(headers: Record<string, string | null | (string | null)[]>) {
+    processor = testProcessor(
+      connection,
+      () => {
+        throw new Error('no')
+      },
+      { retry: ['50ms'] },
+    )
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})], EVENTS_TOPIC, headers)
+    const [dead] = await topics.read(processor.config.topics.deadLetter, mine, 1, 15_000)
+    return dead
+  }
+
+  it('what a handler throws can make the engine fail: the stay ends, no more, and a slot is not lost', async () => {
+    // Setup: one slot. Timeline: the handler throws a value that cannot even be asked what it is; the next time it goes
+    // well. Proves: an error of ours around an attempt ends the task, never the process, and gives the slot back.
+    let runs = 0
+    const hostile = new Proxy(
+      {},
+      {
+        getPrototypeOf() {
+          throw new Error('do not ask')
+        },
+      },
+    )
+    processor = testProcessor(
+      connection,
+      (event, { attempt, emit }) => {
+        if (++runs === 1) throw hostile
+        emit(processor.output, agentEvent(event.id, attempt))
+      },
+      { concurrency: 1 },
+    )
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    assert.equal((await topics.read(processor.output, mine, 1)).length, 1)
+    assert.ok(hasLogged('left the group') && hasLogged('do not ask'))
+  })
+
   it('a handler that never settles ends with its deadline, and does not hold up a stop', async () => {
     processor = testProcessor(connection, () => new Promise(() => {}), { retry: ['1h'], timeout: '300ms' })
     const running = await processor.start()
@@ -200,23 +273,39 @@ describe('misuse', function () {
     await assert.rejects(processor.start(), { code: 'SP_PARTITION_COUNT' })
   })
 
-  it('a transaction that was left open on the main topic is an alarm, and lag is in records and in time', async () => {
+  const STALLED: Record<string, () => string> = {
+    'the main topic': () => EVENTS_TOPIC,
+    'an output': () => processor.output,
+    'the dead letter': () => processor.config.topics.deadLetter,
+    'the claims': () => processor.config.topics.claims,
+  }
+  for (const [what, topicOf] of Object.entries(STALLED)) {
+    it(`a transaction that was left open on ${what} is an alarm`, () => leftOpen(topicOf))
+  }
+
+  async function leftOpen(topicOf: () => string): Promise<void> {
     emitting(withProcessing({ lagIntervalMs: 200, stableOffsetStallMs: 1_000 }))
     await processor.start()
+    // The partition runs: one that is being acquired finds out by itself (acquisition.ts).
+    await topics.append([eventOn(0, PARTITIONS, processor.source, {})])
+    await topics.read(processor.output, mine, 1)
     const other = await rawTransactionalProducer(rawKafka(connection.brokers), `open-${processor.source}`)
     const transaction = await other.transaction()
     try {
       await transaction.send({
-        topic: 'sallyport.events',
+        topic: topicOf(),
         messages: [{ partition: 0, key: 'left/open', value: 'open' }],
       })
-      await waitFor(() => hasLogged('SP_STALLED'))
+      await waitFor(() => hasLogged(`SP_STALLED: ${topicOf()}/0`))
+      // What an acquisition asks when its claims bring nothing.
+      const end = await partitionEnd(connection, topicOf(), 0)
+      assert.ok(end !== undefined && isStalled(end))
     } finally {
       await transaction.abort()
       await other.disconnect()
     }
     await waitFor(() => hasLogged('moves again'))
-  })
+  }
 
   it('a handler that blocks the event loop loses its partitions, and what it did meanwhile counts once', async () => {
     // Timeline: a process of its own owns everything; its handler computes for longer than the session time-out, so

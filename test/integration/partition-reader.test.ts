@@ -1,6 +1,7 @@
 /** Reads partitions that hold everything a reader may meet: aborted transactions, markers, gaps, lost beginnings. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import '@sallyport/core/kafka/kafkajs-records'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import type kafkajs from 'kafkajs'
 import { rawAdmin, rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
@@ -53,6 +54,17 @@ describe('reading a partition without a group', function () {
     await transact(topic, ['c'], 'commit')
     await transact(topic, ['lost too'], 'abort')
     assert.deepEqual(await keys(topic), ['a', 'b', 'c'])
+  })
+
+  it('a header without a value has none, and is there: an operation sends it round as it was', async () => {
+    const topic = await newTopic()
+    const headers = { none: null, empty: '' } as unknown as kafkajs.IHeaders
+    const transaction = await producer.transaction()
+    await transaction.send({ topic, messages: [{ value: 'a', partition: 1, headers }] })
+    await transaction.commit()
+    for await (const { records } of reader.read({ topic, partition: 1, from: 0, until: 1 })) {
+      assert.deepEqual(records[0]?.headers, { none: null, empty: Buffer.from('') })
+    }
   })
 
   it('begins and ends in the middle of a batch, and arrives where nothing but markers lie', async () => {

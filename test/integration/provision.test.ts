@@ -118,6 +118,20 @@ describe('provisioning', function () {
       await ensureTopics(kafka, [longer])
     })
 
+    it('that take larger records than the settings say are left so: one may still wait to be moved', async () => {
+      const wanted = spec({ recordBytesMax: 2_000_000 })
+      const kafka = createKafka(cluster, 'test', log)
+      await ensureTopics(kafka, [wanted])
+      const smaller = { ...wanted, recordBytesMax: 1_100_000 }
+      await ensureTopics(kafka, [smaller])
+      // Whatever else is changed, and although Kafka's request sets all.
+      await alterTopics(kafka, [{ ...smaller, retentionMs: 2 * 86_400_000 }])
+      await assert.rejects(
+        ensureTopics(kafka, [{ ...wanted, retentionMs: 2 * 86_400_000, recordBytesMax: 2_000_001 }]),
+        /max\.message\.bytes is 2000000, settings say 2000001/,
+      )
+    })
+
     it('a broker that does not answer is said to be unreachable', async () => {
       const kafka = createKafka({ brokers: ['127.0.0.1:9'], registryUrl: '' }, 'test', log)
       await assert.rejects(ensureTopics(kafka, [spec()]), { code: 'SP_BROKER_UNREACHABLE', retryable: true })

@@ -84,7 +84,7 @@ export class Topics {
   async append(
     events: readonly Event[],
     topic = EVENTS_TOPIC,
-    headers: Record<string, string> = {},
+    headers: Record<string, string | null | (string | null)[]> = {},
   ): Promise<void> {
     this.#schemaId ??= createRegistry(this.#registryUrl).register(`${EVENTS_TOPIC}-value`, EVENT_SCHEMA)
     const schemaId = await this.#schemaId
@@ -97,7 +97,7 @@ export class Topics {
           partition: partitionOf(key, this.#partitions),
           key,
           value,
-          headers: { ...eventHeaders(event, TRACEPARENT), ...headers },
+          headers: { ...eventHeaders(event, TRACEPARENT), ...headers } as kafkajs.IHeaders,
         }
       }),
     )

@@ -29,7 +29,7 @@ export const ERROR_CATALOGUE = {
   SP_CLAIMS_MEMORY:
     'The claims take all the memory that they may; no new events are taken until some expire, retries go on. Raise processing.claimsBytesMax, shorten the window, or add processes.',
   SP_POSITION_EXPIRED:
-    'Records expired before they were processed: retention is shorter than the lag. Raise retention; look for a stopped processor.',
+    'Records expired before they were processed, or a position did while its processor was stopped; then it begins at the first event that is kept. Raise retention; look for a stopped processor.',
   SP_BEHIND_WINDOW:
     'Events have waited for longer than the window: what among them repeats an event that was processed before is a new event by now. Look for a pause or a stopped processor; a longer window covers longer waits.',
   SP_TOPIC_RECREATED:

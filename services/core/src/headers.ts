@@ -37,6 +37,11 @@ export const HEADER = {
   processor: 'sallyport-processor',
 } as const
 
+type HeaderValue = Buffer | string | null
+
+/** Headers as they were read: a foreign producer may give a name no value, or several. */
+export type ReadHeaders = Readonly<Record<string, HeaderValue | readonly HeaderValue[]>>
+
 /** Headers of one record as text; a name at most once. */
 export type RecordHeaders = Record<string, string>
 

@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto'
 import { SallyportError } from '@sallyport/core/errors'
 import type { FetchedBatch } from '@sallyport/core/kafka/group-consumer'
+import type { PartitionEnd } from '@sallyport/core/kafka/partition-ends'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Checkpoint, CheckpointHead } from './checkpoint.ts'
@@ -17,6 +18,7 @@ import { ClaimStore } from './claim-store.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import { barrierRecord } from './claims-record.ts'
 import { Restore, type RestoreSchemas } from './restore.ts'
+import { isStalled, stalledError } from './stalled.ts'
 
 export interface AcquisitionDependencies {
   readonly claimsTopic: string
@@ -24,6 +26,8 @@ export interface AcquisitionDependencies {
   readonly registry: SchemaRegistry
   /** Offset of the first claim that is kept. */
   claimsStart(partition: number): Promise<number>
+  /** Where the claims end; undefined where that is not known. */
+  claimsEnd(partition: number): Promise<PartitionEnd | undefined>
   readFrom(partition: number, positions: ReadonlyMap<string, number>): void
   pause(partition: number, topics: readonly string[]): void
   resume(partition: number, topics: readonly string[]): void
@@ -53,18 +57,28 @@ export class Acquisition {
   readonly #partition: number
   readonly #deps: AcquisitionDependencies
   readonly #signal: AbortSignal
+  readonly #stallMs: number
   #restore: Restore | undefined
   #claims: ClaimStore | undefined
   #checkpoint: Checkpoint | undefined
 
   /** `signal` aborts when the partition is lost meanwhile. */
-  constructor(partition: number, deps: AcquisitionDependencies, signal: AbortSignal) {
+  constructor(
+    partition: number,
+    deps: AcquisitionDependencies,
+    signal: AbortSignal,
+    stallMs = RESTORE_STALL_MS,
+  ) {
     this.#partition = partition
     this.#deps = deps
     this.#signal = signal
+    this.#stallMs = stallMs
   }
 
-  /** Makes `producer` the owner's and reads the state. Throws `SP_FENCED`, `SP_TRANSACTION` or `SP_RESTORE`. */
+  /**
+   * Makes `producer` the owner's and reads the state. Throws `SP_FENCED`, `SP_TRANSACTION`, `SP_STALLED` or
+   * `SP_RESTORE`.
+   */
   async run(producer: TaskProducer): Promise<AcquiredState> {
     const nonce = randomUUID()
     const high = await this.#writeBarrier(producer, nonce)
@@ -78,7 +92,7 @@ export class Acquisition {
     this.#claims = claims
     const restore = this.#startRestore(claims, nonce, head)
     this.#deps.readFrom(this.#partition, new Map([[this.#deps.claimsTopic, head?.offset ?? low]]))
-    const positions = await withStallCheck(restore, this.#signal).finally(() => restore.close())
+    const positions = await this.#finished(restore).finally(() => restore.close())
     this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
     this.#restore = undefined
     const checkpoint = file && { file, savedOffset: head?.offset }
@@ -131,32 +145,34 @@ export class Acquisition {
       [],
     )
   }
-}
 
-async function withStallCheck(
-  restore: Restore,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, number> | undefined> {
-  signal.throwIfAborted()
-  let seen = -1
-  let timer: NodeJS.Timeout | undefined
-  const stalled = new Promise<never>((_, reject) => {
-    timer = setInterval(() => {
-      if (restore.records === seen) reject(stallError())
-      seen = restore.records
-    }, RESTORE_STALL_MS)
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-  try {
-    return await Promise.race([restore.done, stalled])
-  } finally {
-    clearInterval(timer)
+  /** Waits for the barrier, but not for one that nothing brings nearer. */
+  async #finished(restore: Restore): Promise<ReadonlyMap<string, number> | undefined> {
+    const signal = this.#signal
+    signal.throwIfAborted()
+    let seen = -1
+    let timer: NodeJS.Timeout | undefined
+    const stalled = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        if (restore.records === seen) void this.#stallError().then(reject)
+        seen = restore.records
+      }, this.#stallMs)
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    })
+    try {
+      return await Promise.race([restore.done, stalled])
+    } finally {
+      clearInterval(timer)
+    }
   }
-}
 
-function stallError(): SallyportError {
-  return new SallyportError(
-    'SP_RESTORE',
-    `the claims topic brought nothing for ${RESTORE_STALL_MS / 1_000} s; the processor starts again`,
-  )
+  /** Why the claims bring nothing: a foreign transaction that was left open keeps the barrier from committed reading. */
+  async #stallError(): Promise<SallyportError> {
+    const end = await this.#deps.claimsEnd(this.#partition).catch(() => undefined)
+    if (end !== undefined && isStalled(end)) return stalledError(end, this.#stallMs)
+    return new SallyportError(
+      'SP_RESTORE',
+      `the claims topic brought nothing for ${this.#stallMs / 1_000} s; the processor starts again`,
+    )
+  }
 }

@@ -26,6 +26,9 @@ export type Decoded =
   /** The schema must be asked for first: `learn`. */
   | { readonly kind: 'unknown-schema'; readonly schemaId: number }
 
+/** What a claim can hold; tiers are far fewer. */
+const ATTEMPT_MAX = 0xffff
+
 export class EventDecoder {
   readonly #values: ValueDecoder<Event>
   readonly #partitions: number
@@ -51,8 +54,8 @@ export class EventDecoder {
       )
     }
     const round = {
-      generation: count(record, HEADER.generation, 0),
-      attempt: count(record, HEADER.attempt, 1),
+      generation: count(record, HEADER.generation, 0, Number.MAX_SAFE_INTEGER),
+      attempt: count(record, HEADER.attempt, 1, ATTEMPT_MAX),
     }
     const history = parseHistory(headerText(record.headers, HEADER.history))
     return { kind: 'event', eventRecord: { record, event, round, history } }
@@ -68,8 +71,9 @@ function poison(code: Failure['code'], message: string): Decoded {
   return { kind: 'poison', failure: { kind: 'fatal', code, message, blamesDependency: false } }
 }
 
-/** A header's whole number, or the default where it is absent or none. */
-function count(record: FetchedRecord, name: string, absent: number): number {
+/** A header's whole number; `first` where it is absent, none, or one that no hop can have written. */
+function count(record: FetchedRecord, name: string, first: number, last: number): number {
   const text = headerText(record.headers, name)
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : absent
+  const number = text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : first
+  return number >= first && number <= last ? number : first
 }

@@ -6,13 +6,14 @@
  * - Time: since the oldest unsettled record was appended (in a tier: since it was due), by the brokers' clock.
  * - Behind the window: the events have waited for longer than the claims hold, so that dedupe no longer covers them.
  * - Stalled: the last stable offset has stood still below the end for longer than the setting. Committed reading stops
- *   there, so nothing else shows it.
+ *   there, so nothing else shows it. What the tasks write is looked at too.
  */
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import type { PartitionEnd, PartitionEnds } from '@sallyport/core/kafka/partition-ends'
 import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import type { InputSpec } from './inputs.ts'
+import { isStalled, stalledError } from './stalled.ts'
 
 /** Where a task stands in one of its inputs. */
 export interface InputProgress {
@@ -39,11 +40,16 @@ export class LagWatch {
   readonly #settings: LagSettings
   readonly #ends: PartitionEnds
   readonly #progress: () => readonly InputProgress[]
+  /** Topics that its tasks write: what stalls there holds up other readers, and this partition's next owner. */
+  readonly #written: readonly string[]
   readonly #log: Log
   /** When an input was last seen without lag, by place; ms. */
   readonly #caughtUpAt = new Map<string, number>()
   /** Since when a stable offset stands where it is, by place. */
-  readonly #stable = new Map<string, { readonly offset: number; readonly since: number; alarmed: boolean }>()
+  readonly #stable = new Map<
+    string,
+    { readonly end: PartitionEnd; readonly since: number; alarmed: boolean }
+  >()
   /** Places whose events have waited for longer than the window. */
   readonly #behindWindow = new Set<string>()
   #places = new Map<string, InputProgress>()
@@ -55,12 +61,14 @@ export class LagWatch {
     settings: LagSettings,
     ends: PartitionEnds,
     progress: () => readonly InputProgress[],
+    written: readonly string[],
     log: Log,
   ) {
     this.#processor = processor
     this.#settings = settings
     this.#ends = ends
     this.#progress = progress
+    this.#written = written
     this.#log = log
   }
 
@@ -85,12 +93,12 @@ export class LagWatch {
     if (places.size === 0) return
     try {
       const inputs = [...places.values()]
-      const topics = [...new Set(inputs.map(({ spec }) => spec.topic))]
+      const topics = [...new Set([...inputs.map(({ spec }) => spec.topic), ...this.#written])]
       const ends = await this.#ends.read(topics, [...new Set(inputs.map(({ partition }) => partition))])
       for (const end of ends) {
+        if (this.#stopped) return
         const input = places.get(`${end.topic}/${end.partition}`)
-        if (input === undefined || this.#stopped) continue
-        this.#reportLag(input, end)
+        if (input !== undefined) this.#reportLag(input, end)
         this.#reportStall(end)
       }
     } catch (error) {
@@ -125,12 +133,13 @@ export class LagWatch {
     this.#log.warn({ place, waitingMs: ms, windowMs }, error.message)
   }
 
-  #reportStall({ topic, partition, highWatermark, stableOffset }: PartitionEnd): void {
+  #reportStall(end: PartitionEnd): void {
+    const { topic, partition, highWatermark, stableOffset } = end
     const place = `${topic}/${partition}`
     const before = this.#stable.get(place)
-    if (stableOffset >= highWatermark || before?.offset !== stableOffset) {
+    if (!isStalled(end) || before?.end.stableOffset !== stableOffset) {
       if (before?.alarmed) this.#log.info({ place }, 'the last stable offset moves again')
-      this.#stable.set(place, { offset: stableOffset, since: performance.now(), alarmed: false })
+      this.#stable.set(place, { end, since: performance.now(), alarmed: false })
       metrics.stableOffsetStalled.remove({ topic, partition: String(partition) })
       return
     }
@@ -138,11 +147,10 @@ export class LagWatch {
     if (before.alarmed || standsMs < this.#settings.stableOffsetStallMs) return
     before.alarmed = true
     metrics.stableOffsetStalled.set({ topic, partition: String(partition) }, 1)
-    const error = new SallyportError(
-      'SP_STALLED',
-      `${place} cannot be read beyond ${stableOffset}, ${highWatermark - stableOffset} before its end, for ${Math.round(standsMs / 1_000)} s: a transaction was left open; find it with kafka-transactions.sh find-hanging, and abort it`,
+    this.#log.error(
+      { topic, partition, stableOffset, highWatermark },
+      errorMessage(stalledError(end, standsMs)),
     )
-    this.#log.error({ topic, partition, stableOffset, highWatermark }, errorMessage(error))
   }
 
   /** Partitions that moved to another process are that one's to report. */
@@ -151,9 +159,13 @@ export class LagWatch {
       if (places.has(place)) continue
       metrics.lagRecords.remove(this.#labels(input))
       metrics.lagSeconds.remove(this.#labels(input))
-      metrics.stableOffsetStalled.remove({ topic: input.spec.topic, partition: String(input.partition) })
       this.#caughtUpAt.delete(place)
       this.#behindWindow.delete(place)
+    }
+    const partitions = new Set([...places.values()].map(({ partition }) => partition))
+    for (const [place, { end }] of this.#stable) {
+      if (partitions.has(end.partition)) continue
+      metrics.stableOffsetStalled.remove({ topic: end.topic, partition: String(end.partition) })
       this.#stable.delete(place)
     }
     this.#places = places

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
 import { createKafka } from '@sallyport/core/kafka/client'
-import { PartitionEnds } from '@sallyport/core/kafka/partition-ends'
+import { PartitionEnds, partitionEnd } from '@sallyport/core/kafka/partition-ends'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { topicIdentity } from '@sallyport/core/kafka/topic-identity'
 import type { RunningService } from '@sallyport/core/lifecycle'
@@ -182,6 +182,7 @@ async function prepare(
       return {
         client: createKafka(connection, `sallyport-${processor.name}`, log),
         registry: createRegistry(connection.registryUrl),
+        endOf: (topic, partition) => partitionEnd(connection, topic, partition),
         identify: topic => topicIdentity(connection, topic),
         schemas: {
           claim: id(CLAIM_SCHEMA.name),

@@ -210,6 +210,7 @@ export class Membership implements GroupListener {
       },
       resolvePositions: (partition, restored) => reader.resolve(partition, restored),
       claimsStart: partition => reader.claimsStart(partition),
+      claimsEnd: partition => this.#kafka.endOf(this.#processor.topics.claims, partition),
       readFrom: (partition, positions) => this.#consumer.readFrom(partition, positions),
       pause: (partition, topics) => this.#consumer.pause(partition, topics),
       resume: (partition, topics) => this.#consumer.resume(partition, topics),

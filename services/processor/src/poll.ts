@@ -81,6 +81,15 @@ export class Intake {
     return this.#inputs.get(topic) as Input
   }
 
+  /**
+   * Whether a batch comes from another topic of the name, or from one that lost its end: it ends before what was taken.
+   * A leader that has just taken over may know of less for a moment, too, but gives no records beyond it.
+   */
+  isRemade({ topic, highWatermark }: FetchedBatch): boolean {
+    const input = this.#inputs.get(topic)
+    return input !== undefined && highWatermark < input.watermark.next
+  }
+
   /** Takes a batch over. False where the topic is no input. */
   offer(batch: FetchedBatch): boolean {
     const input = this.#inputs.get(batch.topic)

@@ -2,6 +2,7 @@
  * Where a task's inputs begin. What the claims topic says is trusted; it was written with the effects. Where it
  * says nothing, the group's offsets do (read once the predecessor's transaction is resolved). Only an input that
  * nobody has read begins by the setting: the main topic where `start` says, the processor's own at their start.
+ * One that was read so long ago that nothing tells where is read from its start.
  */
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { groupOffsets, type PartitionBounds, topicBounds, withAdmin } from '@sallyport/core/kafka/admin'
@@ -54,12 +55,28 @@ export function readPositions(
     const positions = new Map<string, number>()
     for (const { topic, kind } of inputs) {
       const { low, high } = await boundsOf(topic, partition)
-      const fresh = kind === 'events' && processor.start === 'latest' ? high : low
-      const position = restored?.get(topic) ?? committed.get(topic) ?? fresh
+      const known = restored?.get(topic) ?? committed.get(topic)
+      const position = known ?? (kind === 'events' ? await beginning(topic, partition, low, high) : low)
       const found = position > high ? await recheck(topic, partition, position) : position
       positions.set(topic, checked(topic, partition, found, low))
     }
     return positions
+  }
+
+  /**
+   * Where the events begin for a processor without any position. Where its claims topic has lost its start, it is not
+   * new: it stood still until positions, claims and the group's offsets had expired. Then `latest` would skip, without
+   * a word, what waited for it.
+   */
+  async function beginning(topic: string, partition: number, low: number, high: number): Promise<number> {
+    const claims = await boundsOf(processor.topics.claims, partition)
+    if (claims.low === 0) return processor.start === 'latest' ? high : low
+    const error = new SallyportError(
+      'SP_POSITION_EXPIRED',
+      `the position of ${processor.name} in ${topic}/${partition} has expired, and its claims have, because it did not run for long: it begins at the first event that is kept, and may run events again that it processed before; look for what kept it from running`,
+    )
+    log.error({ topic, partition, position: low }, errorMessage(error))
+    return low
   }
 
   /** A position behind the end: the end has moved since it was asked for, or the topic is another one than it was. */

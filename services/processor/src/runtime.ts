@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import type { createKafka } from '@sallyport/core/kafka/client'
-import type { PartitionEnds } from '@sallyport/core/kafka/partition-ends'
+import type { PartitionEnd, PartitionEnds } from '@sallyport/core/kafka/partition-ends'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { TopicIdentity } from '@sallyport/core/kafka/topic-identity'
 import type { Log } from '@sallyport/core/log'
@@ -28,6 +28,8 @@ export interface ProcessorKafka {
   readonly registry: SchemaRegistry
   readonly schemas: RestoreSchemas
   readonly outputs: ReadonlyMap<string, OutputTopic>
+  /** Where a partition ends; undefined where it has none. */
+  endOf(topic: string, partition: number): Promise<PartitionEnd | undefined>
   /** Tells a topic from another one of its name. */
   identify(topic: string): Promise<TopicIdentity>
 }
@@ -81,6 +83,7 @@ export class ProcessorRuntime {
       { ...settings.processing, windowMs: settings.windowMs },
       ends,
       () => this.#membership?.progress ?? [],
+      [processor.topics.claims, processor.topics.deadLetter, ...processor.outputs.keys()],
       log,
     )
     this.#lag.start()

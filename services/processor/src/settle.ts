@@ -10,7 +10,7 @@
  */
 import { type AttemptRecord, extendHistory } from '@sallyport/core/attempt'
 import { HEADER, isoTime } from '@sallyport/core/headers'
-import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type {
   InputPosition,
   PartitionWrites,
@@ -200,7 +200,7 @@ function hopHeaders({ record, eventRecord, attempt, span }: Settlement): Record<
   const history = attempt === null ? before : extendHistory(before, attempt)
   const { topic, partition, offset } = record
   return {
-    ...(record.headers[HEADER.origin] === undefined
+    ...(headerText(record.headers, HEADER.origin) === undefined
       ? { [HEADER.origin]: `${topic}/${partition}/${offset}` }
       : {}),
     [HEADER.history]: JSON.stringify(history),

@@ -17,7 +17,7 @@
  *     ids that are being attempted, the outcomes not yet settled.
  */
 import { BrokerClock, type Clock, steadyClock } from '@sallyport/core/clock'
-import { errorMessage } from '@sallyport/core/errors'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedBatch, type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
@@ -27,6 +27,7 @@ import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/c
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
 import { Attempts } from './attempt.ts'
 import { attemptRecord, logOutcome, spanAttributes, verdictOf } from './attempt-report.ts'
+import type { Watched } from './breaker.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
@@ -165,7 +166,12 @@ export class Task {
   offer(batch: FetchedBatch): boolean {
     if (this.#state === 'ended') return false
     if (batch.topic === this.#deps.processor.topics.claims) return this.#acquisition.offer(batch)
-    if (this.#workplace?.intake.offer(batch) !== true) return false
+    const intake = this.#workplace?.intake
+    if (intake?.isRemade(batch)) {
+      this.drop(new TaskFailed(remade(batch)))
+      return false
+    }
+    if (intake?.offer(batch) !== true) return false
     this.#pump()
     return true
   }
@@ -240,6 +246,7 @@ export class Task {
     const checkpointer = checkpoint && new Checkpointer(checkpoint, claims, this.#deps.clock, this.#log)
     this.#checkpointer = checkpointer
     const foreign = new Map([...(state.positions ?? [])].filter(([topic]) => !positions.has(topic)))
+    const kept = [...foreign].map(([topic, offset]) => ({ topic, offset }))
     const inputs = this.#deps.inputs.map(spec => new Input(spec, positions.get(spec.topic) as number))
     const intake = new Intake(inputs, limits, {
       pause: topic => this.#deps.pause(this.partition, [topic]),
@@ -254,8 +261,10 @@ export class Task {
       log,
       now: () => this.#clock.now(),
       sourceLabel,
-      settled: covered => {
-        checkpointer?.settled(covered)
+      settled: ({ offset, positions }) => {
+        // A transaction that was under way when the partition was lost: whoever has it now reports it.
+        if (this.#state === 'ended') return
+        checkpointer?.settled({ offset, positions: [...kept, ...positions] })
         metrics.claimsHeld.set(this.#labels(), claims.size)
         metrics.claimsBytes.set(this.#labels(), claims.bytes)
         this.#pump()
@@ -304,7 +313,7 @@ export class Task {
     try {
       if (this.#route(record, workplace)) return
     } catch (error) {
-      // A part of the checkpoint that was needed now is damaged.
+      // Say, a part of the checkpoint that was needed now is damaged.
       this.drop(new TaskFailed(error))
     }
     this.#slots.give()
@@ -351,17 +360,34 @@ export class Task {
     return isFresh(kind, round, claims.get(event.id, this.#clock.now())) ? undefined : { kind: 'duplicate' }
   }
 
-  /** Stages 7 and 8. */
+  /** Stages 7 and 8, in a slot. Nothing is thrown: an error around the attempt ends the task, as one before it does. */
   async #attempt(eventRecord: EventRecord, attempts: Attempts): Promise<void> {
-    const { event, record, round } = eventRecord
-    const { processor, admission, clock } = this.#deps
+    const { breaker } = this.#deps.admission
     let bytes = 0
     const hold = (more: number): void => {
       bytes += more
       this.#slots.hold(more)
     }
-    hold(recordBytes(record))
-    const watched = admission.breaker.begin()
+    hold(recordBytes(eventRecord.record))
+    const watched = breaker.begin()
+    try {
+      await this.#attemptAndDecide(eventRecord, attempts, watched, hold)
+    } catch (error) {
+      breaker.end(watched, 'nothing')
+      this.drop(new TaskFailed(error))
+    }
+    this.#slots.give(bytes)
+    this.#pump()
+  }
+
+  async #attemptAndDecide(
+    eventRecord: EventRecord,
+    attempts: Attempts,
+    watched: Watched,
+    hold: (bytes: number) => void,
+  ): Promise<void> {
+    const { event, record, round } = eventRecord
+    const { processor, admission, clock } = this.#deps
     const parent = contextFromHeader(headerText(record.headers, HEADER.traceparent))
     const span = startChild(
       `process ${processor.name}`,
@@ -407,8 +433,6 @@ export class Task {
       workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span })
       workplace.intake.putBack(waiting)
     }
-    this.#slots.give(bytes)
-    this.#pump()
   }
 
   /** Asks for an unknown schema; the input waits meanwhile, because a registry that is away makes nothing poison. */
@@ -437,4 +461,12 @@ export class Task {
   #labels(): { processor: string; partition: string } {
     return { processor: this.#deps.processor.name, partition: String(this.partition) }
   }
+}
+
+/** The next owner finds its position behind the end as well, and begins at the start. */
+function remade({ topic, partition, highWatermark }: FetchedBatch): SallyportError {
+  return new SallyportError(
+    'SP_TOPIC_RECREATED',
+    `${topic}/${partition} ends at ${highWatermark}, before what was read of it: it was deleted and made again, or lost its end; the processor starts again`,
+  )
 }

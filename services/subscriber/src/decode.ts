@@ -3,7 +3,7 @@ import { type Context, defaultTextMapGetter, ROOT_CONTEXT } from '@opentelemetry
 import { W3CTraceContextPropagator } from '@opentelemetry/core'
 import { loadSchema } from '@sallyport/core/codec'
 import type { SchemaTypes } from '@sallyport/core/contract'
-import { HEADER } from '@sallyport/core/headers'
+import { HEADER, type ReadHeaders } from '@sallyport/core/headers'
 import type { SchemaLookup } from '@sallyport/core/schema-lookup'
 import { ValueDecoder } from '@sallyport/core/value-decoder'
 import type { KafkaMessage } from 'kafkajs'
@@ -85,9 +85,9 @@ function placeOf({ topic, partition, message }: RawRecord) {
 }
 
 function headersOf(message: KafkaMessage): Readonly<Record<string, string>> {
-  const entries = Object.entries(message.headers ?? {}).flatMap(([name, value]) => {
+  const entries = Object.entries((message.headers ?? {}) as ReadHeaders).flatMap(([name, value]) => {
     const last = Array.isArray(value) ? value.at(-1) : value
-    return last === undefined ? [] : [[name, last.toString()] as const]
+    return last === undefined || last === null ? [] : [[name, last.toString()] as const]
   })
   return Object.fromEntries(entries)
 }

@@ -48,7 +48,7 @@ describe('lag', () => {
     } as unknown as PartitionEnds
     let waitingMs = 0
     const settings = { windowMs: 30_000, lagIntervalMs: 1, stableOffsetStallMs: 60_000 }
-    const watch = new LagWatch('late', settings, ends, () => [at(events, 10, 60_000 - waitingMs)], log)
+    const watch = new LagWatch('late', settings, ends, () => [at(events, 10, 60_000 - waitingMs)], [], log)
     watch.start()
     const said: number[] = []
     for (waitingMs of [30_000, 30_001, 40_000, 1_000, 50_000]) {

@@ -222,7 +222,7 @@ class Runner {
 function laneRecord(record: FetchedRecord, isReplay: boolean, generation: number): ProduceRecord {
   const { key, value, topic, partition, offset } = record
   const kept = Object.entries(record.headers).filter(
-    ([name, text]) => text !== undefined && !(LAST_FAILURE as readonly string[]).includes(name),
+    ([name]) => !(LAST_FAILURE as readonly string[]).includes(name),
   )
   const headers = {
     ...Object.fromEntries(kept),

@@ -73,7 +73,10 @@ export async function inspectTopics(
   })
 }
 
-/** Sets the configuration of existing topics to their specs; partition counts cannot be changed this way. */
+/**
+ * Sets the configuration of existing topics to their specs, but takes no room from them (`wantedConfig`); partition
+ * counts cannot be changed this way.
+ */
 export async function alterTopics(
   kafka: kafkajs.Kafka,
   specs: readonly TopicSpec[],
@@ -85,13 +88,14 @@ export async function alterTopics(
     const counts = differences.filter(difference => difference.setting === 'partitions')
     if (counts.length > 0) throw mismatch(counts)
     const names = new Set(differences.map(difference => difference.topic))
+    const found = await topicConfigs(admin, present)
     const replication = await replicationFactor(admin)
     const resources = present
       .filter(spec => names.has(spec.name))
       .map(spec => ({
         type: kafkajs.ConfigResourceTypes.TOPIC,
         name: spec.name,
-        configEntries: Object.entries(topicConfig(spec, replication)).map(([name, value]) => ({
+        configEntries: Object.entries(wantedConfig(spec, replication, found)).map(([name, value]) => ({
           name,
           value,
         })),
@@ -244,27 +248,48 @@ function createdByOthers(error: unknown): boolean {
   return errors.every(one => protocolErrorType(one) === 'TOPIC_ALREADY_EXISTS')
 }
 
+type TopicConfigs = ReadonlyMap<string, ReadonlyMap<string, string>>
+
+/** Topic → setting → value. */
+async function topicConfigs(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<TopicConfigs> {
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: specs.map(spec => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name: spec.name })),
+  })
+  return new Map(
+    resources.map(({ resourceName, configEntries }) => [
+      resourceName,
+      new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
+    ]),
+  )
+}
+
+/**
+ * What an existing topic is to have: its spec, and never a smaller largest record than it has. One that was taken when
+ * it was larger may still wait, and could then not be moved to its next tier or the dead letter, for ever.
+ */
+function wantedConfig(spec: TopicSpec, replication: number, found: TopicConfigs): Record<string, string> {
+  const bytesMax = Number(found.get(spec.name)?.get('max.message.bytes') ?? 0)
+  return topicConfig({ ...spec, recordBytesMax: Math.max(spec.recordBytesMax, bytesMax) }, replication)
+}
+
 /** Settings that follow the cluster's size, not sallyport.yaml: an operator may have chosen others. */
 const NOT_COMPARED = new Set(['min.insync.replicas'])
 
 async function compareTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<TopicDifference[]> {
   if (specs.length === 0) return []
   const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(spec => spec.name) })
-  const { resources } = await admin.describeConfigs({
-    includeSynonyms: false,
-    resources: specs.map(spec => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name: spec.name })),
-  })
+  const configs = await topicConfigs(admin, specs)
   return specs.flatMap(spec => {
     const count = topics.find(topic => topic.name === spec.name)?.partitions.length ?? 0
-    const entries = resources.find(resource => resource.resourceName === spec.name)?.configEntries ?? []
-    const found = new Map(entries.map(entry => [entry.configName, entry.configValue]))
-    const differences = Object.entries(topicConfig(spec, REPLICATION_WANTED))
-      .filter(([setting, wanted]) => !NOT_COMPARED.has(setting) && found.get(setting) !== wanted)
+    const found = configs.get(spec.name)
+    const differences = Object.entries(wantedConfig(spec, REPLICATION_WANTED, configs))
+      .filter(([setting, wanted]) => !NOT_COMPARED.has(setting) && found?.get(setting) !== wanted)
       .map(([setting, wanted]) => ({
         topic: spec.name,
         setting,
         wanted,
-        found: found.get(setting) ?? 'unset',
+        found: found?.get(setting) ?? 'unset',
       }))
     return count === spec.partitions
       ? differences

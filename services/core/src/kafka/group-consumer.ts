@@ -11,6 +11,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
+import type { ReadHeaders } from '../headers.ts'
 import type { Log } from '../log.ts'
 import { coPartitionedAssigner, inOrderOfArrival } from './assigner.ts'
 
@@ -23,7 +24,7 @@ export interface FetchedRecord {
   readonly timestamp: number
   readonly key: Buffer | null
   readonly value: Buffer | null
-  readonly headers: kafkajs.IHeaders
+  readonly headers: ReadHeaders
 }
 
 /** The records of one fetch of one partition. */
@@ -121,6 +122,8 @@ export class GroupConsumer {
     try {
       await consumer.connect()
       await consumer.subscribe({ topics: [...this.#settings.topics], fromBeginning: true })
+      // What was stopped meanwhile must not join: it would be a member that does nothing, until the process exits.
+      if (this.#stopped) return await consumer.disconnect()
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
@@ -203,16 +206,16 @@ export class GroupConsumer {
         timestamp: Number(message.timestamp),
         key: message.key,
         value: message.value,
-        headers: message.headers ?? {},
+        headers: (message.headers ?? {}) as ReadHeaders,
       })),
     })
     if (taken) resolveOffset(last.offset)
   }
 }
 
-/** A header's text; the last one where a foreign producer set it more than once. */
-export function headerText(headers: kafkajs.IHeaders, name: string): string | undefined {
+/** A header's text; the last one where a foreign producer set it more than once, and none where that is null. */
+export function headerText(headers: ReadHeaders, name: string): string | undefined {
   const value = headers[name]
   const one = Array.isArray(value) ? value.at(-1) : value
-  return one === undefined ? undefined : one.toString()
+  return one?.toString()
 }

@@ -68,3 +68,18 @@ export class PartitionEnds {
     )
   }
 }
+
+/** Asks for one partition, on a connection of its own. */
+export async function partitionEnd(
+  connection: Connection,
+  topic: string,
+  partition: number,
+): Promise<PartitionEnd | undefined> {
+  const ends = new PartitionEnds(connection, 'sallyport-end')
+  try {
+    const [end] = await ends.read([topic], [partition])
+    return end
+  } finally {
+    await ends.close()
+  }
+}

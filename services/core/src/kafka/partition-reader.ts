@@ -240,7 +240,7 @@ function* recordsOf(topic: string, partition: number, batch: LogBatch): Generato
       key,
       value,
       // A name that a foreign producer set more than once has its last value, as `headerText` reads it.
-      headers: Object.fromEntries(headers.map(([name, text]) => [String(name), text ?? undefined])),
+      headers: Object.fromEntries(headers.map(([name, text]) => [String(name), text])),
     }
   }
 }

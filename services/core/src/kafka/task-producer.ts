@@ -10,14 +10,14 @@
 import type kafkajs from 'kafkajs'
 import type { BrokerClock } from '../clock.ts'
 import { errorMessage, SallyportError } from '../errors.ts'
-import type { RecordHeaders } from '../headers.ts'
+import type { ReadHeaders } from '../headers.ts'
 import { isFenced } from './client.ts'
 
 /** A record to write, its partition named. */
 export interface ProduceRecord {
   readonly key: Buffer | null
   readonly value: Buffer | null
-  readonly headers?: RecordHeaders | kafkajs.IHeaders
+  readonly headers?: ReadHeaders
 }
 
 /** The records of one transaction for one partition of one topic. */
@@ -166,7 +166,7 @@ export function recordBytes(record: ProduceRecord): number {
   for (const name in headers) {
     const value = headers[name]
     const length = Array.isArray(value)
-      ? value.reduce((sum, item) => sum + item.length, 0)
+      ? value.reduce((sum, item) => sum + (item?.length ?? 0), 0)
       : (value?.length ?? 0)
     bytes += name.length + length * 3 + 8
   }

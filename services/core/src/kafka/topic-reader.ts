@@ -10,6 +10,7 @@
 import { randomUUID } from 'node:crypto'
 import type kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
+import type { ReadHeaders } from '../headers.ts'
 import { withAdmin } from './admin.ts'
 import type { FetchedRecord } from './group-consumer.ts'
 
@@ -121,7 +122,7 @@ function fetched(batch: kafkajs.Batch, message: kafkajs.KafkaMessage): FetchedRe
     timestamp: Number(timestamp),
     key,
     value,
-    headers,
+    headers: headers as ReadHeaders,
   }
 }
 

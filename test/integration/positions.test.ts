@@ -1,0 +1,93 @@
+/** Where a processor begins when retention was faster than it. */
+import assert from 'node:assert/strict'
+import { ensureTopics } from '@sallyport/core/kafka/admin'
+import { createKafka } from '@sallyport/core/kafka/client'
+import { createLog } from '@sallyport/core/log'
+import { expiredUnprocessedTotal } from '@sallyport/core/metrics'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import { processorProvision } from '@sallyport/processor/config'
+import { inputSpecs } from '@sallyport/processor/inputs'
+import { readPositions } from '@sallyport/processor/positions'
+import { Topics } from '../support/events.ts'
+import { PARTITIONS, testProcessor, testSettings } from '../support/processor.ts'
+import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
+import { sharedCluster } from '../support/shared-cluster.ts'
+
+describe('positions', function () {
+  this.timeout(90_000)
+  let connection: { brokers: readonly string[]; registryUrl: string }
+  let topics: Topics
+
+  before(async () => {
+    connection = await sharedCluster()
+    topics = new Topics(connection, PARTITIONS)
+    await topics.connect()
+  })
+  after(() => topics.close())
+
+  /** A processor that begins at `latest`, its topics, and a way to ask where it begins on partition `p`. */
+  async function latest() {
+    const config = { ...testProcessor(connection, () => {}).config, start: 'latest' as const }
+    const lines: string[] = []
+    const log = createLog('test', { write: line => void lines.push(line) })
+    log.level = 'error'
+    const kafka = createKafka(connection, 'test', log)
+    await ensureTopics(kafka, processorProvision(testSettings(), config).topics)
+    const resolve = (partition: number, restored?: ReadonlyMap<string, number>) =>
+      readPositions(config, inputSpecs(config), kafka, log).resolve(partition, restored)
+    return { config, lines, resolve }
+  }
+
+  /** Appends `count` records to a partition, and expires the first `expired` of the topic. */
+  async function fill(topic: string, partition: number, count: number, expired: number): Promise<void> {
+    const records = Array.from({ length: count }, () => ({ partition, key: 'k', value: 'v' }))
+    await topics.appendRaw(topic, records)
+    if (expired === 0) return
+    const partitions = [{ partition, offset: String(expired) }]
+    await rawAdmin(rawKafka(connection.brokers), async admin => {
+      // It loads the metadata that kafkajs needs for the next request.
+      await admin.fetchTopicOffsets(topic)
+      await admin.deleteTopicRecords({ topic, partitions })
+    })
+  }
+
+  async function bounds(partition: number): Promise<{ low: number; high: number }> {
+    const all = await rawAdmin(rawKafka(connection.brokers), admin => admin.fetchTopicOffsets(EVENTS_TOPIC))
+    const { low, high } = all.find(one => one.partition === partition) as { low: string; high: string }
+    return { low: Number(low), high: Number(high) }
+  }
+
+  it('behind which records expired are said, and the records counted: SP_POSITION_EXPIRED', async () => {
+    const { config, lines, resolve } = await latest()
+    const [tier] = config.topics.retry as [string]
+    await fill(tier, 1, 5, 3)
+    const positions = await resolve(1, new Map([...inputSpecs(config)].map(({ topic }) => [topic, 0])))
+    assert.equal(positions.get(tier), 3)
+    const line = lines.find(text => text.includes(tier)) ?? ''
+    assert.match(line, /SP_POSITION_EXPIRED: 3 records of .*retry\.1\/1 expired before .* processed them/)
+    const { values } = await expiredUnprocessedTotal.get()
+    assert.ok((values.find(({ labels }) => labels.processor === config.name)?.value ?? 0) >= 3)
+  })
+
+  it('that expired themselves are said, and nothing that waited is skipped, also with `latest`', async () => {
+    // Setup: events wait; the claims topic has lost its start, as after a window and more without the processor; the group
+    // has no offsets. Proves: the processor is not taken for a new one, which would begin behind what waits.
+    const { config, lines, resolve } = await latest()
+    await fill(EVENTS_TOPIC, 1, 3, 0)
+    await fill(config.topics.claims, 1, 2, 2)
+    const { low, high } = await bounds(1)
+    assert.ok(low < high)
+    assert.equal((await resolve(1)).get(EVENTS_TOPIC), low)
+    assert.match(
+      lines.join(),
+      /SP_POSITION_EXPIRED: the position of .* events again that it processed before/,
+    )
+  })
+
+  it('that never were are those of a new processor, which begins where `start` says', async () => {
+    const { lines, resolve } = await latest()
+    await fill(EVENTS_TOPIC, 2, 3, 0)
+    assert.equal((await resolve(2)).get(EVENTS_TOPIC), (await bounds(2)).high)
+    assert.deepEqual(lines, [])
+  })
+})
