@@ -64,7 +64,11 @@ function declare(node: AvroObject, declarations: Map<string, string>): string {
 }
 
 function enumType({ name, symbols = [] }: AvroObject): string {
-  return `export type ${name} = ${symbols.map(symbol => `'${symbol}'`).join(' | ')}`
+  const values = symbols.map(symbol => `'${symbol}'`)
+  const line = `export type ${name} = ${values.join(' | ')}`
+  return line.length <= LINE_CHARS_MAX
+    ? line
+    : `export type ${name} =\n${values.map(value => `  | ${value}`).join('\n')}`
 }
 
 function recordType({ name, fields = [] }: AvroObject, declarations: Map<string, string>): string {
