@@ -13,7 +13,8 @@ import { partitionOf } from '@sallyport/core/partition'
 import type { Settings } from '@sallyport/core/settings'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { processorProvision } from '@sallyport/processor/config'
-import { eventOf, type RawRecord, Topics } from '../support/events.ts'
+import kafkajs from 'kafkajs'
+import { eventOf, eventOn, type RawRecord, Topics } from '../support/events.ts'
 import {
   agentEvent,
   PARTITIONS,
@@ -198,6 +199,50 @@ describe('misuse', function () {
       admin.createPartitions({ topicPartitions: [{ topic, count: PARTITIONS + 1 }] }),
     )
     await assert.rejects(processor.start(), { code: 'SP_PARTITION_COUNT' })
+  })
+
+  it('topics that grow while it runs leave a processor on the partitions that it has; its next stay is refused', async () => {
+    // Timeline: a processor's own topics get another partition behind its back; it hears of it and joins again; events
+    // come; a foreign owner of a partition makes the stay end. Proves: until then each event is processed once and the
+    // new partitions are nobody's; then it ends and says what to do, because their claims would be missing.
+    const createConsumer = kafkajs.Kafka.prototype.consumer
+    kafkajs.Kafka.prototype.consumer = function (config) {
+      return createConsumer.call(this, { ...config, metadataMaxAge: 500 } as kafkajs.ConsumerConfig)
+    }
+    try {
+      emitting()
+      const running = await processor.start()
+      const { claims, redrive, deadLetter, retry } = processor.config.topics
+      const grown = [claims, redrive, deadLetter, ...retry, processor.output]
+      const kafka = rawKafka(connection.brokers)
+      const joins = () => processor.lines.filter(line => line.includes('joined the group')).length
+      const joinedBefore = joins()
+      await rawAdmin(kafka, admin =>
+        admin.createPartitions({
+          topicPartitions: grown.map(topic => ({ topic, count: PARTITIONS + 1 })),
+        }),
+      )
+      await waitFor(() => joins() > joinedBefore)
+      const events = Array.from({ length: 20 }, () => eventOf(processor.source, {}))
+      await topics.append([...events, ...events])
+      await topics.read(processor.output, mine, events.length)
+      const outputs = await topics.readAll(processor.output)
+      assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+      for (const topic of [claims, processor.output]) {
+        const ends = await rawAdmin(kafka, admin => admin.fetchTopicOffsets(topic))
+        assert.equal(ends.find(({ partition }) => partition === PARTITIONS)?.high, '0', topic)
+      }
+      const owner = await rawTransactionalProducer(kafka, `${processor.config.groupId}-0`)
+      const transaction = await owner.transaction()
+      const message = { partition: 0, key: `${processor.source}/nothing`, value: null }
+      await transaction.send({ topic: claims, messages: [message] })
+      await transaction.abort()
+      await owner.disconnect()
+      await topics.append([eventOn(0, PARTITIONS, processor.source, {})])
+      await assert.rejects(running.failed, { code: 'SP_PARTITION_COUNT', message: /sallyport topics grow/ })
+    } finally {
+      kafkajs.Kafka.prototype.consumer = createConsumer
+    }
   })
 
   it('a transaction that was left open on the main topic is an alarm, and lag is in records and in time', async () => {
