@@ -15,6 +15,7 @@ import type { Settings } from '@sallyport/core/settings'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { processorProvision } from '@sallyport/processor/config'
 import { isStalled } from '@sallyport/processor/stalled'
+import kafkajs from 'kafkajs'
 import { eventOf, eventOn, type RawRecord, Topics } from '../support/events.ts'
 import {
   agentEvent,
@@ -271,6 +272,57 @@ describe('misuse', function () {
       admin.createPartitions({ topicPartitions: [{ topic, count: PARTITIONS + 1 }] }),
     )
     await assert.rejects(processor.start(), { code: 'SP_PARTITION_COUNT' })
+  })
+
+  it('topics that grow while it runs leave a processor on the partitions that it has; its next stay is refused', async () => {
+    // Timeline: the topics of a processor that works get another partition behind its back; it hears of it and joins
+    // again; its events come again, and more; a foreign owner of a partition makes the stay end. Proves: until then
+    // each event is processed once and the new partitions are nobody's; then the processor ends and says what to do,
+    // because claims are not where their keys belong.
+    const createConsumer = kafkajs.Kafka.prototype.consumer
+    kafkajs.Kafka.prototype.consumer = function (config) {
+      return createConsumer.call(this, { ...config, metadataMaxAge: 500 } as kafkajs.ConsumerConfig)
+    }
+    try {
+      emitting()
+      const running = await processor.start()
+      const { claims, redrive, deadLetter, retry } = processor.config.topics
+      const grown = [claims, redrive, deadLetter, ...retry, processor.output]
+      const kafka = rawKafka(connection.brokers)
+      // Each task has acquired its partition: one that asks for the bounds just now would end the stay.
+      const before = Array.from({ length: PARTITIONS }, (_, p) =>
+        eventOn(p, PARTITIONS, processor.source, {}),
+      )
+      await topics.append(before)
+      await topics.read(processor.output, mine, before.length)
+      const joins = () => processor.lines.filter(line => line.includes('joined the group')).length
+      const joinedBefore = joins()
+      await rawAdmin(kafka, admin =>
+        admin.createPartitions({
+          topicPartitions: grown.map(topic => ({ topic, count: PARTITIONS + 1 })),
+        }),
+      )
+      await waitFor(() => joins() > joinedBefore)
+      const events = [...before, ...Array.from({ length: 20 }, () => eventOf(processor.source, {}))]
+      await topics.append([...events, ...events])
+      await topics.read(processor.output, mine, events.length)
+      const outputs = await topics.readAll(processor.output)
+      assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+      for (const topic of [claims, processor.output]) {
+        const ends = await rawAdmin(kafka, admin => admin.fetchTopicOffsets(topic))
+        assert.equal(ends.find(({ partition }) => partition === PARTITIONS)?.high, '0', topic)
+      }
+      const owner = await rawTransactionalProducer(kafka, `${processor.config.groupId}-0`)
+      const transaction = await owner.transaction()
+      const message = { partition: 0, key: `${processor.source}/nothing`, value: null }
+      await transaction.send({ topic: claims, messages: [message] })
+      await transaction.abort()
+      await owner.disconnect()
+      await topics.append([eventOn(0, PARTITIONS, processor.source, {})])
+      await assert.rejects(running.failed, { code: 'SP_PARTITION_COUNT', message: /sallyport topics grow/ })
+    } finally {
+      kafkajs.Kafka.prototype.consumer = createConsumer
+    }
   })
 
   const STALLED: Record<string, () => string> = {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Producer } from '@platformatic/kafka'
 import { parseHistory } from '@sallyport/core/attempt'
+import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { partitionOf } from '@sallyport/core/partition'
 import { type Event, Fatal, type Handler, RetryLater } from '@sallyport/processor'
 import { eventOf, eventOn, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
@@ -62,12 +63,18 @@ describe('processor on a real broker', function () {
 
   it('a failing event goes through every tier, no sooner than its delay, and then to the dead letter with its history', async () => {
     const attempts: number[] = []
-    processor = testProcessor(connection, (_event, { attempt }) => {
-      attempts.push(attempt)
-      throw new Error(`attempt ${attempt} failed`)
-    })
+    processor = testProcessor(
+      connection,
+      async (_event, { attempt }) => {
+        attempts.push(attempt)
+        await sleep(20 * attempt)
+        throw new Error(`attempt ${attempt} failed`)
+      },
+      { version: '7' },
+    )
     await processor.start()
     const event = eventOf(processor.source, { will: 'fail' })
+    const appendedAt = Date.now()
     await topics.append([event])
     const [dead] = await deadLetters(processor, 1)
     assert.ok(dead)
@@ -76,16 +83,32 @@ describe('processor on a real broker', function () {
     assert.equal(dead.headers['sallyport-reason'], 'exhausted')
     assert.equal(dead.headers['sallyport-code'], 'SP_HANDLER_FAILED')
     assert.equal(dead.headers['sallyport-message'], 'attempt 3 failed')
+    assert.equal(dead.headers['sallyport-attempt'], '3')
+    assert.equal(dead.headers['sallyport-processor'], `${processor.config.name}@7`)
+    assert.equal(dead.headers.traceparent?.slice(3, 35), TRACEPARENT.slice(3, 35))
+    const [accepted] = await topics.read('sallyport.events', ({ key }) => key === event.id, 1)
+    const origin = `sallyport.events/${accepted?.partition}/${accepted?.offset}`
+    assert.equal(dead.headers['sallyport-origin'], origin)
     const history = parseHistory(dead.headers['sallyport-history'])
     assert.deepEqual(
-      history.map(({ attempt, message }) => [attempt, message]),
+      history.map(({ attempt, code, message }) => [attempt, code, message]),
       [
-        [1, 'attempt 1 failed'],
-        [2, 'attempt 2 failed'],
-        [3, 'attempt 3 failed'],
+        [1, 'SP_HANDLER_FAILED', 'attempt 1 failed'],
+        [2, 'SP_HANDLER_FAILED', 'attempt 2 failed'],
+        [3, 'SP_HANDLER_FAILED', 'attempt 3 failed'],
       ],
     )
+    for (const { attempt, durationMs } of history) {
+      // A timer may be early by a millisecond.
+      assert.ok(durationMs >= 20 * attempt - 2, `attempt ${attempt} took ${durationMs} ms`)
+    }
+    const failedAt = history.map(({ startedAt, durationMs }) =>
+      new Date(startedAt + durationMs).toISOString(),
+    )
+    assert.equal(dead.headers['sallyport-first-failed-at'], failedAt[0])
+    assert.equal(dead.headers['sallyport-last-failed-at'], failedAt[2])
     const [first, second, third] = history.map(({ startedAt }) => startedAt) as [number, number, number]
+    assert.ok(first >= appendedAt && third <= Date.now())
     assert.ok(second - first >= 300, `second attempt after ${second - first} ms`)
     assert.ok(third - second >= 600, `third attempt after ${third - second} ms`)
   })
@@ -189,6 +212,49 @@ describe('processor on a real broker', function () {
     const [dead] = await deadLetters(processor, 1)
     assert.equal(dead?.headers['sallyport-code'], 'SP_EMIT')
     assert.equal((await topics.readAll(processor.output)).length, 0)
+  })
+
+  it('what is emitted lies on the partition of its key, which is the task’s own unless the handler names one, in one transaction with the claim (X1)', async () => {
+    const emitting = testProcessor(connection, (event, { attempt, emit }) => {
+      emit(emitting.output, agentEvent(event.id, attempt))
+      emit(emitting.output, agentEvent(event.id, attempt), { key: String(body(event).customer) })
+    })
+    processor = emitting
+    const transactions: { claimed: string[]; places: string[] }[] = []
+    const { transact } = TaskProducer.prototype
+    TaskProducer.prototype.transact = async function (claims, others, positions) {
+      transactions.push({
+        claimed: claims.records.map(({ key }) => String(key)),
+        places: others.map(({ topic, partition }) => `${topic}/${partition}`),
+      })
+      return await transact.call(this, claims, others, positions)
+    }
+    try {
+      await emitting.start()
+      // An event on each partition, whose customer belongs to the next one.
+      const events = Array.from({ length: PARTITIONS }, (_, partition) => {
+        const customer = eventOn((partition + 1) % PARTITIONS, PARTITIONS, 'customer', {}).id
+        return eventOn(partition, PARTITIONS, emitting.source, { customer })
+      })
+      await topics.append(events)
+      await topics.read(emitting.output, () => true, 2 * PARTITIONS)
+      const outputs = await topics.readAll(emitting.output)
+      const expected = events.flatMap((event, partition) => [
+        [partition, event.id],
+        [(partition + 1) % PARTITIONS, body(event).customer],
+      ])
+      assert.deepEqual(outputs.map(({ partition, key }) => [partition, key]).sort(), expected.sort())
+      for (const [partition, { id }] of events.entries()) {
+        const places = [partition, (partition + 1) % PARTITIONS].map(p => `${emitting.output}/${p}`)
+        const its = transactions.filter(({ claimed }) => claimed.includes(id))
+        assert.deepEqual(
+          its.map(transaction => transaction.places),
+          [places],
+        )
+      }
+    } finally {
+      TaskProducer.prototype.transact = transact
+    }
   })
 
   it('handlers run concurrently: slow ones do not hold up the others', async () => {

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -92,4 +94,58 @@ processors: [${JSON.stringify(AGENT)}]
       rmSync(folder, { recursive: true })
     }
   })
+})
+
+describe('a processor whose collector of spans gives no answer', function () {
+  this.timeout(120_000)
+  // What the exporter would wait by itself, ms: longer than this test.
+  const patience = { OTEL_EXPORTER_OTLP_TIMEOUT: '600000', OTEL_BSP_EXPORT_TIMEOUT: '600000' }
+
+  for (const { collector, isThere } of [
+    { collector: 'hangs', isThere: true },
+    { collector: 'is away', isThere: false },
+  ]) {
+    it(`ends with 0 after its drain, and says that spans are lost: it ${collector}`, async () => {
+      // Timeline: an event is processed, and its spans wait to be exported; SIGTERM. Proves: exporting them cannot keep
+      // the process, nor make its end look like a failure.
+      const silent = createServer(() => {}).listen(0, '127.0.0.1')
+      await once(silent, 'listening')
+      const { port } = silent.address() as AddressInfo
+      if (!isThere) silent.close()
+      const cluster = await sharedCluster()
+      const topics = new Topics(cluster, PARTITIONS)
+      await topics.connect()
+      const name = `test-${randomBytes(5).toString('hex')}`
+      const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-stop-'))
+      const file = path.join(folder, 'sallyport.yaml')
+      writeFileSync(
+        file,
+        `topics: { partitions: ${PARTITIONS} }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s }
+sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
+processors: [${JSON.stringify(AGENT)}]
+`,
+      )
+      const processor = new ProcessorProcess(cluster, file, {
+        ...patience,
+        OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+        TEST_PROCESSOR_NAME: name,
+      })
+      try {
+        await processor.said('acquired', PARTITIONS)
+        await topics.append([eventOf(name, { i: 1 })])
+        await topics.read(`sallyport.${name}.out`, () => true, 1)
+        void processor.kill('SIGTERM')
+        await waitFor(() => processor.ended !== null, 60_000)
+      } finally {
+        await processor.kill()
+        await topics.close()
+        silent.close()
+        silent.closeAllConnections()
+        rmSync(folder, { recursive: true })
+      }
+      assert.equal(processor.ended, 0)
+      assert.ok(processor.lines.some(({ msg }) => String(msg).includes('the last spans did not reach')))
+    })
+  }
 })

@@ -4,6 +4,7 @@
  * settle.ts.
  */
 import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
 import { encodeWire } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
 import { createRegistry } from '@sallyport/core/kafka/registry'
@@ -17,6 +18,8 @@ import { eventOf, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
 import { rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
+
+const Connection = createRequire(import.meta.url)('kafkajs/src/network/connection.js')
 
 describe('races of a stay in the group', function () {
   this.timeout(60_000)
@@ -141,25 +144,27 @@ describe('races of a stay in the group', function () {
     assert.equal(runs.get(event.id), 1)
   })
 
-  for (const { title, happens, expected } of [
-    { title: 'a commit whose answer is lost', happens: true, expected: 1 },
-    { title: 'a commit that fails', happens: false, expected: 2 },
-  ]) {
+  for (const { title, fate, expected } of [
+    { title: 'a commit whose answer is lost', fate: 'unheard', expected: 1 },
+    { title: 'a commit whose connection breaks when its answer comes', fate: 'cut off', expected: 1 },
+    { title: 'a commit that fails', fate: 'unsent', expected: 2 },
+  ] as const) {
     it(`${title} leaves one effect: the claims tell the next stay what came of it (X4, T3)`, async () => {
       // Setup: a processor that runs. Timeline: an event is handled; its transaction's commit reaches the broker, or
-      // does not, and in both cases the task only hears of a broken connection. Proves: the task does not settle on,
+      // does not, and in each case the task only hears of a broken connection. Proves: the task does not settle on,
       // nor ends the transaction again; the next stay reads the claims, and runs the event again only if nothing
       // was committed.
-      const faults = breakCommits(happens)
+      const faults = breakCommits(fate)
       cleanups.push(faults.mend)
       emitting()
       await processor.start()
       await processOneMoreEach()
       const [event] = oneEach() as [Event]
-      faults.arm()
+      faults.arm(processor.output)
       await topics.append([event])
       await topics.read(processor.output, ({ key }) => key === event.id, 1)
       await processOneMoreEach()
+      assert.ok(faults.haveStruck())
       assert.equal((await outputIds()).filter(id => id === event.id).length, 1)
       assert.equal(runs.get(event.id), expected)
     })
@@ -239,31 +244,52 @@ function record<T extends object>(owner: T, method: keyof T, note: () => void): 
   }
 }
 
-/** Once armed, the next commit throws: after it reached the broker, or before. */
-function breakCommits(happens: boolean): { arm(): void; mend(): void } {
+/**
+ * Once armed, the next commit of a transaction that wrote to the topic fails: it is not sent; or the broker commits,
+ * and its answer is not heard, or comes just when its connection breaks.
+ */
+function breakCommits(fate: 'unsent' | 'unheard' | 'cut off') {
   const createProducer = kafkajs.Kafka.prototype.producer
-  let armed = false
+  const { processData } = Connection.prototype
+  let armedFor: string | undefined
+  let cuts = false
+  let struck = 0
   kafkajs.Kafka.prototype.producer = function (config) {
     const producer = createProducer.call(this, config)
     const begin = producer.transaction
     producer.transaction = async () => {
       const transaction = await begin()
+      const written = new Set<string>()
+      const send = (record: kafkajs.ProducerRecord) => {
+        written.add(record.topic)
+        return transaction.send(record)
+      }
       const commit = async () => {
-        if (!armed) return await transaction.commit()
-        armed = false
-        if (happens) await transaction.commit()
+        if (armedFor === undefined || !written.has(armedFor)) return await transaction.commit()
+        armedFor = undefined
+        struck++
+        cuts = fate === 'cut off'
+        if (fate !== 'unsent') await transaction.commit()
         throw new Error('the connection was reset')
       }
-      return { ...transaction, commit }
+      return { ...transaction, send, commit }
     }
     return producer
   }
+  Connection.prototype.processData = function (data: Buffer) {
+    const asked: { entry: { apiName: string } }[] = [...this.requestQueue.inflight.values()]
+    if (!cuts || !asked.some(({ entry }) => entry.apiName === 'EndTxn')) return processData.call(this, data)
+    cuts = false
+    this.socket.destroy(new Error('the connection was reset'))
+  }
   return {
-    arm: () => {
-      armed = true
+    arm: (topic: string) => {
+      armedFor = topic
     },
+    haveStruck: () => struck === 1 && !cuts,
     mend: () => {
       kafkajs.Kafka.prototype.producer = createProducer
+      Connection.prototype.processData = processData
     },
   }
 }

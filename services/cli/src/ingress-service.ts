@@ -26,9 +26,10 @@ export async function serveIngress(options: IngressOptions): Promise<void> {
 
 async function runOne(settings: Settings): Promise<void> {
   const connection = connectionFromEnvironment(process.env)
-  const stopTracing = await startTracing('ingress', process.env)
+  const log = createLog('ingress')
+  const stopTracing = await startTracing('ingress', process.env, log)
   const stop = isWorker ? workerStop() : stopSignal()
-  const service = await startIngress(settings, connection, createLog('ingress'), { reusePort: isWorker })
+  const service = await startIngress(settings, connection, log, { reusePort: isWorker })
   await Promise.race([stop, service.failed])
   await service.drain(settings.ingress.drainTimeoutMs)
   await stopTracing()

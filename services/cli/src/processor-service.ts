@@ -13,8 +13,9 @@ interface ProcessorOptions {
 export async function serveProcessors(names: readonly string[], options: ProcessorOptions): Promise<void> {
   const settings = loadSettings(options.config, process.env)
   const connection = connectionFromEnvironment(process.env)
-  const stopTracing = await startTracing('processor', process.env)
-  const service = await startProcessors(settings, connection, createLog('processor'), names)
+  const log = createLog('processor')
+  const stopTracing = await startTracing('processor', process.env, log)
+  const service = await startProcessors(settings, connection, log, names)
   await Promise.race([stopSignal(), service.failed])
   await service.drain(settings.processing.drainTimeoutMs)
   await stopTracing()

@@ -6,6 +6,7 @@
  * logs and dead letters), so `startRoot` then makes one up and marks it as not sampled.
  */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Attributes,
   type Context,
@@ -22,6 +23,7 @@ import {
 } from '@opentelemetry/api'
 import { parseTraceParent } from '@opentelemetry/core'
 import { errorMessage } from './errors.ts'
+import type { Log } from './log.ts'
 
 export { context, isSpanContextValid, type Span, SpanKind, trace }
 
@@ -92,14 +94,31 @@ function unsampledContext(): SpanContext {
   return { traceId: ids.slice(0, 32), spanId: ids.slice(32), traceFlags: TraceFlags.NONE }
 }
 
+/** How long the last spans may take to reach their collector, ms. */
+const FLUSH_MS_MAX = 2_000
+
 /**
  * Starts OpenTelemetry's SDK when `OTEL_EXPORTER_OTLP_ENDPOINT` is set: spans go there by OTLP, sampling and the
- * rest by the standard OTEL_* variables. Otherwise nothing is loaded. Returns what flushes and stops it.
+ * rest by the standard OTEL_* variables. Otherwise nothing is loaded. Returns what flushes and stops it: a collector
+ * that hangs or is away costs spans, and neither keeps the process nor changes how it ends.
  */
-export async function startTracing(service: string, env: NodeJS.ProcessEnv): Promise<() => Promise<void>> {
+export async function startTracing(
+  service: string,
+  env: NodeJS.ProcessEnv,
+  log: Log,
+): Promise<() => Promise<void>> {
   if (!env.OTEL_EXPORTER_OTLP_ENDPOINT) return async () => {}
   const { NodeSDK } = await import('@opentelemetry/sdk-node')
   const sdk = new NodeSDK({ serviceName: env.OTEL_SERVICE_NAME ?? `sallyport-${service}` })
   sdk.start()
-  return async () => await sdk.shutdown()
+  return async () => {
+    const late = sleep(FLUSH_MS_MAX).then(() => {
+      throw new Error(`no answer within ${FLUSH_MS_MAX} ms`)
+    })
+    try {
+      await Promise.race([sdk.shutdown(), late])
+    } catch (error) {
+      log.warn({ error: errorMessage(error) }, 'the last spans did not reach their collector')
+    }
+  }
 }
