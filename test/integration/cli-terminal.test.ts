@@ -49,10 +49,10 @@ describe('at a terminal', function () {
       },
       resume: {
         operator: held,
-        args: [...held.args('redrive'), '--resume', id],
+        args: ['dlq', 'redrive', '--resume', id],
         question: /Go on with it\?/,
       },
-      cancel: { operator: held, args: [...held.args('redrive'), '--cancel', id], question: /Give it up\?/ },
+      cancel: { operator: held, args: ['dlq', 'redrive', '--cancel', id], question: /Give it up\?/ },
     }
   }
 

@@ -252,6 +252,8 @@ type TopicConfigs = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 /** Topic → setting → value. */
 async function topicConfigs(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<TopicConfigs> {
+  // kafkajs refuses to ask for nothing.
+  if (specs.length === 0) return new Map()
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: specs.map(spec => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name: spec.name })),
