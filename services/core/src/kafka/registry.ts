@@ -5,11 +5,13 @@ import { errorMessage, SallyportError } from '../errors.ts'
 import { registryUnreachable, type SchemaLookup, schemaLookup } from '../schema-lookup.ts'
 
 /** How often a conflict is tried before it counts as a refusal. */
-const TRIES_MAX = 3
+const TRIES_MAX = 10
 const CONFLICT_PAUSE_MS = 100
 const REQUEST_TIMEOUT_MS = 5_000
 
 const { SchemaRegistry: Client, COMPATIBILITY } = confluent
+/** The name of the library's error for a subject that has another compatibility; it exports no class. */
+const MISMATCH = 'ConfluentSchemaRegistryCompatibilityError'
 
 /** How a schema stands to what a subject has. */
 export type SchemaStanding =
@@ -49,10 +51,12 @@ export function createRegistry(url: string): SchemaRegistry {
         return (await client.register(raw, options)).id
       } catch (error) {
         const status = httpStatus(error)
-        if (status !== 409 && status !== 422) throw registryUnreachable(url, error)
-        // The first to register a subject sets its compatibility; whoever comes second at that moment gets a
-        // conflict too, and finds the subject settled when it asks again.
-        if (tries === TRIES_MAX) throw incompatible(subject, schema, error)
+        const isMismatch = (error as Error).name === MISMATCH
+        if (status !== 409 && status !== 422 && !isMismatch) throw registryUnreachable(url, error)
+        // The first to register a subject sets its compatibility next; whoever comes in between gets a conflict or
+        // finds another one, and finds the subject settled when it asks again.
+        if (tries === TRIES_MAX)
+          throw isMismatch ? mismatch(url, subject, error) : incompatible(subject, schema, error)
         await sleep(CONFLICT_PAUSE_MS)
       }
     }
@@ -104,6 +108,16 @@ function incompatible(subject: string, schema: AvroSchema, cause: unknown): Sall
   return new SallyportError(
     'SP_SCHEMA_INCOMPATIBLE',
     `the registry refuses ${schema.name} for subject ${subject}: ${errorMessage(cause)}. Make the change backward compatible: give new fields a default, keep the old ones' types`,
+    { cause },
+  )
+}
+
+/** An operator chose another one, or whoever registered the subject was killed before it could set it. */
+function mismatch(url: string, subject: string, cause: unknown): SallyportError {
+  const wanted = COMPATIBILITY.BACKWARD_TRANSITIVE
+  return new SallyportError(
+    'SP_SCHEMA_INCOMPATIBLE',
+    `subject ${subject}: ${errorMessage(cause)}. Set it: curl -X PUT -H 'Content-Type: application/json' -d '{"compatibility":"${wanted}"}' ${url}/config/${subject}`,
     { cause },
   )
 }
