@@ -175,7 +175,7 @@ describe('topics that grow', function () {
   })
 
   it('a run that is killed leaves services that refuse to start, and the same command ends what it began (U4, U5, U6)', async () => {
-    const discard = await cli.run([...mine('dlq', 'discard'), '--limit', '1', '--yes'])
+    const discard = await cli.run([...mine('dlq', 'discard'), '--all', '--limit', '1', '--yes'])
     assert.equal(discard.code, 0, discard.stderr)
     const zombie = await rawTransactionalProducer(
       rawKafka(cluster.brokers),
