@@ -18,7 +18,8 @@ export interface DeadLetter {
   readonly record: FetchedRecord
   /**
    * What an operator calls it: the event id; for a record that could not be read `at:topic/partition/offset` of where
-   * it was first read, which is no event's: sources have no colon. A forger's unreadable record under an event's id must not pass for that event's dead letter.
+   * it was first read, which is no event's id: sources have no colon. A forger's unreadable record under an event's id
+   * must not pass for that event's dead letter.
    */
   readonly identity: string
   /** The event id, as far as there is one. */
