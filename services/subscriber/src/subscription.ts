@@ -8,6 +8,7 @@
  */
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { beginningAt } from '@sallyport/core/kafka/kafkajs-beginning'
+import '@sallyport/core/kafka/kafkajs-aborted'
 import '@sallyport/core/kafka/kafkajs-connection'
 import '@sallyport/core/kafka/kafkajs-runner'
 import { schemaLookup } from '@sallyport/core/schema-lookup'

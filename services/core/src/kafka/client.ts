@@ -1,3 +1,4 @@
+import './kafkajs-aborted.ts'
 import './kafkajs-connection.ts'
 import './kafkajs-records.ts'
 import './kafkajs-runner.ts'

@@ -41,3 +41,27 @@ declare module 'kafkajs/src/network/connection.js' {
     connect(): Promise<unknown>
   }
 }
+
+declare module 'kafkajs/src/broker/index.js' {
+  export interface FetchedMessage {
+    readonly offset: string
+    readonly key: Buffer | null
+    readonly isControlRecord: boolean
+    batchContext: { readonly producerId: string; readonly inTransaction: boolean }
+  }
+
+  export interface FetchedPartition {
+    abortedTransactions?: readonly { readonly producerId: string; readonly firstOffset: string }[]
+    readonly messages: readonly FetchedMessage[]
+  }
+
+  export default class Broker {
+    fetch(request: object): Promise<{ responses: readonly { partitions: readonly FetchedPartition[] }[] }>
+  }
+}
+
+declare module 'kafkajs/src/consumer/filterAbortedMessages.js' {
+  import type { FetchedMessage, FetchedPartition } from 'kafkajs/src/broker/index.js'
+
+  export default function filter(partition: FetchedPartition): FetchedMessage[]
+}
