@@ -19,6 +19,21 @@ const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.
 const AGENT = fileURLToPath(new URL('../support/agents/outage-agent.ts', import.meta.url))
 const CONFIG = fileURLToPath(new URL('../../sallyport.yaml', import.meta.url))
 
+/** Settings that name the agent and drain within a second, in a folder of their own, and a name for the processor. */
+function settingsFile(): { name: string; folder: string; file: string } {
+  const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-stop-'))
+  const file = path.join(folder, 'sallyport.yaml')
+  writeFileSync(
+    file,
+    `topics: { partitions: ${PARTITIONS} }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s }
+sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
+processors: [${JSON.stringify(AGENT)}]
+`,
+  )
+  return { name: `test-${randomBytes(5).toString('hex')}`, folder, file }
+}
+
 describe('a service that is asked to stop while it starts', function () {
   this.timeout(60_000)
   for (const service of ['ingress', 'processor']) {
@@ -53,17 +68,7 @@ describe('a processor that is asked to stop while its broker is frozen', functio
     const cluster = await sharedCluster()
     const topics = new Topics(cluster, PARTITIONS)
     await topics.connect()
-    const name = `test-${randomBytes(5).toString('hex')}`
-    const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-stop-'))
-    const file = path.join(folder, 'sallyport.yaml')
-    writeFileSync(
-      file,
-      `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s }
-sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
-processors: [${JSON.stringify(AGENT)}]
-`,
-    )
+    const { name, folder, file } = settingsFile()
     const start = () => new ProcessorProcess(cluster, file, { TEST_PROCESSOR_NAME: name })
     const events = Array.from({ length: 400 }, (_, i) => eventOf(name, { i }))
     const output = `sallyport.${name}.out`
@@ -115,17 +120,7 @@ describe('a processor whose collector of spans gives no answer', function () {
       const cluster = await sharedCluster()
       const topics = new Topics(cluster, PARTITIONS)
       await topics.connect()
-      const name = `test-${randomBytes(5).toString('hex')}`
-      const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-stop-'))
-      const file = path.join(folder, 'sallyport.yaml')
-      writeFileSync(
-        file,
-        `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s }
-sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
-processors: [${JSON.stringify(AGENT)}]
-`,
-      )
+      const { name, folder, file } = settingsFile()
       const processor = new ProcessorProcess(cluster, file, {
         ...patience,
         OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,

@@ -1,5 +1,6 @@
 /** Text that others wrote, on its way to operators: logs, terminals, answers. */
 import assert from 'node:assert/strict'
+import { selectionOf } from 'sallyport/operations/selection'
 import { forwardedLine } from '../../../services/cli/src/listen/listen.ts'
 import { planLines } from '../../../services/cli/src/operations/report.ts'
 import { printable } from '../../../services/cli/src/printable.ts'
@@ -66,16 +67,7 @@ describe('untrusted text', () => {
       const lines = planLines({
         kind,
         processor: 'agent',
-        selection: {
-          ids: [],
-          sources: [],
-          types: [],
-          reasons: [],
-          codes: [],
-          text: null,
-          from: null,
-          to: null,
-        },
+        selection: selectionOf({}),
         command: `sallyport ${HOSTILE}`,
         ranges: [],
         count: 1,

@@ -43,17 +43,7 @@ declare module 'kafkajs/src/network/connection.js' {
 }
 
 declare module 'kafkajs/src/broker/index.js' {
-  export interface FetchedMessage {
-    readonly offset: string
-    readonly key: Buffer | null
-    readonly isControlRecord: boolean
-    batchContext: { readonly producerId: string; readonly inTransaction: boolean }
-  }
-
-  export interface FetchedPartition {
-    abortedTransactions?: readonly { readonly producerId: string; readonly firstOffset: string }[]
-    readonly messages: readonly FetchedMessage[]
-  }
+  import type { FetchedPartition } from '@sallyport/core/kafka/kafkajs-aborted'
 
   export default class Broker {
     fetch(request: object): Promise<{ responses: readonly { partitions: readonly FetchedPartition[] }[] }>
@@ -61,7 +51,7 @@ declare module 'kafkajs/src/broker/index.js' {
 }
 
 declare module 'kafkajs/src/consumer/filterAbortedMessages.js' {
-  import type { FetchedMessage, FetchedPartition } from 'kafkajs/src/broker/index.js'
+  import type { FetchedMessage, FetchedPartition } from '@sallyport/core/kafka/kafkajs-aborted'
 
   export default function filter(partition: FetchedPartition): FetchedMessage[]
 }

@@ -8,12 +8,13 @@
  *   helped for a while.
  * - Where retention overtakes a reader it goes on at the first offset that is kept.
  *
- * Source: Kafka protocol guide, Fetch version 12; aborted transactions as the Java client filters them.
+ * Source: Kafka protocol guide, Fetch version 12.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fetchV12, listOffsetsV9, type ResponseError } from '@platformatic/kafka'
 import type { Connection } from '../connection.ts'
 import { errorMessage, SallyportError } from '../errors.ts'
+import { AbortedTransactions } from './aborted-transactions.ts'
 import type { PartitionBounds } from './admin.ts'
 import { Cluster } from './cluster.ts'
 import type { FetchedBatch, FetchedRecord } from './group-consumer.ts'
@@ -45,7 +46,6 @@ const OFFSET_OUT_OF_RANGE = 1
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
 const LOG_APPEND_TIME = 0x08
-const ABORT_MARKER = 0
 
 export class PartitionReader {
   readonly #connection: Connection
@@ -205,20 +205,15 @@ function committed(
   until: number | undefined,
   fetched: FetchedPartition,
 ): FetchedBatch {
-  const aborted = [...(fetched.abortedTransactions ?? [])].sort((a, b) =>
-    Number(a.firstOffset - b.firstOffset),
-  )
-  const aborting = new Set<bigint>()
+  const aborted = new AbortedTransactions(fetched.abortedTransactions ?? [])
   const records: FetchedRecord[] = []
   let nextOffset = from
   for (const batch of fetched.records ?? []) {
     const lastOffset = Number(batch.firstOffset) + batch.lastOffsetDelta
-    while (aborted[0] !== undefined && Number(aborted[0].firstOffset) <= lastOffset) {
-      aborting.add((aborted.shift() as { producerId: bigint }).producerId)
-    }
+    aborted.reach(BigInt(lastOffset))
     if ((batch.attributes & CONTROL) !== 0) {
-      if (isAbortMarker(batch)) aborting.delete(batch.producerId)
-    } else if ((batch.attributes & TRANSACTIONAL) === 0 || !aborting.has(batch.producerId)) {
+      aborted.control(batch.producerId, batch.records[0]?.key)
+    } else if ((batch.attributes & TRANSACTIONAL) === 0 || !aborted.has(batch.producerId)) {
       for (const record of recordsOf(topic, partition, batch)) {
         if (record.offset >= from && (until === undefined || record.offset < until)) records.push(record)
       }
@@ -243,11 +238,6 @@ function* recordsOf(topic: string, partition: number, batch: LogBatch): Generato
       headers: Object.fromEntries(headers.map(([name, text]) => [String(name), text])),
     }
   }
-}
-
-function isAbortMarker({ records }: LogBatch): boolean {
-  const key = records[0]?.key
-  return key !== undefined && key !== null && key.length >= 4 && key.readInt16BE(2) === ABORT_MARKER
 }
 
 function unreachable(topic: string, cause: unknown): SallyportError {
