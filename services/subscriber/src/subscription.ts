@@ -32,7 +32,7 @@ const FETCH_WAIT_MS = 250
 /** How long leaving the group may take before the connection is dropped, ms. */
 const LEAVE_TIMEOUT_MS = 5_000
 /** What only kafkajs's log tells: it then goes on from another offset. */
-const ALARMING = /Offset out of range/
+const ALARMING = /Offset out of range, resetting/
 
 /**
  * Joins the group and hands its records to the handler. Resolves when the first assignment is there and it is settled

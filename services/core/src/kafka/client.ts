@@ -7,7 +7,7 @@ import type { Connection } from '../connection.ts'
 import type { Log } from '../log.ts'
 
 /** What only kafkajs's log tells: it then goes on from another offset, silently. */
-const ALARMING = /Offset out of range/
+const ALARMING = /Offset out of range, resetting/
 
 /**
  * A kafkajs client.

@@ -14,6 +14,7 @@ import { errorMessage, SallyportError } from '../errors.ts'
 import type { ReadHeaders } from '../headers.ts'
 import type { Log } from '../log.ts'
 import { coPartitionedAssigner, inOrderOfArrival } from './assigner.ts'
+import { endingOutOfRange, isOutOfRange } from './kafkajs-out-of-range.ts'
 
 /** A record as it was read, nothing decoded. */
 export interface FetchedRecord {
@@ -93,11 +94,13 @@ export class GroupConsumer {
       maxWaitTimeInMs: FETCH_WAIT_MS,
       maxBytesPerPartition: settings.partitionBytesMax,
       partitionAssigners: [
-        coPartitionedAssigner({
-          owned: () => this.#owned,
-          settings: settings.memberSettings,
-          onAssign: all => listener.assigned(all),
-        }),
+        endingOutOfRange(
+          coPartitionedAssigner({
+            owned: () => this.#owned,
+            settings: settings.memberSettings,
+            onAssign: all => listener.assigned(all),
+          }),
+        ),
       ],
       allowAutoTopicCreation: false,
       readUncommitted: false,
@@ -178,16 +181,7 @@ export class GroupConsumer {
   #failed(cause: unknown): void {
     if (this.#stopped) return
     this.#log.debug({ error: errorMessage(cause) }, 'the consumer stopped')
-    this.#listener.failed(
-      new SallyportError(
-        'SP_BROKER_UNREACHABLE',
-        `the consumer stopped (${errorMessage(cause)}); it joins again`,
-        {
-          cause,
-          retryable: true,
-        },
-      ),
-    )
+    this.#listener.failed(stopped(cause))
   }
 
   #handOver({ batch, resolveOffset, isStale, isRunning }: kafkajs.EachBatchPayload): void {
@@ -211,6 +205,19 @@ export class GroupConsumer {
     })
     if (taken) resolveOffset(last.offset)
   }
+}
+
+function stopped(cause: unknown): SallyportError {
+  const options = { cause, retryable: true }
+  if (!isOutOfRange(cause)) {
+    const why = `the consumer stopped (${errorMessage(cause)}); it joins again`
+    return new SallyportError('SP_BROKER_UNREACHABLE', why, options)
+  }
+  return new SallyportError(
+    'SP_POSITION_EXPIRED',
+    `${cause.topic}/${cause.partition} has no record any more where it is read: records expired, or it was deleted and made again; the consumer joins again and finds out`,
+    options,
+  )
 }
 
 /** A header's text; the last one where a foreign producer set it more than once, and none where that is null. */

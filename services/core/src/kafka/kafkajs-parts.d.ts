@@ -9,6 +9,12 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
     getCoordinator(): Promise<Broker>
   }
 
+  export interface OffsetOutOfRange extends Error {
+    readonly name: 'KafkaJSOffsetOutOfRange'
+    readonly topic: string
+    readonly partition: number
+  }
+
   export default class ConsumerGroup {
     readonly cluster: Cluster
     readonly groupId: string
@@ -18,9 +24,12 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
     /** Those of which something is assigned. */
     readonly topics: readonly string[]
     readonly topicsSubscribed: readonly string[]
+    /** Topic → partition → the follower that is read. */
+    readonly preferredReadReplicasPerTopicPartition: Record<string, Record<number, unknown> | undefined>
     fetch(nodeId: number): Promise<unknown[]>
     /** Mends what can be mended after an error, joining again if need be; throws what is left. */
     recoverFromFetch(error: unknown): Promise<void>
+    recoverFromOffsetOutOfRange(error: OffsetOutOfRange): Promise<void>
   }
 }
 
