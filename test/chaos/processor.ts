@@ -10,12 +10,14 @@
  *   its handler's results ask for
  * - no effect of an aborted transaction, and none of an event that nobody sent
  * - every record below a committed position had a settled claim when the position was committed
- * - no process ends by itself, none ignores SIGTERM, and effects come again soon after every fault
+ * - no process ends by itself, none ignores SIGTERM, and no partition stands still for two minutes
+ * - every fault point of the schedule was passed, so that a process died or froze there
  *
  * The seed gives the events, their fates and the schedule; without `--seed` it is drawn and printed. The last line is
  * `accepted A, effects E, lost L, duplicated D, seed S`. When the schedule is through, random steps follow until
- * enough events are accepted: 5,000 in the short run, 20,000 in the full one, a million in the soak.
+ * enough events are accepted: 20,000, or a million in the soak.
  */
+import { spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
@@ -27,7 +29,7 @@ import { type Cluster, startCluster } from '../support/cluster.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { NAME } from './processor/agent.ts'
 import { Chaos } from './processor/chaos.ts'
-import { Fleet } from './processor/fleet.ts'
+import { CHECKPOINTS, Fleet } from './processor/fleet.ts'
 import { Load, PARTITIONS } from './processor/load.ts'
 import {
   describeStep,
@@ -55,7 +57,7 @@ const ONLY = options.only?.split(',')
 const SIZE = options.soak
   ? { perSecond: 1_000, acceptedMin: 1_000_000 }
   : options.short
-    ? { perSecond: 60, acceptedMin: 5_000 }
+    ? { perSecond: 130, acceptedMin: 20_000 }
     : { perSecond: 80, acceptedMin: 20_000 }
 const ACCEPTED_MIN = ONLY === undefined ? SIZE.acceptedMin : 1
 /** From the end of one step to the next when the schedule is through, ms. */
@@ -92,7 +94,7 @@ async function run(cluster: Cluster, folder: string, steps: readonly Step[]): Pr
   writeFileSync(
     config,
     `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s, checkpointFolder: checkpoints }
+processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s, checkpointFolder: ${CHECKPOINTS} }
 sources: { ${NAME}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
 processors: [${AGENT}]
 `,
@@ -128,10 +130,9 @@ processors: [${AGENT}]
   await watch.stop()
 
   const verdict = await judge(cluster.brokers, load.accepted, await groupOffsets(cluster.brokers))
-  const problems = [...fleet.problems, ...watch.problems]
-  console.log(
-    `\nfault points struck: ${chaos.struck}; not passed in time: ${chaos.missed.join(', ') || 'none'}`,
-  )
+  const missed = chaos.missed.map(fault => `no process passed ${fault} in time`)
+  const problems = [...fleet.problems, ...watch.problems, ...missed]
+  console.log(`\nfault points struck: ${chaos.struck}`)
   console.log(`${[...verdict.facts, `slowest effect: ${watch.slowestMs} ms`].join('\n')}\n`)
   for (const problem of problems) console.log(`problem: ${problem}`)
   const explained = explainAll(verdict)
@@ -160,7 +161,7 @@ function soakReport(result: string, facts: readonly string[]): string {
   const minutes = Math.round(performance.now() / 60_000)
   return `# The last soak
 
-\`npm run test:soak\` wrote this on ${new Date().toISOString().slice(0, 10)}: ${minutes} minutes with three brokers and three processes on ${cpus.length} × ${cpus[0]?.model.trim()}, Node ${process.version}.
+\`npm run test:soak\` wrote this on ${new Date().toISOString().slice(0, 10)}${commit()}: ${minutes} minutes with three brokers and three processes on ${cpus.length} × ${cpus[0]?.model.trim()}, Node ${process.version}.
 
 ${facts.map(fact => `- ${fact}`).join('\n')}
 
@@ -168,6 +169,14 @@ ${facts.map(fact => `- ${fact}`).join('\n')}
 ${result}
 \`\`\`
 `
+}
+
+/** The commit that ran, where git tells. */
+function commit(): string {
+  const { stdout } = spawnSync('git', ['describe', '--always', '--dirty', '--exclude', '*'], {
+    encoding: 'utf8',
+  })
+  return stdout?.trim() ? `, of commit ${stdout.trim()}` : ''
 }
 
 /** `topic/partition` → the group's committed offset. */

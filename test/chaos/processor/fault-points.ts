@@ -3,13 +3,16 @@
  * restore. `CHAOS_FAULT` is `point:before|after:n:kill|freeze`; the n-th time that the point is passed counts. The
  * product's code knows nothing of it: the prototypes of its adapters are wrapped here.
  *
- * joined → connect → init → barrier → barrier-commit → restore-batch → acquire → start
- * → (transact → begin → claims → retry | dead-letter | output → offsets → commit)* → leave
+ * joined → connect → init → barrier → barrier-commit → checkpoint-open → restore-batch → acquire → start
+ * → checkpoint-part* → (transact → begin → claims → retry | dead-letter | output → offsets → commit → checkpoint-save?)*
+ * → leave
  */
 import { writeSync } from 'node:fs'
 import { GroupConsumer } from '@sallyport/core/kafka/group-consumer'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { Acquisition } from '@sallyport/processor/acquisition'
+import { Checkpoint } from '@sallyport/processor/checkpoint'
+import { CheckpointFolder } from '@sallyport/processor/checkpoint-folder'
 import { Membership } from '@sallyport/processor/membership'
 import { Restore } from '@sallyport/processor/restore'
 import kafkajs from 'kafkajs'
@@ -49,6 +52,9 @@ function wrap<T extends object, K extends keyof T>(owner: T, method: K, name: st
 wrap(Membership.prototype, 'joined', 'joined')
 wrap(TaskProducer, 'connect', 'connect')
 wrap(Acquisition.prototype, 'run', 'acquire')
+wrap(CheckpointFolder.prototype, 'open', 'checkpoint-open')
+wrap(Checkpoint.prototype, 'part', 'checkpoint-part')
+wrap(Checkpoint.prototype, 'save', 'checkpoint-save')
 wrap(Restore.prototype, 'offer', 'restore-batch')
 wrap(GroupConsumer.prototype, 'readFrom', 'start')
 wrap(GroupConsumer.prototype, 'stop', 'leave')

@@ -34,6 +34,8 @@ interface Sent {
 
 export class Load {
   readonly accepted = new Map<string, Accepted>()
+  /** How many of them belong to each partition. */
+  readonly acceptedOn: number[] = new Array(PARTITIONS).fill(0)
   /** Duplicates sent. */
   duplicates = 0
   readonly #producer: kafkajs.Producer
@@ -135,7 +137,9 @@ export class Load {
       queue.splice(0, batch.length)
       const at = Date.now()
       for (const { event, fate } of batch) {
-        if (!this.accepted.has(event.id)) this.accepted.set(event.id, { fate, at })
+        if (this.accepted.has(event.id)) continue
+        this.accepted.set(event.id, { fate, at })
+        this.acceptedOn[partition] = (this.acceptedOn[partition] as number) + 1
       }
     }
   }

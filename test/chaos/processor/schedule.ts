@@ -3,26 +3,32 @@ import { Random } from './random.ts'
 
 export const SESSION_TIMEOUT_MS = 4_000
 
-/** The points of fault-points.ts, in the order in which a process passes them. */
-export const FAULT_POINTS = [
-  'joined',
-  'connect',
-  'init',
-  'barrier',
-  'barrier-commit',
-  'restore-batch',
-  'acquire',
-  'start',
-  'transact',
-  'begin',
-  'claims',
-  'retry',
-  'dead-letter',
-  'output',
-  'offsets',
-  'commit',
-  'leave',
-] as const
+/**
+ * The points of fault-points.ts, in the order in which a process passes them, and the time up to which it strikes at one:
+ * the first or second of its partitions in an acquisition, somewhere among the transactions.
+ */
+const FAULT_POINTS = {
+  joined: 1,
+  connect: 2,
+  init: 2,
+  barrier: 2,
+  'barrier-commit': 2,
+  'checkpoint-open': 2,
+  'restore-batch': 2,
+  acquire: 2,
+  start: 2,
+  'checkpoint-part': 8,
+  transact: 8,
+  begin: 8,
+  claims: 8,
+  retry: 8,
+  'dead-letter': 8,
+  output: 8,
+  offsets: 8,
+  commit: 8,
+  'checkpoint-save': 2,
+  leave: 1,
+}
 
 export type Step =
   /** SIGKILL of some processes at once, and others in their place `afterMs` later. */
@@ -45,9 +51,8 @@ export type Step =
 
 export function scheduleOf(seed: number, short: boolean): Step[] {
   const random = Random.of(seed, 'schedule')
-  const faults = FAULT_POINTS.flatMap(point => [`${point}:before`, `${point}:after`])
-  const kills = random.shuffle(faults.map(at => faultStep(at, 'kill', random)))
-  const freezes = random.shuffle(faults.map(at => faultStep(at, 'freeze', random)))
+  const kills = random.shuffle(faultSteps('kill', random))
+  const freezes = random.shuffle(faultSteps('freeze', random))
   const once: Step[] = [
     { kind: 'kill', count: 1, afterMs: 500 },
     { kind: 'freeze', ms: SESSION_TIMEOUT_MS + random.between(2_000, 4_000) },
@@ -59,7 +64,7 @@ export function scheduleOf(seed: number, short: boolean): Step[] {
   ]
   if (short) return random.shuffle([...once, ...kills.slice(0, 8), ...freezes.slice(0, 2)])
   const more = Array.from({ length: 30 }, () => randomStep(random))
-  return random.shuffle([...once, ...kills, ...freezes.slice(0, 14), ...more])
+  return random.shuffle([...once, ...kills, ...freezes, ...more])
 }
 
 /** What happens after the schedule, for as long as the run goes on. */
@@ -92,11 +97,17 @@ export function describeStep(step: Step): string {
   }
 }
 
-function faultStep(at: string, action: 'kill' | 'freeze', random: Random): Step {
-  // Once in the middle of acquisitions (one per partition), somewhere among the transactions.
-  const early = FAULT_POINTS.indexOf(at.split(':')[0] as (typeof FAULT_POINTS)[number]) < 8
-  const nth = at.startsWith('joined') || at.startsWith('leave') ? 1 : random.between(1, early ? 2 : 8)
-  return { kind: 'fault', fault: `${at}:${nth}:${action}`, action }
+/** Before and after each point. */
+function faultSteps(action: 'kill' | 'freeze', random: Random): Step[] {
+  return Object.entries(FAULT_POINTS).flatMap(([point, nthMax]) =>
+    ['before', 'after'].map(
+      (side): Step => ({
+        kind: 'fault',
+        fault: `${point}:${side}:${random.between(1, nthMax)}:${action}`,
+        action,
+      }),
+    ),
+  )
 }
 
 function randomStep(random: Random): Step {

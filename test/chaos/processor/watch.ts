@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HEADER } from '@sallyport/core/headers'
+import { partitionOf } from '@sallyport/core/partition'
 import { OUTPUT } from './agent.ts'
 import { type Load, PARTITIONS } from './load.ts'
 import { TopicLog } from './topic-log.ts'
@@ -7,8 +8,16 @@ import { DEAD_LETTER } from './verdict.ts'
 
 /** How often the effects are read, ms. */
 const LOOK_MS = 1_000
-/** An event that has had no effect for this long while the chaos goes on is a hang, ms. */
+/** A partition whose events wait, and of which none has had its effect for this long, hangs; ms. */
 const HANG_MS = 120_000
+
+/** How far the events of a partition are. */
+interface Progress {
+  done: number
+  /** When one had its effect last, or none waited; ms since the epoch. */
+  at: number
+  hung: boolean
+}
 
 /** Follows the effects as they come: for progress lines, and to see when nothing moves any more. */
 export class Watch {
@@ -19,8 +28,11 @@ export class Watch {
   readonly #describe: () => string
   readonly #logs: readonly TopicLog[]
   readonly #done = new Set<string>()
-  #progressAt = Date.now()
-  #hung = false
+  readonly #partitions: Progress[] = Array.from({ length: PARTITIONS }, () => ({
+    done: 0,
+    at: Date.now(),
+    hung: false,
+  }))
   #running = true
   #looking: Promise<void> | undefined
 
@@ -32,7 +44,7 @@ export class Watch {
   }
 
   start(): void {
-    this.#progressAt = Date.now()
+    for (const progress of this.#partitions) progress.at = Date.now()
     this.#looking = this.#look()
   }
 
@@ -42,9 +54,10 @@ export class Watch {
     for (const log of this.#logs) await log.close()
   }
 
-  /** Waits until every accepted event has an effect, or nothing moves any more. */
+  /** Waits until every accepted event has an effect, or a partition hangs. */
   async untilDone(): Promise<void> {
-    while (this.#waiting() > 0 && Date.now() - this.#progressAt < HANG_MS) await sleep(LOOK_MS)
+    while (this.#done.size < this.#load.accepted.size && !this.#partitions.some(({ hung }) => hung))
+      await sleep(LOOK_MS)
     // What comes after the end would be a duplicate: give it a chance to show.
     await sleep(3_000)
   }
@@ -53,26 +66,24 @@ export class Watch {
     return `accepted ${this.#load.accepted.size}, effects ${this.#done.size}`
   }
 
-  #waiting(): number {
-    let waiting = 0
-    for (const id of this.#load.accepted.keys()) if (!this.#done.has(id)) waiting++
-    return waiting
-  }
-
   async #look(): Promise<void> {
     while (this.#running) {
       await sleep(LOOK_MS)
       for (const log of this.#logs) await log.advance().catch(() => {})
-      const before = this.#done.size
       for (const log of this.#logs) this.#note(log)
-      if (this.#done.size > before) {
-        this.#progressAt = Date.now()
-        this.#hung = false
-      } else if (!this.#hung && this.#waiting() > 0 && Date.now() - this.#progressAt > HANG_MS) {
-        this.#hung = true
-        this.problems.push(`no effect for ${HANG_MS / 1_000} s (${this.state()}):\n${this.#describe()}`)
-      }
+      for (const [partition, progress] of this.#partitions.entries()) this.#judge(partition, progress)
     }
+  }
+
+  #judge(partition: number, progress: Progress): void {
+    const waiting = (this.#load.acceptedOn[partition] as number) - progress.done
+    if (waiting <= 0) progress.at = Date.now()
+    const isHung = Date.now() - progress.at > HANG_MS
+    if (isHung && !progress.hung) {
+      const what = `no effect on partition ${partition} for ${HANG_MS / 1_000} s, where ${waiting} events wait`
+      this.problems.push(`${what} (${this.state()}):\n${this.#describe()}`)
+    }
+    progress.hung = isHung
   }
 
   #note(log: TopicLog): void {
@@ -82,6 +93,9 @@ export class Watch {
       const accepted = this.#load.accepted.get(id)
       if (accepted === undefined || this.#done.has(id)) continue
       this.#done.add(id)
+      const progress = this.#partitions[partitionOf(Buffer.from(id), PARTITIONS)] as Progress
+      progress.done++
+      progress.at = now
       this.slowestMs = Math.max(this.slowestMs, now - accepted.at)
     }
   }
