@@ -29,7 +29,7 @@ import { type Cluster, startCluster } from '../support/cluster.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { NAME } from './processor/agent.ts'
 import { Chaos } from './processor/chaos.ts'
-import { CHECKPOINTS, Fleet } from './processor/fleet.ts'
+import { Fleet } from './processor/fleet.ts'
 import { Load, PARTITIONS } from './processor/load.ts'
 import {
   describeStep,
@@ -94,7 +94,7 @@ async function run(cluster: Cluster, folder: string, steps: readonly Step[]): Pr
   writeFileSync(
     config,
     `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s, checkpointFolder: ${CHECKPOINTS} }
+processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s, checkpointFolder: checkpoints, checkpointInterval: 2s }
 sources: { ${NAME}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
 processors: [${AGENT}]
 `,

@@ -139,11 +139,13 @@ processors: [${JSON.stringify(AGENT)}]
   })
 
   it('sees what an owner on another host did in between', async () => {
-    // Setup: host A has checkpoints. Timeline: host B takes over, from the topic, processes 40 more and ends; A starts
-    // again, and all events come once more. Proves: A reads B's claims in the tail.
+    // Setup: host A has checkpoints. Timeline: host B takes over, from the topic, processes 40 more, all events come once
+    // more, and it ends; A starts again, and all events come again. Proves: B knows what A did, and A reads B's claims
+    // in the tail.
     const other = start('b')
     for (const line of (await acquired(other)).values()) assert.equal(line.fromCheckpoint, undefined)
     await process(someEvents(40))
+    await assertOnce()
     await stopAll()
     for (const line of (await acquired(start('a'))).values()) assert.ok(Number(line.fromCheckpoint) > 0)
     await assertOnce()

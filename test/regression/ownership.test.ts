@@ -102,40 +102,51 @@ describe('races between owners of a partition', function () {
     assert.deepEqual(await outputIds(), [...before, next].map(({ id }) => id).sort())
   })
 
-  it('a zombie producer that wakes after a rebalance cannot settle its attempt', async () => {
-    // Setup: owner A has an open transaction. Timeline: B acquires the same partition; A writes on and commits.
-    // Proves: A is refused, and nothing that it wrote becomes visible.
+  it('a zombie that wakes in the middle of its transaction cannot commit it, and cannot begin another', async () => {
+    // Setup: owner A of partition 0 has written an output in a transaction. Timeline: B acquires the partition and
+    // settles; A wakes, writes on and commits; B settles more; C acquires, and B settles again. Proves: A's transaction is
+    // refused and nothing of it is visible, B is none the worse for it, and B's next one is refused as well.
     emitting()
     await process(1)
     const client = createKafka(connection, 'test', silent())
     const connect = () =>
       TaskProducer.connect(client, processor.config.groupId, 0, 10_000, new BrokerClock(Date.now))
-    const write = (producer: TaskProducer, mark: string) =>
+    const record = (mark: string) => ({ key: Buffer.from(mark), value: Buffer.from(mark) })
+    const settle = (producer: TaskProducer, mark: string) =>
       producer.transact(
         {
           topic: processor.config.topics.claims,
           partition: 0,
           records: [{ key: Buffer.from(`#${mark}`), value: null }],
         },
-        [
-          {
-            topic: processor.output,
-            partition: 0,
-            records: [{ key: Buffer.from(mark), value: Buffer.from(mark) }],
-          },
-        ],
+        [{ topic: processor.output, partition: 0, records: [record(mark)] }],
         [],
       )
-    const zombie = await connect()
-    cleanups.push(() => zombie.close())
-    await write(zombie, 'before')
+    const zombie = await rawTransactionalProducer(kafka, `${processor.config.groupId}-0`)
+    cleanups.push(() => zombie.disconnect())
+    const output = (mark: string) => ({
+      topic: processor.output,
+      messages: [{ partition: 0, ...record(mark) }],
+    })
+    const transaction = await zombie.transaction()
+    await transaction.send(output('zombie-asleep'))
     const owner = await connect()
     cleanups.push(() => owner.close())
-    await write(owner, 'owner')
-    await assert.rejects(write(zombie, 'zombie'), { code: 'SP_FENCED' })
+    await settle(owner, 'owner')
+    await assert.rejects(async () => {
+      await transaction.send(output('zombie-awake'))
+      await transaction.commit()
+    })
+    await settle(owner, 'owner-again')
+    const late = await connect()
+    cleanups.push(() => late.close())
+    await settle(late, 'late')
+    await assert.rejects(settle(owner, 'owner-late'), { code: 'SP_FENCED' })
     const marks = (await topics.readAll(processor.output)).map(({ key }) => key)
-    assert.ok(marks.includes('before') && marks.includes('owner'))
-    assert.ok(!marks.includes('zombie'))
+    assert.deepEqual(
+      marks.filter(mark => /^(owner|late|zombie)/.test(String(mark))),
+      ['owner', 'owner-again', 'late'],
+    )
   })
 
   it('a transaction that a dead owner left open is resolved before its successor reads (T1)', async () => {

@@ -16,8 +16,12 @@ export async function serveProcessors(names: readonly string[], options: Process
   const log = createLog('processor')
   const stopTracing = await startTracing('processor', process.env, log)
   const service = await startProcessors(settings, connection, log, names)
-  await Promise.race([stopSignal(), service.failed])
-  await service.drain(settings.processing.drainTimeoutMs)
-  await stopTracing()
+  try {
+    await Promise.race([stopSignal(), service.failed])
+  } finally {
+    // One that failed takes the others with it; they settle what is in flight, and leave their groups.
+    await service.drain(settings.processing.drainTimeoutMs)
+    await stopTracing()
+  }
   process.exit(0)
 }

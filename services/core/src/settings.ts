@@ -80,6 +80,8 @@ export interface ProcessingSettings {
   readonly claimsBytesMax: number
   /** Absolute path of the folder for checkpoints of the claims; none are kept where absent. */
   readonly checkpointFolder?: string
+  /** How old a partition's checkpoint gets while its claims change, ms. */
+  readonly checkpointIntervalMs: number
   /** Events a second of all sources; with it, a start is refused when a window's claims would not fit. */
   readonly expectedEventsPerSecond?: number
 }
@@ -126,6 +128,7 @@ interface Document {
     drainTimeout: string
     claimsBytesMax: number
     checkpointFolder?: string
+    checkpointInterval: string
     expectedEventsPerSecond?: number
   }
 }
@@ -180,6 +183,7 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       ...(processing.checkpointFolder === undefined
         ? {}
         : { checkpointFolder: path.resolve(path.dirname(absolute), processing.checkpointFolder) }),
+      checkpointIntervalMs: durationMs(processing.checkpointInterval, 'processing.checkpointInterval'),
       ...(processing.expectedEventsPerSecond === undefined
         ? {}
         : { expectedEventsPerSecond: processing.expectedEventsPerSecond }),

@@ -9,9 +9,8 @@ import type { Log } from '@sallyport/core/log'
 import type { Checkpoint } from './checkpoint.ts'
 import type { ClaimStore } from './claim-store.ts'
 
-/** Records of the claims topic that a restart may have to read, and how long ago the last save may be, ms. */
+/** Records of the claims topic that a restart may have to read. */
 const TAIL_RECORDS_MAX = 50_000
-const TAIL_MS_MAX = 5 * 60_000
 /** Between two segments that are brought into memory, ms. */
 const LOAD_PAUSE_MS = 20
 
@@ -35,14 +34,23 @@ export class Checkpointer {
   readonly #log: Log
   /** This host's, for the file's age alone: claims hold by the brokers' clock. */
   readonly #now: Clock
+  readonly #intervalMs: number
   #savedOffset: number | undefined
   #savedAt: number
   #busy = false
   #closed = false
 
-  constructor({ file, savedOffset }: OwnedCheckpoint, claims: ClaimStore, now: Clock, log: Log) {
+  /** `intervalMs`: how long ago the last save may be. */
+  constructor(
+    { file, savedOffset }: OwnedCheckpoint,
+    claims: ClaimStore,
+    intervalMs: number,
+    now: Clock,
+    log: Log,
+  ) {
     this.#file = file
     this.#claims = claims
+    this.#intervalMs = intervalMs
     this.#savedOffset = savedOffset
     this.#savedAt = now()
     this.#now = now
@@ -64,7 +72,7 @@ export class Checkpointer {
 
   #isDue(offset: number): boolean {
     if (this.#savedOffset === undefined) return true
-    return offset - this.#savedOffset >= TAIL_RECORDS_MAX || this.#now() - this.#savedAt >= TAIL_MS_MAX
+    return offset - this.#savedOffset >= TAIL_RECORDS_MAX || this.#now() - this.#savedAt >= this.#intervalMs
   }
 
   /** Ends a save that is under way; the file keeps the last one. */

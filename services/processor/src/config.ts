@@ -32,6 +32,10 @@ export interface ProcessorConfig {
   readonly topics: ProcessorTopics
 }
 
+/** As `sallyport.yaml` has it; a dead letter's history has room for every attempt. */
+const TIERS_MAX = 16
+/** Longest run of one attempt, ms: a day. */
+const TIMEOUT_MS_MAX = 86_400_000
 /** Longest pause of a breaker, ms: a day. */
 const PAUSE_MS_LIMIT = 86_400_000
 
@@ -99,13 +103,19 @@ export function processorProvision(settings: Settings, processor: ProcessorConfi
 export function configure(processor: Processor, entry: Omit<ProcessorEntry, 'module'>): ProcessorConfig {
   const { name } = processor
   const delays = entry.retry ?? processor.retry
+  if (delays.length > TIERS_MAX) {
+    throw new SallyportError(
+      'SP_PROCESSOR',
+      `${name}.retry names ${delays.length} delays: at most ${TIERS_MAX}, each is a topic`,
+    )
+  }
   return {
     name,
     version: processor.version,
     groupId: `sallyport.${name}`,
     sources: processor.sources === null ? null : new Set(processor.sources),
     delaysMs: delays.map((delay, i) => durationMs(delay, `${name}.retry[${i}]`)),
-    timeoutMs: durationMs(entry.timeout ?? processor.timeout, `${name}.timeout`),
+    timeoutMs: timeoutMs(name, entry.timeout ?? processor.timeout),
     concurrency: entry.concurrency ?? processor.concurrency,
     breaker: breakerSettings(name, { ...processor.breaker, ...entry.breaker }),
     failures: failureTable(name, { ...processor.failures, ...entry.failures }),
@@ -115,6 +125,12 @@ export function configure(processor: Processor, entry: Omit<ProcessorEntry, 'mod
     handler: processor.handler,
     topics: processorTopics(name, delays.length),
   }
+}
+
+function timeoutMs(name: string, timeout: string): number {
+  const ms = durationMs(timeout, `${name}.timeout`)
+  if (ms >= 1 && ms <= TIMEOUT_MS_MAX) return ms
+  throw new SallyportError('SP_PROCESSOR', `${name}.timeout is ${timeout}: set it from 1ms to 1d`)
 }
 
 function breakerSettings(name: string, breaker: BreakerDefinition): BreakerSettings {

@@ -13,7 +13,11 @@ export type { Event } from '@sallyport/core/event'
 
 /** What a handler gets beside the event. */
 export interface HandlerContext {
-  /** Aborts when the attempt's time is up, the partition moves to another process, or this one stops. */
+  /**
+   * Aborts when the attempt's time is up, the partition moves to another process, or this one stops. A handler that
+   * ignores it is not waited for: nothing that it does later counts, another attempt has its slot, and the next one at
+   * this event may run beside it.
+   */
   readonly signal: AbortSignal
   /**
    * The same for every attempt at this event (and another one when an operator redrives or replays it). Hand it to
@@ -70,9 +74,9 @@ export interface ProcessorDefinition {
   readonly version?: string
   /** Names of the sources whose events it handles. Default: all. */
   readonly sources?: readonly string[]
-  /** Delays of the retry tiers, in order; as many retries as tiers. Default: 5s, 30s, 5m. */
+  /** Delays of the retry tiers, in order; as many retries as tiers, at most 16. Default: 5s, 30s, 5m. */
   readonly retry?: readonly string[]
-  /** Longest run of one attempt. Default: 30s. */
+  /** Longest run of one attempt, up to 1d. Default: 30s. */
   readonly timeout?: string
   /** Handlers at once in one process. Default: 100. */
   readonly concurrency?: number

@@ -198,6 +198,7 @@ export class Membership implements GroupListener {
       windowMs: ({ event }) => Math.min(event.windowMs ?? windowMs, windowMs),
       sourceLabel: source => (Object.hasOwn(this.#settings.sources, source) ? source : 'other'),
       refreshMs: windowMs / 4,
+      checkpointIntervalMs: processing.checkpointIntervalMs,
       connectProducer: async (partition, clock) => {
         await this.#unwinding.get(partition)
         return await TaskProducer.connect(

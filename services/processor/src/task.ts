@@ -59,6 +59,8 @@ export interface TaskDependencies extends AcquisitionDependencies {
   sourceLabel(source: string): string
   /** How often what must not expire is written again, ms. */
   readonly refreshMs: number
+  /** How old its checkpoint gets, ms. */
+  readonly checkpointIntervalMs: number
   connectProducer(partition: number, clock: BrokerClock): Promise<TaskProducer>
   /** Where each input begins, given what the claims topic said. Called once this task is the owner. */
   resolvePositions(
@@ -241,9 +243,11 @@ export class Task {
   }
 
   #begin(producer: TaskProducer, state: AcquiredState, positions: ReadonlyMap<string, number>): void {
-    const { processor, limits, schemas, log, sourceLabel, refreshMs } = this.#deps
+    const { processor, limits, schemas, log, sourceLabel, refreshMs, checkpointIntervalMs, clock } =
+      this.#deps
     const { claims, checkpoint } = state
-    const checkpointer = checkpoint && new Checkpointer(checkpoint, claims, this.#deps.clock, this.#log)
+    const checkpointer =
+      checkpoint && new Checkpointer(checkpoint, claims, checkpointIntervalMs, clock, this.#log)
     this.#checkpointer = checkpointer
     const foreign = new Map([...(state.positions ?? [])].filter(([topic]) => !positions.has(topic)))
     const kept = [...foreign].map(([topic, offset]) => ({ topic, offset }))

@@ -111,8 +111,6 @@ export class Chaos {
   /** A process takes another one's place, and dies or freezes at the point. False: it did not pass it in time. */
   async #strikeOnce(fault: string, action: 'kill' | 'freeze'): Promise<boolean> {
     await this.#stop(this.#victim())
-    // The next save would be due in minutes; where there is no checkpoint, it is at once.
-    if (fault.startsWith('checkpoint-save')) this.#fleet.loseCheckpoints()
     const member = await this.#fleet.add(fault)
     if (fault.startsWith('leave')) {
       await member.joined()

@@ -1,5 +1,5 @@
 /** The processor's processes: started, killed, frozen, stopped. None outlives the checker (see `Daemon`). */
-import { appendFileSync, rmSync } from 'node:fs'
+import { appendFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -9,8 +9,6 @@ import { explainStandstill } from './standstill.ts'
 
 const CLI = fileURLToPath(new URL('../../../services/cli/src/main.ts', import.meta.url))
 const FAULT_POINTS = fileURLToPath(new URL('./fault-points.ts', import.meta.url))
-/** The folder of the checkpoints, within that of the config. */
-export const CHECKPOINTS = 'checkpoints'
 const START_TIMEOUT_MS = 60_000
 /** From SIGTERM to the exit: the drain's own deadline, leaving the group, and a busy machine. */
 const STOP_TIMEOUT_MS = 45_000
@@ -76,11 +74,6 @@ export class Fleet {
       this.problems.push(`${member.name} stopped with ${exit.code ?? exit.signal}:\n${member.tail(15)}`)
     }
     this.#remove(member)
-  }
-
-  /** Removes the checkpoints, as the loss of a disk would; processes that have them open go on writing to nowhere. */
-  loseCheckpoints(): void {
-    rmSync(path.join(this.#request.folder, CHECKPOINTS), { recursive: true, force: true })
   }
 
   #remove(member: Member): void {

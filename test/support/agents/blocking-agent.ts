@@ -3,7 +3,7 @@ import { defineProcessor } from '@sallyport/processor'
 /** Computes for a while without awaiting, and emits one record then. Its name comes from the test. */
 const name = process.env.TEST_PROCESSOR_NAME ?? 'blocking-agent'
 
-const BLOCK_MS = 13_000
+const BLOCK_MS = 20_000
 
 export default defineProcessor({
   name,

@@ -6,6 +6,8 @@ import type { SallyportError } from '@sallyport/core/errors'
 import { loadSettings } from '@sallyport/core/settings'
 import { ClaimStore } from '@sallyport/processor/claim-store'
 import { ClaimsBudget, checkClaimsFit } from '@sallyport/processor/claims-budget'
+import { startProcessors } from '@sallyport/processor/main'
+import { keptLog } from '../../support/ingress.ts'
 
 describe('the memory of claims', () => {
   function settings(processing: string) {
@@ -28,6 +30,24 @@ describe('the memory of claims', () => {
       message:
         /200 events\/s .* 86400 s .* 2 processors make 34560000 claims of 40 bytes, 1382400000 bytes .* is 700000000, enough for 101 events\/s: raise it, shorten the window/,
     })
+  })
+
+  it('a processor that could not hold its window does not start', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-claims-'))
+    try {
+      const module = path.join(folder, 'agent.mjs')
+      const fields =
+        "name: 'agent', version: '1', sources: null, retry: [], timeout: '1s', concurrency: 1, outputs: {}"
+      writeFileSync(module, `export default { ${fields}, handler() {} }\n`)
+      const tight = settings('expectedEventsPerSecond: 200, claimsBytesMax: 100000000')
+      const nowhere = { brokers: ['127.0.0.1:9'], registryUrl: 'http://127.0.0.1:9' }
+      await assert.rejects(startProcessors({ ...tight, processors: [{ module }] }, nowhere, keptLog().log), {
+        code: 'SP_SETTINGS',
+        message: /1 processor/,
+      })
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 
   it('without an expected rate nothing is refused', () => {
