@@ -10,6 +10,7 @@ import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
 import { ensureTopics } from '@sallyport/core/kafka/admin'
 import { partitionEnd } from '@sallyport/core/kafka/partition-ends'
 import { createRegistry } from '@sallyport/core/kafka/registry'
+import { stableOffsetStalled } from '@sallyport/core/metrics'
 import { partitionOf } from '@sallyport/core/partition'
 import type { Settings } from '@sallyport/core/settings'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
@@ -263,6 +264,22 @@ describe('misuse', function () {
     assert.equal((await topics.readAll(processor.output)).length, events.length + 1)
   })
 
+  it('an output that was deleted while it runs is made again, and what was to be written there is', async () => {
+    // Timeline: the output is deleted; another event is handled. Proves: its transaction fails as a whole, the stay ends,
+    // and the next one makes the topic again before the handler runs once more.
+    emitting()
+    await processor.start()
+    await topics.append([eventOf(processor.source, {})])
+    await topics.read(processor.output, mine, 1)
+    await rawAdmin(rawKafka(connection.brokers), admin => admin.deleteTopics({ topics: [processor.output] }))
+    const next = eventOf(processor.source, {})
+    await topics.append([next])
+    await waitFor(() => hasLogged('left the group'), 60_000)
+    await waitFor(() => processor.lines.filter(line => line.includes('joined the group')).length > 1)
+    await topics.read(processor.output, ({ key }) => key === next.id, 1)
+    assert.equal((await topics.readAll(processor.output)).length, 1)
+  })
+
   it('a topic whose partition count was changed is refused', async () => {
     emitting()
     const running = await processor.start()
@@ -349,6 +366,7 @@ describe('misuse', function () {
         messages: [{ partition: 0, key: 'left/open', value: 'open' }],
       })
       await waitFor(() => hasLogged(`SP_STALLED: ${topicOf()}/0`))
+      assert.equal(await stalled(topicOf()), 1)
       // What an acquisition asks when its claims bring nothing.
       const end = await partitionEnd(connection, topicOf(), 0)
       assert.ok(end !== undefined && isStalled(end))
@@ -357,6 +375,12 @@ describe('misuse', function () {
       await other.disconnect()
     }
     await waitFor(() => hasLogged('moves again'))
+    assert.equal(await stalled(topicOf()), undefined)
+  }
+
+  async function stalled(topic: string): Promise<number | undefined> {
+    const { values } = await stableOffsetStalled.get()
+    return values.find(({ labels }) => labels.topic === topic && labels.partition === '0')?.value
   }
 
   it('a handler that blocks the event loop loses its partitions, and what it did meanwhile counts once', async () => {

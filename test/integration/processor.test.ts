@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Producer } from '@platformatic/kafka'
 import { parseHistory } from '@sallyport/core/attempt'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { claimsBytes, claimsHeld } from '@sallyport/core/metrics'
 import { partitionOf } from '@sallyport/core/partition'
 import { type Event, Fatal, type Handler, RetryLater } from '@sallyport/processor'
 import { eventOf, eventOn, type RawRecord, Topics, TRACEPARENT } from '../support/events.ts'
@@ -16,6 +17,9 @@ import {
 } from '../support/processor.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { waitFor } from '../support/wait-for.ts'
+
+/** What a claim takes in memory at least. */
+const CLAIM_BYTES = 28
 
 describe('processor on a real broker', function () {
   this.timeout(60_000)
@@ -36,6 +40,13 @@ describe('processor on a real broker', function () {
 
   function body(event: Event): Record<string, unknown> {
     return JSON.parse(event.body.toString())
+  }
+
+  /** A gauge's value over all partitions of the processor. */
+  async function sumOf(gauge: typeof claimsHeld): Promise<number> {
+    const { values } = await gauge.get()
+    const own = values.filter(({ labels }) => labels.processor === processor?.config.name)
+    return own.reduce((sum, { value }) => sum + value, 0)
   }
 
   async function deadLetters(of: TestProcessor, enough: number): Promise<RawRecord[]> {
@@ -59,6 +70,8 @@ describe('processor on a real broker', function () {
     await sleep(500)
     const outputs = await topics.readAll(processor.output)
     assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+    assert.equal(await sumOf(claimsHeld), events.length)
+    assert.ok((await sumOf(claimsBytes)) >= events.length * CLAIM_BYTES)
   })
 
   it('a failing event goes through every tier, no sooner than its delay, and then to the dead letter with its history', async () => {
@@ -464,6 +477,37 @@ describe('processor on a real broker', function () {
     )
     assert.equal(undisturbed.length, PARTITIONS / 2)
     assert.equal((await topics.readAll(shared.output)).length, events.length)
+  })
+
+  it('handlers that take longer than the session lose no partition, and hold up no other one', async () => {
+    // Setup: a session of 6 s, handlers that take 9 s on one partition. Timeline: they have all slots that a partition may
+    // have; events of another partition come. Proves: heartbeats go on, those events are processed meanwhile, and each
+    // event is attempted once.
+    const attempts: string[] = []
+    const slow = testProcessor(
+      connection,
+      async (event, { attempt, emit, signal }) => {
+        attempts.push(event.id)
+        if (body(event).slow) await sleep(9_000, undefined, { signal })
+        emit(slow.output, agentEvent(event.id, attempt))
+      },
+      { concurrency: PARTITIONS },
+    )
+    processor = slow
+    const someEvents = (partition: number, isSlow: boolean) =>
+      Array.from({ length: 5 }, () => eventOn(partition, PARTITIONS, slow.source, { slow: isSlow }))
+    await slow.start()
+    const [held, others] = [someEvents(0, true).slice(0, PARTITIONS - 1), someEvents(1, false)]
+    await topics.append(held)
+    await waitFor(() => attempts.length > 0)
+    await topics.append(others)
+    await topics.read(slow.output, () => true, others.length + held.length)
+    const ended = (await topics.readAll(slow.output)).map(({ key }) => key)
+    assert.deepEqual(ended.slice().sort(), [...held, ...others].map(({ id }) => id).sort())
+    assert.deepEqual(attempts.slice().sort(), ended.slice().sort())
+    const first = ended.slice(0, others.length)
+    assert.deepEqual(first.sort(), others.map(({ id }) => id).sort())
+    assert.equal(slow.lines.filter(line => line.includes('joined the group')).length, 1)
   })
 
   it('members that join and leave hand partitions over without a duplicate or a loss', async () => {

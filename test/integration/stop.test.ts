@@ -9,9 +9,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import type kafkajs from 'kafkajs'
 import { eventOf, Topics } from '../support/events.ts'
 import { PARTITIONS } from '../support/processor.ts'
 import { ProcessorProcess } from '../support/processor-process.ts'
+import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { waitFor } from '../support/wait-for.ts'
 
@@ -19,8 +22,11 @@ const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.
 const AGENT = fileURLToPath(new URL('../support/agents/outage-agent.ts', import.meta.url))
 const CONFIG = fileURLToPath(new URL('../../sallyport.yaml', import.meta.url))
 
-/** Settings that name the agent and drain within a second, in a folder of their own, and a name for the processor. */
-function settingsFile(): { name: string; folder: string; file: string } {
+/**
+ * Settings that name the agent, or others beside it, and drain within a second, in a folder of their own, and a name for
+ * the processor.
+ */
+function settingsFile(others: readonly string[] = []): { name: string; folder: string; file: string } {
   const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-stop-'))
   const file = path.join(folder, 'sallyport.yaml')
   writeFileSync(
@@ -28,7 +34,7 @@ function settingsFile(): { name: string; folder: string; file: string } {
     `topics: { partitions: ${PARTITIONS} }
 processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
-processors: [${JSON.stringify(AGENT)}]
+processors: ${JSON.stringify([AGENT, ...others])}
 `,
   )
   return { name: `test-${randomBytes(5).toString('hex')}`, folder, file }
@@ -101,6 +107,73 @@ describe('a processor that is asked to stop while its broker is frozen', functio
   })
 })
 
+describe('a processor that is asked to stop while its handler hangs', function () {
+  this.timeout(120_000)
+
+  it('ends with 0 when its drain time-out is over; the event is attempted again by the next one', async () => {
+    // Timeline: the only event's handler never ends and ignores its signal; SIGTERM; another process starts. Proves: the
+    // process ends all the same, leaving its group, and nothing is lost.
+    const cluster = await sharedCluster()
+    const topics = new Topics(cluster, PARTITIONS)
+    await topics.connect()
+    const { name, folder, file } = settingsFile()
+    const output = `sallyport.${name}.out`
+    const stuck = new ProcessorProcess(cluster, file, { TEST_PROCESSOR_NAME: name, TEST_HANDLER_HANGS: '1' })
+    try {
+      await stuck.said('acquired', PARTITIONS)
+      await topics.append([eventOf(name, { i: 1 })])
+      await stuck.said('the handler hangs', 1)
+      void stuck.kill('SIGTERM')
+      await waitFor(() => stuck.ended !== null, 60_000)
+      assert.equal(stuck.ended, 0)
+      assert.equal(await memberCount(cluster, name), 0)
+    } finally {
+      await stuck.kill()
+    }
+    const next = new ProcessorProcess(cluster, file, { TEST_PROCESSOR_NAME: name })
+    try {
+      assert.equal((await topics.read(output, () => true, 1)).length, 1)
+    } finally {
+      await next.kill()
+      await topics.close()
+      rmSync(folder, { recursive: true })
+    }
+  })
+})
+
+describe('a process of two processors, one of which cannot go on', function () {
+  this.timeout(120_000)
+
+  it('ends with 1, and the other one has left its group: nobody waits for its session to expire', async () => {
+    // Timeline: both run; the claims topic of one is deleted, which nothing but an operator can mend. Proves: the process
+    // says so and ends, and its other processor is drained first.
+    const cluster = await sharedCluster()
+    const topics = new Topics(cluster, PARTITIONS)
+    await topics.connect()
+    const { name, folder, file } = settingsFile(['./other.mjs'])
+    const other = `${name}-other`
+    const fields = `name: '${other}', version: '1', sources: ['${other}'], retry: [], timeout: '1s', concurrency: 1, outputs: {}`
+    writeFileSync(path.join(folder, 'other.mjs'), `export default { ${fields}, handler() {} }\n`)
+    const kafka = rawKafka(cluster.brokers)
+    const both = new ProcessorProcess(cluster, file, { TEST_PROCESSOR_NAME: name })
+    try {
+      await both.said('acquired', 2 * PARTITIONS)
+      await topics.append([eventOf(other, {}), eventOf(name, { i: 1 })])
+      await topics.read(`sallyport.${name}.out`, () => true, 1)
+      await untilCommitted(kafka, `sallyport.${other}`)
+      await rawAdmin(kafka, admin => admin.deleteTopics({ topics: [`sallyport.${other}.claims`] }))
+      await topics.append([eventOf(other, {})])
+      await waitFor(() => both.ended !== null, 60_000)
+      assert.equal(both.ended, 1)
+      assert.equal(await memberCount(cluster, name), 0)
+    } finally {
+      await both.kill()
+      await topics.close()
+      rmSync(folder, { recursive: true })
+    }
+  })
+})
+
 describe('a processor whose collector of spans gives no answer', function () {
   this.timeout(120_000)
   // What the exporter would wait by itself, ms: longer than this test.
@@ -144,3 +217,22 @@ describe('a processor whose collector of spans gives no answer', function () {
     })
   }
 })
+
+/** How many members the processor's group has. */
+async function memberCount(cluster: { brokers: readonly string[] }, name: string): Promise<number> {
+  const { groups } = await rawAdmin(rawKafka(cluster.brokers), admin =>
+    admin.describeGroups([`sallyport.${name}`]),
+  )
+  return groups[0]?.members.length ?? 0
+}
+
+/** Resolves once a group has committed an offset of the events. */
+async function untilCommitted(kafka: kafkajs.Kafka, groupId: string): Promise<void> {
+  await rawAdmin(kafka, async admin => {
+    for (;;) {
+      const [committed] = await admin.fetchOffsets({ groupId, topics: [EVENTS_TOPIC] })
+      if (committed?.partitions.some(({ offset }) => Number(offset) > 0)) return
+      await sleep(100)
+    }
+  })
+}

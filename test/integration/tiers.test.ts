@@ -6,6 +6,7 @@ import type { Event } from '@sallyport/core/event'
 import { eventHeaders, HEADER } from '@sallyport/core/headers'
 import { ensureTopics } from '@sallyport/core/kafka/admin'
 import { encodeBatch, encodeRecord } from '@sallyport/core/kafka/record-batch'
+import { settingsVariants } from '@sallyport/core/metrics'
 import { eventRecordBytesMax } from '@sallyport/core/topics'
 import type { Handler, ProcessorDefinition } from '@sallyport/processor'
 import { processorProvision } from '@sallyport/processor/config'
@@ -120,28 +121,38 @@ describe('retry tiers', function () {
   })
 
   it('processes of one name with different settings say so, and each event takes effect once', async () => {
-    // Timeline: one process with one tier, another with two, events that fail twice. Proves: SP_SETTINGS_DIFFER is
-    // logged and counted; a partition follows its owner; an event of a tier that only one of them names is not lost.
+    // Timeline: one process with one tier, another with two, events that fail twice; while some wait in the second tier,
+    // both stop, and the process that does not name it starts again. Proves: SP_SETTINGS_DIFFER is logged and counted; a
+    // partition follows its owner, so an event ends where that one's settings say; one that waits in a tier that only the
+    // other names is not lost.
     const handler: Handler = (event, { attempt, emit }) => {
-      if (attempt < 2) throw new Error('not yet')
+      if (attempt < 3) throw new Error('not yet')
       emit(one.output, agentEvent(event.id, attempt))
     }
-    const one = variant(handler, { retry: ['100ms'], version: '1', breaker: { attemptsMin: 100 } })
-    const two = variant(
-      handler,
-      { retry: ['100ms', '200ms'], version: '2', breaker: { attemptsMin: 100 } },
-      one.config.name,
-    )
-    await one.start()
-    await two.start()
+    const breaker = { attemptsMin: 100 }
+    const one = variant(handler, { retry: ['100ms'], version: '1', breaker })
+    const two = variant(handler, { retry: ['100ms', '2s'], version: '2', breaker }, one.config.name)
+    const running = [await one.start(), await two.start()]
     await waitFor(() => [...one.lines, ...two.lines].some(line => line.includes('SP_SETTINGS_DIFFER')))
     const line = [...one.lines, ...two.lines].find(text => text.includes('SP_SETTINGS_DIFFER')) ?? ''
     assert.match(line, /differ in version, retry/)
+    const { values } = await settingsVariants.get()
+    assert.equal(values.find(({ labels }) => labels.processor === one.config.name)?.value, 2)
     const events = Array.from({ length: 40 }, () => eventOf(one.source, {}))
     await topics.append(events)
-    await topics.read(one.output, () => true, events.length)
-    const outputs = await topics.readAll(one.output)
-    assert.deepEqual(outputs.map(({ key }) => key).sort(), events.map(({ id }) => id).sort())
+    await moved(two.config.topics.retry[1] as string, one.source, 1)
+    await Promise.all(running.map(stop))
+    await one.start()
+    const { deadLetter } = one.config.topics
+    const ends = async () => {
+      const mine = ({ key }: RawRecord) => key?.startsWith(`${one.source}/`) === true
+      const [outputs, dead] = [await topics.readAll(one.output), await topics.readAll(deadLetter, mine)]
+      return { outputs: outputs.length, dead: dead.length, ids: [...outputs, ...dead].map(({ key }) => key) }
+    }
+    let ended = await ends()
+    while (ended.ids.length < events.length) ended = await ends()
+    assert.deepEqual(ended.ids.sort(), events.map(({ id }) => id).sort())
+    assert.ok(ended.outputs > 0 && ended.dead > 0, `${ended.outputs} outputs, ${ended.dead} dead letters`)
   })
 
   it('a tier that was deleted and made again is read from its start, and that is said', async () => {

@@ -73,6 +73,7 @@ function taskWith(
     windowMs: () => 60_000,
     sourceLabel: source => source,
     refreshMs: 60_000,
+    checkpointIntervalMs: 300_000,
     schemas: { claim: 1, positions: 2, barrier: 3 },
     registry: {
       register: async () => 1,
