@@ -36,7 +36,9 @@ export class Checkpointer {
   readonly #now: Clock
   readonly #intervalMs: number
   #savedOffset: number | undefined
-  #savedAt: number
+  /** When the last save that succeeded began, or when the last one failed. */
+  #triedAt: number
+  #failed = false
   #busy = false
   #closed = false
 
@@ -52,7 +54,7 @@ export class Checkpointer {
     this.#claims = claims
     this.#intervalMs = intervalMs
     this.#savedOffset = savedOffset
-    this.#savedAt = now()
+    this.#triedAt = now()
     this.#now = now
     this.#log = log
   }
@@ -71,8 +73,10 @@ export class Checkpointer {
   }
 
   #isDue(offset: number): boolean {
-    if (this.#savedOffset === undefined) return true
-    return offset - this.#savedOffset >= TAIL_RECORDS_MAX || this.#now() - this.#savedAt >= this.#intervalMs
+    if (this.#now() - this.#triedAt >= this.#intervalMs) return true
+    // A full disk stays full for a while: whatever the offset says, the next try can wait.
+    if (this.#failed) return false
+    return this.#savedOffset === undefined || offset - this.#savedOffset >= TAIL_RECORDS_MAX
   }
 
   /** Ends a save that is under way; the file keeps the last one. */
@@ -89,7 +93,8 @@ export class Checkpointer {
       const startedAt = performance.now()
       if (await this.#file.save(this.#claims.parts(changed), head)) {
         this.#savedOffset = offset
-        this.#savedAt = savedAt
+        this.#triedAt = savedAt
+        this.#failed = false
         this.#log.debug({ offset, ms: Math.round(performance.now() - startedAt) }, 'checkpoint saved')
         this.#busy = false
       } else {
@@ -98,7 +103,8 @@ export class Checkpointer {
       }
     } catch (error) {
       this.#claims.giveBack(changed)
-      this.#savedAt = savedAt
+      this.#triedAt = this.#now()
+      this.#failed = true
       this.#busy = false
       if (!this.#closed) this.#log.warn({ error: errorMessage(error) }, 'the checkpoint was not saved')
     }
