@@ -9,6 +9,7 @@ import type { PartitionReader } from './kafka/partition-reader.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
 import type { ProduceRecord } from './kafka/task-producer.ts'
 import { RegistryReader } from './registry-reader.ts'
+import { confirmed } from './schema-lookup.ts'
 import { AUDIT_TOPIC } from './topics.ts'
 
 /** The subject under which the audit's schema is registered. */
@@ -25,7 +26,8 @@ export class AuditLog {
     this.#kafka = kafka
     this.#reader = reader
     this.#registry = registry
-    this.#records = new RegistryReader(AUDIT_SCHEMA, registry)
+    // What is passed over stays so: a pause must not be, for a registry that has only just started.
+    this.#records = new RegistryReader(AUDIT_SCHEMA, { find: confirmed(registry.find) })
   }
 
   /** Everything up to the present end, and at least through `offset`: an open transaction may hold that back a while. */
