@@ -380,7 +380,10 @@ describe('misuse', function () {
 
   async function stalled(topic: string): Promise<number | undefined> {
     const { values } = await stableOffsetStalled.get()
-    return values.find(({ labels }) => labels.topic === topic && labels.partition === '0')?.value
+    const { name } = processor.config
+    return values.find(({ labels }) => {
+      return labels.processor === name && labels.topic === topic && labels.partition === '0'
+    })?.value
   }
 
   it('a handler that blocks the event loop loses its partitions, and what it did meanwhile counts once', async () => {

@@ -153,6 +153,6 @@ export const lagSeconds = new Gauge({
 export const stableOffsetStalled = new Gauge({
   name: 'sallyport_processor_stable_offset_stalled',
   help: '1 where a transaction that was left open holds up reading; absent otherwise',
-  labelNames: ['topic', 'partition'] as const,
+  labelNames: ['processor', 'topic', 'partition'] as const,
   registers,
 })

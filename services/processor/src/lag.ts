@@ -113,8 +113,9 @@ export class LagWatch {
     const caughtUpAt = this.#caughtUpAt.get(place) ?? input.now
     this.#caughtUpAt.set(place, caughtUpAt)
     const ms = records === 0 ? 0 : lagMs(input, caughtUpAt)
-    metrics.lagRecords.set(this.#labels(input), records)
-    metrics.lagSeconds.set(this.#labels(input), ms / 1_000)
+    const labels = this.#labels(input.spec.topic, input.partition)
+    metrics.lagRecords.set(labels, records)
+    metrics.lagSeconds.set(labels, ms / 1_000)
     if (input.spec.kind === 'events') this.#reportWindow(place, ms)
   }
 
@@ -140,13 +141,13 @@ export class LagWatch {
     if (!isStalled(end) || before?.end.stableOffset !== stableOffset) {
       if (before?.alarmed) this.#log.info({ place }, 'the last stable offset moves again')
       this.#stable.set(place, { end, since: performance.now(), alarmed: false })
-      metrics.stableOffsetStalled.remove({ topic, partition: String(partition) })
+      metrics.stableOffsetStalled.remove(this.#labels(topic, partition))
       return
     }
     const standsMs = performance.now() - before.since
     if (before.alarmed || standsMs < this.#settings.stableOffsetStallMs) return
     before.alarmed = true
-    metrics.stableOffsetStalled.set({ topic, partition: String(partition) }, 1)
+    metrics.stableOffsetStalled.set(this.#labels(topic, partition), 1)
     this.#log.error(
       { topic, partition, stableOffset, highWatermark },
       errorMessage(stalledError(end, standsMs)),
@@ -157,22 +158,23 @@ export class LagWatch {
   #forgetAllBut(places: Map<string, InputProgress>): void {
     for (const [place, input] of this.#places) {
       if (places.has(place)) continue
-      metrics.lagRecords.remove(this.#labels(input))
-      metrics.lagSeconds.remove(this.#labels(input))
+      const labels = this.#labels(input.spec.topic, input.partition)
+      metrics.lagRecords.remove(labels)
+      metrics.lagSeconds.remove(labels)
       this.#caughtUpAt.delete(place)
       this.#behindWindow.delete(place)
     }
     const partitions = new Set([...places.values()].map(({ partition }) => partition))
     for (const [place, { end }] of this.#stable) {
       if (partitions.has(end.partition)) continue
-      metrics.stableOffsetStalled.remove({ topic: end.topic, partition: String(end.partition) })
+      metrics.stableOffsetStalled.remove(this.#labels(end.topic, end.partition))
       this.#stable.delete(place)
     }
     this.#places = places
   }
 
-  #labels({ spec, partition }: InputProgress): { processor: string; topic: string; partition: string } {
-    return { processor: this.#processor, topic: spec.topic, partition: String(partition) }
+  #labels(topic: string, partition: number): { processor: string; topic: string; partition: string } {
+    return { processor: this.#processor, topic, partition: String(partition) }
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { PartitionEnds } from '@sallyport/core/kafka/partition-ends'
 import { createLog } from '@sallyport/core/log'
+import { stableOffsetStalled } from '@sallyport/core/metrics'
 import type { InputSpec } from '@sallyport/processor/inputs'
 import { LagWatch, lagMs, lagRecords } from '@sallyport/processor/lag'
 import { waitFor } from '../../support/wait-for.ts'
@@ -63,4 +64,39 @@ describe('lag', () => {
       /events\/0 has an event that late has left waiting for 30 s, longer than the window of 30 s/,
     )
   })
+
+  it('a stall that two processors of one process see stays told when one of them gives its partitions up', async () => {
+    const lines: string[] = []
+    const log = createLog('test', { write: line => void lines.push(line) })
+    log.level = 'error'
+    const ends = {
+      read: async () => [{ topic: 'events', partition: 0, highWatermark: 20, stableOffset: 10 }],
+      async close() {},
+    } as unknown as PartitionEnds
+    const settings = { windowMs: 30_000, lagIntervalMs: 1, stableOffsetStallMs: 0 }
+    const owned = [at(events, 10)]
+    let looks = 0
+    const progress = () => {
+      looks++
+      return owned
+    }
+    const leaver = new LagWatch('leaver', settings, ends, progress, [], log)
+    const stayer = new LagWatch('stayer', settings, ends, () => [at(events, 10)], [], log)
+    leaver.start()
+    stayer.start()
+    await waitFor(() => lines.length === 2)
+    owned.pop()
+    const before = looks
+    await waitFor(() => looks >= before + 2)
+    assert.deepEqual(await toldBy(), ['stayer'])
+    await leaver.stop()
+    await stayer.stop()
+    assert.deepEqual(await toldBy(), [])
+  })
+
+  /** The processors that tell of a stall. */
+  async function toldBy(): Promise<unknown[]> {
+    const { values } = await stableOffsetStalled.get()
+    return values.map(({ labels }) => labels.processor)
+  }
 })
