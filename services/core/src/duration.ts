@@ -17,6 +17,16 @@ export function durationMs(text: DurationText, setting: string): number {
   return Math.round(ms(text as ms.StringValue))
 }
 
+/** The shortest and the longest that a setting may be. */
+export type DurationLimits = readonly [min: DurationText, max: DurationText]
+
+/** Milliseconds of a duration text; throws `SP_SETTINGS` also where it is beyond the limits. */
+export function durationWithin(text: DurationText, setting: string, [min, max]: DurationLimits): number {
+  const value = durationMs(text, setting)
+  if (value >= durationMs(min, setting) && value <= durationMs(max, setting)) return value
+  throw new SallyportError('SP_SETTINGS', `${setting} is ${text}: set it from ${min} to ${max}`)
+}
+
 /** The shortest text for a duration: 5000 → `5s`. */
 export function durationText(durationMs: number): string {
   return ms(durationMs)

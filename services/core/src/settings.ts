@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import YAML from 'yaml'
-import { durationMs } from './duration.ts'
+import { type DurationLimits, type DurationText, durationWithin } from './duration.ts'
 import { errorMessage, SallyportError } from './errors.ts'
 import type { TopicPlan } from './topics.ts'
 
@@ -133,6 +133,30 @@ interface Document {
   }
 }
 
+/** The JSON Schema's descriptions say the same. */
+export const DURATION_LIMITS = {
+  window: ['1s', '365d'],
+  'topics.deadLetterRetention': ['1m', '3650d'],
+  'ingress.headerTimeout': ['100ms', '1h'],
+  'ingress.bodyTimeout': ['100ms', '1h'],
+  'ingress.keepAliveTimeout': ['100ms', '1d'],
+  'ingress.publishTimeout': ['100ms', '10m'],
+  'ingress.retryAfter': ['1s', '1d'],
+  'ingress.drainTimeout': ['0s', '1d'],
+  // Kafka's group.max.session.timeout.ms and transaction.max.timeout.ms: beyond them no broker lets it in.
+  'processing.sessionTimeout': ['1s', '30m'],
+  'processing.transactionTimeout': ['1s', '15m'],
+  'processing.lagInterval': ['100ms', '1d'],
+  'processing.stableOffsetStall': ['1s', '1d'],
+  'processing.drainTimeout': ['0s', '1d'],
+  // Well below the age from which a checkpoint is not used any more.
+  'processing.checkpointInterval': ['1s', '6h'],
+} as const satisfies Record<string, DurationLimits>
+
+function within(file: string, setting: keyof typeof DURATION_LIMITS, text: DurationText): number {
+  return durationWithin(text, `${file}: ${setting}`, DURATION_LIMITS[setting])
+}
+
 function schemaFile(name: string): Record<string, unknown> {
   return JSON.parse(readFileSync(new URL(`../../../schemas/${name}`, import.meta.url), 'utf8'))
 }
@@ -161,29 +185,29 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
   const { ingress, processing, topics } = document
   return {
     file: absolute,
-    windowMs: durationMs(document.window, 'window'),
+    windowMs: within(absolute, 'window', document.window),
     partitions: topics.partitions,
-    deadLetterRetentionMs: durationMs(topics.deadLetterRetention, 'topics.deadLetterRetention'),
+    deadLetterRetentionMs: within(absolute, 'topics.deadLetterRetention', topics.deadLetterRetention),
     ingress: ingressSettings(ingress, absolute, env),
     sources: document.sources,
     processors: document.processors.map(entry => processorEntry(entry, path.dirname(absolute))),
     processing: {
       ...(processing.adminPort === undefined ? {} : { adminPort: processing.adminPort }),
       adminHost: processing.adminHost,
-      sessionTimeoutMs: durationMs(processing.sessionTimeout, 'processing.sessionTimeout'),
-      transactionTimeoutMs: durationMs(processing.transactionTimeout, 'processing.transactionTimeout'),
+      sessionTimeoutMs: within(absolute, 'processing.sessionTimeout', processing.sessionTimeout),
+      transactionTimeoutMs: within(absolute, 'processing.transactionTimeout', processing.transactionTimeout),
       queueRecordsMax: processing.queueRecordsMax,
       queueBytesMax: processing.queueBytesMax,
       attemptBytesMax: processing.attemptBytesMax,
       emitBytesMax: processing.emitBytesMax,
-      lagIntervalMs: durationMs(processing.lagInterval, 'processing.lagInterval'),
-      stableOffsetStallMs: durationMs(processing.stableOffsetStall, 'processing.stableOffsetStall'),
-      drainTimeoutMs: durationMs(processing.drainTimeout, 'processing.drainTimeout'),
+      lagIntervalMs: within(absolute, 'processing.lagInterval', processing.lagInterval),
+      stableOffsetStallMs: within(absolute, 'processing.stableOffsetStall', processing.stableOffsetStall),
+      drainTimeoutMs: within(absolute, 'processing.drainTimeout', processing.drainTimeout),
       claimsBytesMax: processing.claimsBytesMax,
       ...(processing.checkpointFolder === undefined
         ? {}
         : { checkpointFolder: path.resolve(path.dirname(absolute), processing.checkpointFolder) }),
-      checkpointIntervalMs: durationMs(processing.checkpointInterval, 'processing.checkpointInterval'),
+      checkpointIntervalMs: within(absolute, 'processing.checkpointInterval', processing.checkpointInterval),
       ...(processing.expectedEventsPerSecond === undefined
         ? {}
         : { expectedEventsPerSecond: processing.expectedEventsPerSecond }),
@@ -207,12 +231,12 @@ function ingressSettings(
     ...(tls === undefined
       ? {}
       : { tls: { cert: path.resolve(folder, tls.cert), key: path.resolve(folder, tls.key) } }),
-    headerTimeoutMs: durationMs(headerTimeout, 'ingress.headerTimeout'),
-    bodyTimeoutMs: durationMs(bodyTimeout, 'ingress.bodyTimeout'),
-    keepAliveTimeoutMs: durationMs(keepAliveTimeout, 'ingress.keepAliveTimeout'),
-    publishTimeoutMs: durationMs(publishTimeout, 'ingress.publishTimeout'),
-    retryAfterMs: durationMs(retryAfter, 'ingress.retryAfter'),
-    drainTimeoutMs: durationMs(drainTimeout, 'ingress.drainTimeout'),
+    headerTimeoutMs: within(file, 'ingress.headerTimeout', headerTimeout),
+    bodyTimeoutMs: within(file, 'ingress.bodyTimeout', bodyTimeout),
+    keepAliveTimeoutMs: within(file, 'ingress.keepAliveTimeout', keepAliveTimeout),
+    publishTimeoutMs: within(file, 'ingress.publishTimeout', publishTimeout),
+    retryAfterMs: within(file, 'ingress.retryAfter', retryAfter),
+    drainTimeoutMs: within(file, 'ingress.drainTimeout', drainTimeout),
   }
   if (settings.headerTimeoutMs > settings.bodyTimeoutMs) {
     throw new SallyportError(

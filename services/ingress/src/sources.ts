@@ -4,8 +4,9 @@
  *   settings → preset or custom row → keys and tolerance → verifier, id, type, required fields, body schema
  */
 
-import { durationMs } from '@sallyport/core/duration'
+import { durationMs, durationWithin } from '@sallyport/core/duration'
 import type { Identity } from '@sallyport/core/event'
+import { DURATION_LIMITS } from '@sallyport/core/settings'
 import { type BodySchema, compileBodySchema } from './body-schema.ts'
 import type { SenderResponse } from './delivery.ts'
 import { checkOptions, SchemeContext } from './schemes/context.ts'
@@ -286,7 +287,9 @@ const DIGEST_WINDOW_DEFAULT = '24h'
  * repeat a delivery.
  */
 function digestWindowMsOf(name: string, settings: SourceSettings, preset: Preset | null): number {
-  if (settings.window !== undefined) return durationMs(settings.window, `sources.${name}.window`)
+  if (settings.window !== undefined) {
+    return durationWithin(settings.window, `sources.${name}.window`, DURATION_LIMITS.window)
+  }
   if (preset?.digestWindow !== undefined) return durationMs(preset.digestWindow, 'digestWindow')
   const horizonMs = preset === null ? 0 : durationMs(preset.retryHorizon, 'retryHorizon')
   return Math.max(durationMs(DIGEST_WINDOW_DEFAULT, 'digestWindow'), horizonMs)

@@ -84,7 +84,10 @@ export interface SubscriberOptions<S extends SchemaName> {
   readonly retryDelaysMs?: readonly number[]
   /** Most bytes that one fetch brings of one partition, and so what it has in memory. Default: 1 MiB. */
   readonly partitionBytesMax?: number
-  /** Kafka's `session.timeout.ms`: how soon another member takes over from one that died. Default: 30 s. */
+  /**
+   * Kafka's `session.timeout.ms`: how soon another member takes over from one that died. From 1 s to 30 min, and within
+   * what the brokers allow (`group.min.session.timeout.ms`: 6 s unless set otherwise). Default: 30 s.
+   */
   readonly sessionTimeoutMs?: number
   /** How long stopping waits for the handlers that run before their signals abort. Default: 30 s. */
   readonly stopTimeoutMs?: number
@@ -128,15 +131,15 @@ export function checkOptions<S extends SchemaName>(options: SubscriberOptions<S>
   need(checked.topics.length > 0, 'topics is empty: name one or more')
   need(checked.groupId !== '', 'groupId is empty: name your application’s consumer group')
   need(URL.canParse(checked.registry.url), 'registry.url is no URL: set it to the base of the registry’s API')
-  for (const [name, value, max] of [
-    ['partitionBytesMax', checked.partitionBytesMax, DELAY_MS_MAX],
-    ['sessionTimeoutMs', checked.sessionTimeoutMs, DELAY_MS_MAX],
-    ['stopTimeoutMs', checked.stopTimeoutMs, DELAY_MS_MAX],
-    ...checked.retryDelaysMs.map(delay => ['retryDelaysMs', delay, DELAY_MS_MAX] as const),
+  for (const [name, value, min, max] of [
+    ['partitionBytesMax', checked.partitionBytesMax, 0, DELAY_MS_MAX],
+    ['sessionTimeoutMs', checked.sessionTimeoutMs, 1_000, 1_800_000],
+    ['stopTimeoutMs', checked.stopTimeoutMs, 0, DELAY_MS_MAX],
+    ...checked.retryDelaysMs.map(delay => ['retryDelaysMs', delay, 0, DELAY_MS_MAX] as const),
   ] as const) {
     need(
-      Number.isInteger(value) && value >= 0 && value <= max,
-      `${name} has ${value}: set a whole number from 0 to ${max}`,
+      Number.isInteger(value) && value >= min && value <= max,
+      `${name} has ${value}: set a whole number from ${min} to ${max}`,
     )
   }
   return checked

@@ -15,4 +15,13 @@ describe('a source’s door', () => {
     assert.equal(doors.get('own')?.source.digestWindowMs, 3_600_000)
     assert.equal(doors.get('usual')?.source.digestWindowMs, 86_400_000)
   })
+
+  it('does not open where that window is none', () => {
+    const file = path.join(mkdtempSync(path.join(tmpdir(), 'sallyport-doors-')), 'sallyport.yaml')
+    writeFileSync(file, `sources: { own: { ${SCHEME}, window: 0s } }`)
+    assert.throws(() => openDoors(loadSettings(file, {}), { S: 'secret' }, Date.now), {
+      code: 'SP_SETTINGS',
+      message: /sources\.own\.window is 0s: set it from 1s to 365d/,
+    })
+  })
 })
