@@ -213,33 +213,31 @@ async function replicationFactor(admin: kafkajs.Admin): Promise<number> {
 }
 
 async function createTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<void> {
-  const replication = await replicationFactor(admin)
   try {
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: specs.map(spec => ({
-        topic: spec.name,
-        numPartitions: spec.partitions,
-        replicationFactor: replication,
-        configEntries: Object.entries(topicConfig(spec, replication)).map(([name, value]) => ({
-          name,
-          value,
-        })),
-      })),
-    })
+    await requestTopics(admin, specs)
   } catch (error) {
     // Another process was faster with some of them: then they are there, which is what was asked for. Or they were
-    // created, and the broker that was asked who leads them has not heard of them yet.
+    // created, and the broker that was asked who leads them has not heard of them yet. Asked once more, kafkajs takes
+    // those that are there for done.
     const isUnheardOf = protocolErrorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION'
     if (!isUnheardOf && !createdByOthers(error)) throw error
-    await createTopicsOneByOne(admin, specs)
+    const existing = new Set(await admin.listTopics())
+    const missing = specs.filter(spec => !existing.has(spec.name))
+    if (missing.length > 0) await requestTopics(admin, missing)
   }
 }
 
-async function createTopicsOneByOne(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<void> {
-  const existing = new Set(await admin.listTopics())
-  const missing = specs.filter(spec => !existing.has(spec.name))
-  if (missing.length > 0) await createTopics(admin, missing)
+async function requestTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<void> {
+  const replication = await replicationFactor(admin)
+  await admin.createTopics({
+    waitForLeaders: true,
+    topics: specs.map(spec => ({
+      topic: spec.name,
+      numPartitions: spec.partitions,
+      replicationFactor: replication,
+      configEntries: Object.entries(topicConfig(spec, replication)).map(([name, value]) => ({ name, value })),
+    })),
+  })
 }
 
 function createdByOthers(error: unknown): boolean {

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { ensureTopics } from '@sallyport/core/kafka/admin'
+import type { TopicSpec } from '@sallyport/core/topics'
+import type kafkajs from 'kafkajs'
+
+/** Beyond it the test ends what would never end. */
+const REQUESTS_MAX = 20
+
+describe('topics that are created', () => {
+  const specs = ['one', 'two'].map(
+    (name): TopicSpec => ({ name, partitions: 1, cleanup: 'delete', retentionMs: 1, recordBytesMax: 1 }),
+  )
+
+  /** A broker that never lists what it was asked for; `outcomes`: of the requests, the last one of all further ones. */
+  function cluster(outcomes: readonly ('done' | 'unheard of')[]) {
+    const requests: string[][] = []
+    const admin = {
+      connect: async () => {},
+      disconnect: async () => {},
+      describeCluster: async () => ({ brokers: [{}] }),
+      listTopics: async () => [],
+      async createTopics({ topics }: { topics: readonly { topic: string }[] }) {
+        const outcome = outcomes[Math.min(requests.length, outcomes.length - 1)]
+        requests.push(topics.map(({ topic }) => topic))
+        if (outcome === 'done' || requests.length === REQUESTS_MAX) return true
+        throw Object.assign(new Error('This server does not host this topic-partition'), {
+          type: 'UNKNOWN_TOPIC_OR_PARTITION',
+        })
+      },
+    }
+    return { requests, kafka: { admin: () => admin } as unknown as kafkajs.Kafka }
+  }
+
+  it('are asked for once more where a broker has not heard of them yet', async () => {
+    const { requests, kafka } = cluster(['unheard of', 'done'])
+    await ensureTopics(kafka, specs)
+    assert.deepEqual(requests, [
+      ['one', 'two'],
+      ['one', 'two'],
+    ])
+  })
+
+  it('are not asked for without end: the caller is told, and may try again', async () => {
+    const { requests, kafka } = cluster(['unheard of'])
+    await assert.rejects(ensureTopics(kafka, specs), { code: 'SP_BROKER_UNREACHABLE', retryable: true })
+    assert.equal(requests.length, 2)
+  })
+})
