@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { parseHistory } from '@sallyport/core/attempt'
 import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
 import { ensureTopics } from '@sallyport/core/kafka/admin'
 import { partitionEnd } from '@sallyport/core/kafka/partition-ends'
@@ -176,6 +177,43 @@ describe('misuse', function () {
     it(`an attempt ${attempt}, which no hop can have written, is the first`, async () => {
       const dead = await deadWith({ 'sallyport-attempt': attempt })
       assert.equal(dead?.headers['sallyport-attempt'], '2')
+    })
+  }
+
+  it('a history that is nested as deep as no parser likes it is none', async () => {
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
+    const entry = `"attempt":1,"startedAt":0,"durationMs":0,"code":"","message":""`
+    const dead = await deadWith({ 'sallyport-history': `[{${entry},"more":${deep}}]` })
+    assert.deepEqual(
+      parseHistory(dead?.headers['sallyport-history']).map(({ attempt }) => attempt),
+      [1, 1, 2],
+    )
+  })
+
+  it('header names that are no UTF-8 do not grow with each hop: they are left out', async () => {
+    const dead = await deadWith({ 'bad-\ufffd': 'x', good: 'x' })
+    assert.deepEqual(
+      Object.keys(dead?.headers ?? {}).filter(name => /^(bad|good)/.test(name)),
+      ['good'],
+    )
+  })
+
+  for (const id of ['#positions', '#barrier', '#/a', 'no-separator', `SOURCE/${'x'.repeat(2_000)}`]) {
+    it(`an event whose id is ${id.slice(0, 20)} is poison, and the claims topic can be read back`, async () => {
+      // Timeline: a foreign producer writes the event where its key belongs; the processor starts again; another event of
+      // the partition comes. Proves: no claim is written under a key that is the task's own, or too long for a record.
+      emitting()
+      const running = await processor.start()
+      const event = eventOf(processor.source, {})
+      const forged = { ...event, id: id.replace('SOURCE', processor.source) }
+      await topics.append([forged], EVENTS_TOPIC, { mark: forged.source })
+      const isIt = ({ headers }: RawRecord) => headers.mark === forged.source
+      const [dead] = await topics.read(processor.config.topics.deadLetter, isIt, 1)
+      assert.equal(dead?.headers['sallyport-code'], 'SP_POISON')
+      await running.drain(2_000)
+      await processor.start()
+      await topics.append([eventOn(dead?.partition as number, PARTITIONS, processor.source, {})])
+      assert.equal((await topics.read(processor.output, mine, 1)).length, 1)
     })
   }
 

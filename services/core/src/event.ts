@@ -28,6 +28,9 @@ export type { Event, Identity } from './contract.ts'
 /** Separates the source's name from the rest of an event id; source names cannot contain it. */
 export const ID_SEPARATOR = '/'
 
+/** Longest event id, bytes of UTF-8; an ingress's are far shorter. Records repeat it in headers and claims. */
+export const ID_BYTES_MAX = 1_024
+
 /**
  * The claim key and record key of an event: scoped by source, so that two senders' equal ids never meet. `rest` is
  * covered by the signature: an id outside it must not turn a replay into a new event.

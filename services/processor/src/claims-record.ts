@@ -4,7 +4,7 @@ import type { ProduceRecord } from '@sallyport/core/kafka/task-producer'
 import type { Claim } from './claim.ts'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from './config.ts'
 
-/** Key of the positions record. Event ids start with a source's name, which cannot contain '#'. */
+/** Key of the positions record. Event ids start with a source's name, which cannot begin so (decode.ts sees to it). */
 export const POSITIONS_KEY = '#positions'
 /** Key of the barrier. */
 export const BARRIER_KEY = '#barrier'

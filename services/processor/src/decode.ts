@@ -1,7 +1,7 @@
 /** Between poll and claim: bytes → `EventRecord`, or why they are none. Nothing thrown. */
 import { type AttemptRecord, parseHistory } from '@sallyport/core/attempt'
 import { EVENT_SCHEMA } from '@sallyport/core/codec'
-import type { Event } from '@sallyport/core/event'
+import { type Event, ID_BYTES_MAX, ID_SEPARATOR } from '@sallyport/core/event'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
@@ -9,6 +9,7 @@ import { partitionOf } from '@sallyport/core/partition'
 import { confirmed } from '@sallyport/core/schema-lookup'
 import { ValueDecoder } from '@sallyport/core/value-decoder'
 import type { Round } from './claim.ts'
+import { isClaimKey } from './claims-record.ts'
 import type { Failure } from './failure.ts'
 
 /** An event at topic/partition/offset. */
@@ -47,6 +48,11 @@ export class EventDecoder {
     if (decoded.kind === 'poison') return poison('SP_POISON', decoded.reason)
     const event = decoded.value
     if (event.id !== key.toString()) return poison('SP_POISON', 'the key is not the event id')
+    if (key.length > ID_BYTES_MAX)
+      return poison('SP_POISON', `the event id has more than ${ID_BYTES_MAX} bytes`)
+    // Else a foreign producer could write what passes for a task's own records in the claims topic.
+    if (!event.id.startsWith(event.source + ID_SEPARATOR) || !isClaimKey(key))
+      return poison('SP_POISON', 'the event id does not begin with the name of a source')
     if (partitionOf(key, this.#partitions) !== record.partition) {
       return poison(
         'SP_MISPLACED',

@@ -3,6 +3,7 @@
  * resumes it. Records of a retry tier come out when they are due: append time + the tier's delay, by the brokers'
  * clock (`dueAt`). A tier's records share one delay, so the head is always the first to be due.
  */
+import type { ReadHeaders } from '@sallyport/core/headers'
 import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { dueAt, type InputSpec } from './inputs.ts'
 import { Watermark } from './watermark.ts'
@@ -24,11 +25,14 @@ export interface Flow {
  */
 const AHEAD_MAX = 250_000
 
+/** What a record takes beside its bytes. */
+const RECORD_OVERHEAD_BYTES = 256
+
 /** One input of a task: its queue, and how far it is settled. */
 export class Input {
   readonly spec: InputSpec
   readonly watermark: Watermark
-  readonly queue: FetchedRecord[] = []
+  readonly queue: (FetchedRecord | undefined)[] = []
   /** Index of the queue's head: shifting a long array costs. */
   head = 0
   bytes = 0
@@ -161,6 +165,8 @@ export class Intake {
 
   #shift(input: Input): FetchedRecord {
     const record = input.queue[input.head] as FetchedRecord
+    // What is done must not be held by its place in the queue.
+    input.queue[input.head] = undefined
     input.head++
     input.bytes -= recordBytes(record)
     if (input.head === input.queue.length || input.head > 1_024) {
@@ -185,5 +191,12 @@ export class Intake {
 
 /** What a record in memory counts for, bytes. */
 export function recordBytes(record: FetchedRecord): number {
-  return (record.key?.length ?? 0) + (record.value?.length ?? 0) + 256
+  let bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0) + RECORD_OVERHEAD_BYTES
+  for (const name in record.headers) bytes += name.length + lengthOf(record.headers[name] ?? null)
+  return bytes
+}
+
+function lengthOf(header: ReadHeaders[string]): number {
+  if (!Array.isArray(header)) return header?.length ?? 0
+  return header.reduce((sum, one) => sum + (one?.length ?? 0), 0)
 }

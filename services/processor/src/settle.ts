@@ -181,9 +181,13 @@ class Writes {
   }
 }
 
-/** The record as it was read, with these headers set over its own. */
+/**
+ * The record as it was read, with these headers set over its own. Names that were no UTF-8 are left out: written again
+ * they would take three times their bytes.
+ */
 function hop(record: FetchedRecord, headers: Record<string, string>): ProduceRecord {
-  return { key: record.key, value: record.value, headers: { ...record.headers, ...headers } }
+  const own = Object.entries(record.headers).filter(([name]) => !name.includes('\ufffd'))
+  return { key: record.key, value: record.value, headers: { ...Object.fromEntries(own), ...headers } }
 }
 
 function retryHeaders(settlement: Settlement, delayMs: number): Record<string, string> {

@@ -26,6 +26,21 @@ describe('history of attempts', () => {
     assert.ok(Buffer.byteLength(JSON.stringify(history)) < 32_768)
   })
 
+  it('that somebody else wrote is no larger than one of ours, and holds nothing else', () => {
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
+    const entry = JSON.stringify(attempt(1, 'm'.repeat(10_000)))
+    const [read, ...more] = parseHistory(`[${entry.slice(0, -1)},"more":${deep}}]`)
+    assert.deepEqual(read, attempt(1, 'm'.repeat(200)))
+    assert.deepEqual(more, [])
+    for (const wrong of ['1e300', '1e20', '-1e20', 'null'])
+      assert.deepEqual(
+        parseHistory(`[${entry.replace('"durationMs":1', `"durationMs":${wrong}`)}]`),
+        [],
+        wrong,
+      )
+    assert.deepEqual(parseHistory(JSON.stringify(Array.from({ length: 21 }, () => attempt(1)))), [])
+  })
+
   it('is empty, not an error, for any text that is none of ours', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), text => {

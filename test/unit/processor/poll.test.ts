@@ -53,6 +53,16 @@ describe('intake', () => {
     assert.equal(intake.next(6_000)?.offset, 0)
   })
 
+  it('holds no record that it has given, although its queue never empties', () => {
+    const { intake, offer } = intakeOf([events])
+    offer('events', [0])
+    for (let offset = 1; offset < 100; offset++) {
+      offer('events', [offset])
+      intake.next(0)
+    }
+    assert.equal(intake.input('events').queue.filter(Boolean).length, 1)
+  })
+
   it('a tier that waits does not hold up the others', () => {
     const { intake, offer } = intakeOf([tier, events])
     offer('tier', [0], 5_000)

@@ -2,10 +2,12 @@
  * Mends kafkajs's committed reading. It steps into one aborted transaction a record, and takes their list to be in order;
  * where a fetch begins within two of them, records of the second are handed over as if they had been committed.
  *
- * Here the records that belong to aborted transactions are found by `AbortedTransactions`, and are all said to be of one
- * producer whose transaction was aborted from the start on: that, kafkajs leaves out.
+ * It also takes a record whose key looks like a marker's for one.
  *
- * Source: kafkajs 2.2.4, `consumer/filterAbortedMessages.js`.
+ * Here the records that belong to aborted transactions are found by `AbortedTransactions`, and are said to be control
+ * records: those kafkajs counts, and hands over none. Nothing is left for its own filter.
+ *
+ * Source: kafkajs 2.2.4, `consumer/filterAbortedMessages.js` and `consumer/batch.js`.
  */
 import Broker from 'kafkajs/src/broker/index.js'
 import { AbortedTransactions } from './aborted-transactions.ts'
@@ -13,17 +15,14 @@ import { AbortedTransactions } from './aborted-transactions.ts'
 export interface FetchedMessage {
   readonly offset: string
   readonly key: Buffer | null
-  readonly isControlRecord: boolean
-  batchContext: { readonly producerId: string; readonly inTransaction: boolean }
+  isControlRecord: boolean
+  readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean }
 }
 
 export interface FetchedPartition {
   abortedTransactions?: readonly { readonly producerId: string; readonly firstOffset: string }[]
   readonly messages: readonly FetchedMessage[]
 }
-
-/** No producer has it: Kafka's ids are numbers. */
-const ABORTED = 'aborted'
 
 const { fetch } = Broker.prototype
 
@@ -33,7 +32,7 @@ Broker.prototype.fetch = async function (request) {
   return answer
 }
 
-/** Gathers a partition's aborted records under one producer. */
+/** Hides a partition's aborted records. */
 export function markAborted(partition: FetchedPartition): void {
   const { abortedTransactions, messages } = partition
   if (!abortedTransactions?.length) return
@@ -47,8 +46,7 @@ export function markAborted(partition: FetchedPartition): void {
     const { producerId, inTransaction } = message.batchContext
     aborted.reach(BigInt(message.offset))
     if (message.isControlRecord) aborted.control(producerId, message.key)
-    else if (inTransaction && aborted.has(producerId))
-      message.batchContext = { ...message.batchContext, producerId: ABORTED }
+    else if (inTransaction && aborted.has(producerId)) message.isControlRecord = true
   }
-  partition.abortedTransactions = [{ producerId: ABORTED, firstOffset: '0' }]
+  partition.abortedTransactions = []
 }
