@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { AdminListener } from '@sallyport/processor/admin'
 import { eventOn, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, testProcessor, testSettings } from '../support/processor.ts'
+import { rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 
 describe('the lag of a processor that is stuck', function () {
@@ -63,6 +64,16 @@ describe('the lag of a processor that is stuck', function () {
       assert.equal(await lag('records', 'sallyport.events', other), 0)
       assert.equal(await lag('seconds', 'sallyport.events', other), 0)
       release.resolve()
+      // What follows is nothing that is read: aborted records, and their marker.
+      const foreign = await rawTransactionalProducer(
+        rawKafka(connection.brokers),
+        `foreign-${processor.source}`,
+      )
+      const transaction = await foreign.transaction()
+      for (const topic of ['sallyport.events', retry])
+        await transaction.send({ topic, messages: [{ partition: stuck, key: 'k', value: 'v' }] })
+      await transaction.abort()
+      await foreign.disconnect()
       for (const topic of ['sallyport.events', retry]) {
         await until(async () => (await lag('records', topic, stuck)) === 0)
         assert.equal(await lag('seconds', topic, stuck), 0)

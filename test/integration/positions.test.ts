@@ -9,6 +9,7 @@ import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { processorProvision } from '@sallyport/processor/config'
 import { inputSpecs } from '@sallyport/processor/inputs'
 import { readPositions } from '@sallyport/processor/positions'
+import type { RestoredPositions } from '@sallyport/processor/restore'
 import { eventOn, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, testProcessor, testSettings } from '../support/processor.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
@@ -38,8 +39,8 @@ describe('positions', function () {
     log.level = 'error'
     const kafka = createKafka(connection, 'test', log)
     await ensureTopics(kafka, processorProvision(testSettings(), config).topics)
-    const resolve = (partition: number, restored?: ReadonlyMap<string, number>) =>
-      readPositions(config, inputSpecs(config), kafka, log).resolve(partition, restored)
+    const resolve = (partition: number, restored?: RestoredPositions, windowMs = 86_400_000) =>
+      readPositions(config, inputSpecs(config), windowMs, kafka, log).resolve(partition, restored, Date.now())
     return { config, lines, resolve }
   }
 
@@ -75,7 +76,8 @@ describe('positions', function () {
     const { config, lines, resolve } = await latest()
     const [tier] = config.topics.retry as [string]
     await fill(tier, 1, 5, 3)
-    const positions = await resolve(1, new Map([...inputSpecs(config)].map(({ topic }) => [topic, 0])))
+    const offsets = new Map([...inputSpecs(config)].map(({ topic }) => [topic, 0]))
+    const positions = await resolve(1, { offsets, writtenAt: Date.now() })
     assert.equal(positions.get(tier), 3)
     const line = lines.find(text => text.includes(tier)) ?? ''
     assert.match(line, /SP_POSITION_EXPIRED: 3 records of .*retry\.1\/1 expired before .* processed them/)
@@ -97,6 +99,24 @@ describe('positions', function () {
     )
   })
 
+  it('that lie behind the end go back to where claims keep out what took effect, and no further', async () => {
+    // Setup: five records that are older than a window, and two that came after the positions were written. Timeline: the
+    // end of the topic is found before the position, as after a power cut of its only broker. Proves: the old ones, whose
+    // claims have expired, are not run again, and what is new is not passed over; within the window everything is read.
+    const { config, lines, resolve } = await latest()
+    const [tier] = config.topics.retry as [string]
+    await fill(tier, 2, 5, 0)
+    await sleep(1_500)
+    const restored = { offsets: new Map([[tier, 100]]), writtenAt: Date.now() }
+    await fill(tier, 2, 2, 0)
+    assert.equal((await resolve(2, restored, 1_000)).get(tier), 5)
+    assert.equal((await resolve(2, restored)).get(tier), 0)
+    assert.match(
+      lines.join(),
+      /SP_TOPIC_RECREATED: .*ends at 7, before the position 100 .* read again from 5/,
+    )
+  })
+
   it('that never were are those of a new processor, which begins where `start` says', async () => {
     const { lines, resolve } = await latest()
     await fill(EVENTS_TOPIC, 2, 3, 0)
@@ -106,8 +126,8 @@ describe('positions', function () {
 
   it('under a processor that stands still are said and counted, and it goes on behind them', async () => {
     // Setup: a handler that is stuck in its first event, and room for one more in memory. Timeline: forty more events
-    // come, and expire; the handler ends; two come that are kept. Proves: the processor says what it lost, and goes on.
-    // kafkajs by itself would have gone on behind the gap, after a line in its own log.
+    // come, and expire; the handler ends; two come that are kept. Proves: the processor says what it lost, processes what
+    // it has in memory, and goes on. kafkajs by itself would have gone on behind the gap, after a line in its own log.
     const stuck = Promise.withResolvers<void>()
     let isBegun = false
     const settings = testSettings()
@@ -138,6 +158,8 @@ describe('positions', function () {
       await topics.read(processor.output, ({ key }) => kept.some(({ id }) => id === key), kept.length)
       const said = processor.lines.find(line => line.includes('expired before')) ?? ''
       assert.match(said, /SP_POSITION_EXPIRED: \d+ records of sallyport\.events\/3 expired before/)
+      assert.equal((await topics.readAll(processor.output)).length, 2 + kept.length)
+      assert.equal(processor.lines.filter(line => line.includes('joined the group')).length, 1)
       const counted = await expiredUnprocessed(processor.config.name)
       assert.ok(counted > 0 && counted <= 40, `${counted} records were counted`)
     } finally {

@@ -17,7 +17,7 @@ import type { OwnedCheckpoint } from './checkpointer.ts'
 import { ClaimStore } from './claim-store.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import { barrierRecord } from './claims-record.ts'
-import { Restore, type RestoreSchemas } from './restore.ts'
+import { Restore, type RestoredPositions, type RestoreSchemas } from './restore.ts'
 import { isStalled, stalledError } from './stalled.ts'
 
 export interface AcquisitionDependencies {
@@ -40,8 +40,8 @@ export interface AcquisitionDependencies {
 /** The state that the last owner left. */
 export interface AcquiredState {
   readonly claims: ClaimStore
-  /** Input topic → position; undefined where no owner ever wrote one. */
-  readonly positions: ReadonlyMap<string, number> | undefined
+  /** Undefined where no owner ever wrote any. */
+  readonly positions: RestoredPositions | undefined
   /** Records of the claims topic that were read. */
   readonly recordsRead: number
   /** Offset of this owner's barrier: every later owner's is greater. */
@@ -131,7 +131,8 @@ export class Acquisition {
       pause: () => pause(this.#partition, [claimsTopic]),
       resume: () => resume(this.#partition, [claimsTopic]),
     })
-    if (head !== undefined) restore.inputs = new Map(Object.entries(head.positions))
+    if (head !== undefined)
+      restore.positions = { offsets: new Map(Object.entries(head.positions)), writtenAt: head.savedAt }
     this.#restore = restore
     return restore
   }
@@ -147,7 +148,7 @@ export class Acquisition {
   }
 
   /** Waits for the barrier, but not for one that nothing brings nearer. */
-  async #finished(restore: Restore): Promise<ReadonlyMap<string, number> | undefined> {
+  async #finished(restore: Restore): Promise<RestoredPositions | undefined> {
     const signal = this.#signal
     signal.throwIfAborted()
     let seen = -1

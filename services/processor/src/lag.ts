@@ -1,8 +1,7 @@
 /**
  * How far one processor's tasks in this process are behind, and whether a transaction that was left open holds them up.
  *
- * - Records: from the position to the partition's end. The marker behind the last record of a topic that is written in
- *   transactions is none.
+ * - Records: from the position, which passes markers and aborted records too, to the partition's end.
  * - Time: since the oldest unsettled record was appended (in a tier: since it was due), by the brokers' clock.
  * - Behind the window: the events have waited for longer than the claims hold, so that dedupe no longer covers them.
  * - Stalled: the last stable offset has stood still below the end for longer than the setting. Committed reading stops
@@ -20,8 +19,6 @@ export interface InputProgress {
   readonly spec: InputSpec
   readonly partition: number
   readonly position: number
-  /** Offset after the last record taken. */
-  readonly next: number
   /** Append time of the oldest unsettled record that was taken, ms. */
   readonly oldestAt: number | undefined
   /** Now, by the brokers' clock. */
@@ -179,9 +176,8 @@ export class LagWatch {
 }
 
 /** Records between the position and the end. */
-export function lagRecords({ spec, position, next, oldestAt }: InputProgress, highWatermark: number): number {
-  const markers = spec.kind !== 'events' && oldestAt === undefined && highWatermark - next === 1 ? 1 : 0
-  return Math.max(0, highWatermark - position - markers)
+export function lagRecords({ position }: InputProgress, highWatermark: number): number {
+  return Math.max(0, highWatermark - position)
 }
 
 /** How long the oldest record has been waiting; where none was fetched yet, since the input was last caught up. */

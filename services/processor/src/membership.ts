@@ -125,7 +125,13 @@ export class Membership implements GroupListener {
   }
 
   #take(partitions: readonly number[]): void {
-    const reader = readPositions(this.#processor, this.#inputs, this.#kafka.client, this.#log)
+    const reader = readPositions(
+      this.#processor,
+      this.#inputs,
+      this.#settings.windowMs,
+      this.#kafka.client,
+      this.#log,
+    )
     const { checkpointFolder } = this.#settings.processing
     const checkpoints =
       checkpointFolder === undefined
@@ -140,6 +146,14 @@ export class Membership implements GroupListener {
 
   fetched(batch: FetchedBatch): boolean {
     return this.#tasks.get(batch.partition)?.offer(batch) ?? false
+  }
+
+  passed(topic: string, partition: number, from: number, next: number): void {
+    this.#tasks.get(partition)?.passed(topic, from, next)
+  }
+
+  outOfRange(topic: string, partition: number): void {
+    this.#tasks.get(partition)?.outOfRange(topic)
   }
 
   assigned(settings: readonly string[]): void {
@@ -209,7 +223,8 @@ export class Membership implements GroupListener {
           clock,
         )
       },
-      resolvePositions: (partition, restored) => reader.resolve(partition, restored),
+      resolvePositions: (partition, restored, now) => reader.resolve(partition, restored, now),
+      keptFrom: (partition, topic, position) => reader.keptFrom(partition, topic, position),
       claimsStart: partition => reader.claimsStart(partition),
       claimsEnd: partition => this.#kafka.endOf(this.#processor.topics.claims, partition),
       readFrom: (partition, positions) => this.#consumer.readFrom(partition, positions),

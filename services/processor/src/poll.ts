@@ -112,6 +112,13 @@ export class Intake {
     return true
   }
 
+  /** What lies from one offset up to another is no record, or has expired: nothing of it will come. */
+  pass(topic: string, from: number, next: number): void {
+    const watermark = this.#inputs.get(topic)?.watermark
+    // A fetch that was under way while the position moved tells of another place.
+    if (watermark?.next === from) watermark.take([], next)
+  }
+
   /**
    * The next record that is due at `now`, what was put back and the inputs in turn; undefined when none is. Without
    * room for new claims the tiers and what was put back go on: their events have claims, which only they can settle,

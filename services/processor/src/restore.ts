@@ -19,6 +19,14 @@ export interface RestoreSchemas {
   readonly barrier: number
 }
 
+/** Where the last owner stood. */
+export interface RestoredPositions {
+  /** Input topic → offset of the first record that was not settled. */
+  readonly offsets: ReadonlyMap<string, number>
+  /** When they were written, ms since the epoch. */
+  readonly writtenAt: number
+}
+
 /** A reader of one kind of record in the claims topic. */
 class ClaimsReader<T> {
   readonly #reader: RegistryReader<T>
@@ -62,17 +70,17 @@ export class Restore {
   readonly #store: ClaimStore
   readonly #nonce: string
   readonly #claims: ClaimsReader<{ state: ClaimState; generation: number; attempt: number; windowMs: number }>
-  readonly #positions: ClaimsReader<{ inputs: Record<string, number> }>
+  readonly #positionsReader: ClaimsReader<{ inputs: Record<string, number> }>
   readonly #barriers: ClaimsReader<{ nonce: string }>
-  readonly #done = Promise.withResolvers<ReadonlyMap<string, number> | undefined>()
+  readonly #done = Promise.withResolvers<RestoredPositions | undefined>()
   readonly #flow: RestoreFlow
   readonly #batches: FetchedBatch[] = []
   #backlog = 0
   #held = false
   #reading = false
   #finished = false
-  /** The positions record, as far as it has been read. */
-  inputs: ReadonlyMap<string, number> | undefined
+  /** What the last positions record said that was read. */
+  positions: RestoredPositions | undefined
   /** Records read so far. */
   records = 0
   /** Offset of this acquisition's barrier, once `done` has resolved. */
@@ -88,14 +96,16 @@ export class Restore {
     this.#store = store
     this.#nonce = nonce
     this.#claims = new ClaimsReader(new RegistryReader(CLAIM_SCHEMA, registry, schemas.claim))
-    this.#positions = new ClaimsReader(new RegistryReader(POSITIONS_SCHEMA, registry, schemas.positions))
+    this.#positionsReader = new ClaimsReader(
+      new RegistryReader(POSITIONS_SCHEMA, registry, schemas.positions),
+    )
     this.#barriers = new ClaimsReader(new RegistryReader(BARRIER_SCHEMA, registry, schemas.barrier))
     this.#flow = flow
     this.#done.promise.catch(() => {})
   }
 
   /** Resolves at the barrier with the positions record, if there is one; rejects with `SP_RESTORE`. */
-  get done(): Promise<ReadonlyMap<string, number> | undefined> {
+  get done(): Promise<RestoredPositions | undefined> {
     return this.#done.promise
   }
 
@@ -152,7 +162,7 @@ export class Restore {
     if (key === null || isClaimKey(key)) return this.#claims
     const name = String(key)
     if (name === BARRIER_KEY) return this.#barriers
-    return name === POSITIONS_KEY ? this.#positions : this.#claims
+    return name === POSITIONS_KEY ? this.#positionsReader : this.#claims
   }
 
   #apply({ key, value, offset, timestamp }: FetchedRecord): void {
@@ -161,9 +171,9 @@ export class Restore {
       if (value === null || this.#barriers.read(value).nonce !== this.#nonce) return
       this.#finished = true
       this.barrierOffset = offset
-      this.#done.resolve(this.inputs)
+      this.#done.resolve(this.positions)
     } else if (name === POSITIONS_KEY) {
-      this.inputs = value === null ? undefined : new Map(Object.entries(this.#positions.read(value).inputs))
+      this.positions = value === null ? undefined : this.#positionsIn(value, timestamp)
     } else if (value === null) {
       this.#store.delete(name)
     } else {
@@ -171,6 +181,10 @@ export class Restore {
       const { state, generation, attempt, windowMs } = this.#claims.read(value)
       this.#store.set(name, { state, generation, attempt, windowMs, at: timestamp }, timestamp)
     }
+  }
+
+  #positionsIn(value: Buffer, writtenAt: number): RestoredPositions {
+    return { offsets: new Map(Object.entries(this.#positionsReader.read(value).inputs)), writtenAt }
   }
 }
 

@@ -38,6 +38,8 @@ import type { InputSpec } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
 import type { OutputEncoder } from './outputs.ts'
 import { Input, Intake, type IntakeLimits, recordBytes } from './poll.ts'
+import { remadeError } from './positions.ts'
+import type { RestoredPositions } from './restore.ts'
 import type { Admission } from './runtime.ts'
 import { Settler } from './settle.ts'
 import { SettleQueue } from './settle-queue.ts'
@@ -65,8 +67,11 @@ export interface TaskDependencies extends AcquisitionDependencies {
   /** Where each input begins, given what the claims topic said. Called once this task is the owner. */
   resolvePositions(
     partition: number,
-    restored: ReadonlyMap<string, number> | undefined,
+    restored: RestoredPositions | undefined,
+    now: number,
   ): Promise<ReadonlyMap<string, number>>
+  /** Where an input goes on that has no record at its position: behind what expired, which is said. */
+  keptFrom(partition: number, topic: string, position: number): Promise<number>
   resume(partition: number, topics: readonly string[]): void
 }
 
@@ -136,7 +141,7 @@ export class Task {
       this.#abort.signal.throwIfAborted()
       const startedAt = this.#deps.clock()
       const state = await this.#acquisition.run(this.#producer)
-      const positions = await this.#deps.resolvePositions(this.partition, state.positions)
+      const positions = await this.#deps.resolvePositions(this.partition, state.positions, this.#clock.now())
       this.#abort.signal.throwIfAborted()
       const facts = {
         records: state.recordsRead,
@@ -170,12 +175,37 @@ export class Task {
     if (batch.topic === this.#deps.processor.topics.claims) return this.#acquisition.offer(batch)
     const intake = this.#workplace?.intake
     if (intake?.isRemade(batch)) {
-      this.drop(new TaskFailed(remade(batch)))
+      this.drop(new TaskFailed(remadeError(batch.topic, batch.partition, batch.highWatermark)))
       return false
     }
     if (intake?.offer(batch) !== true) return false
     this.#pump()
     return true
+  }
+
+  /** Markers and aborted records lie from one offset of an input up to another. */
+  passed(topic: string, from: number, next: number): void {
+    if (this.#state !== 'ended') this.#workplace?.intake.pass(topic, from, next)
+  }
+
+  /** The broker has no record where a topic is read: records expired, or the topic is another one than it was. */
+  outOfRange(topic: string): void {
+    this.#readBehindExpired(topic).catch(error => this.drop(new TaskFailed(error)))
+  }
+
+  async #readBehindExpired(topic: string): Promise<void> {
+    const intake = this.#workplace?.intake
+    if (intake === undefined || topic === this.#deps.processor.topics.claims) {
+      throw new SallyportError('SP_RESTORE', `${topic}/${this.partition} expired while it was read`, {
+        retryable: true,
+      })
+    }
+    const { next } = intake.input(topic).watermark
+    const kept = await this.#deps.keptFrom(this.partition, topic, next)
+    if (this.#state === 'ended') return
+    intake.pass(topic, next, kept)
+    this.#deps.readFrom(this.partition, new Map([[topic, kept]]))
+    if (intake.input(topic).paused) this.#deps.pause(this.partition, [topic])
   }
 
   /** Whether it has acquired its partition: such a task may go on over a new assignment (M1). */
@@ -186,11 +216,10 @@ export class Task {
   /** Where it stands in its inputs; nothing while it does not run. */
   get progress(): InputProgress[] {
     const inputs = this.#state === 'running' ? [...(this.#workplace?.intake.inputs ?? [])] : []
-    return inputs.map(({ spec, watermark: { position, next, oldestAt } }) => ({
+    return inputs.map(({ spec, watermark: { position, oldestAt } }) => ({
       spec,
       partition: this.partition,
       position,
-      next,
       oldestAt,
       now: this.#clock.now(),
     }))
@@ -249,7 +278,7 @@ export class Task {
     const checkpointer =
       checkpoint && new Checkpointer(checkpoint, claims, checkpointIntervalMs, clock, this.#log)
     this.#checkpointer = checkpointer
-    const foreign = new Map([...(state.positions ?? [])].filter(([topic]) => !positions.has(topic)))
+    const foreign = new Map([...(state.positions?.offsets ?? [])].filter(([topic]) => !positions.has(topic)))
     const kept = [...foreign].map(([topic, offset]) => ({ topic, offset }))
     const inputs = this.#deps.inputs.map(spec => new Input(spec, positions.get(spec.topic) as number))
     const intake = new Intake(inputs, limits, {
@@ -465,12 +494,4 @@ export class Task {
   #labels(): { processor: string; partition: string } {
     return { processor: this.#deps.processor.name, partition: String(this.partition) }
   }
-}
-
-/** The next owner finds its position behind the end as well, and begins at the start. */
-function remade({ topic, partition, highWatermark }: FetchedBatch): SallyportError {
-  return new SallyportError(
-    'SP_TOPIC_RECREATED',
-    `${topic}/${partition} ends at ${highWatermark}, before what was read of it: it was deleted and made again, or lost its end; the processor starts again`,
-  )
 }

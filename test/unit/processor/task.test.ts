@@ -84,6 +84,7 @@ function taskWith(
     checkpoints,
     connectProducer: async () => producer,
     resolvePositions: async () => new Map([['events', 0]]),
+    keptFrom: async (_partition, _topic, position) => position,
     claimsStart: async () => 0,
     claimsEnd: async () => undefined,
     readFrom(_, positions) {

@@ -137,6 +137,18 @@ export async function topicBounds(
   return bounds
 }
 
+/** Offset of a partition's first record that was appended at or after a time (ms since the epoch), else of its end. */
+export async function offsetSince(
+  admin: kafkajs.Admin,
+  topic: string,
+  partition: number,
+  time: number,
+): Promise<number | undefined> {
+  const offsets = await admin.fetchTopicOffsetsByTimestamp(topic, time)
+  const found = offsets.find(one => one.partition === partition)
+  return found === undefined ? undefined : Number(found.offset)
+}
+
 /** The offsets that a group committed for one partition of these topics; absent where it committed none. */
 export async function groupOffsets(
   admin: kafkajs.Admin,

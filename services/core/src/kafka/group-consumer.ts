@@ -14,7 +14,7 @@ import { errorMessage, SallyportError } from '../errors.ts'
 import type { ReadHeaders } from '../headers.ts'
 import type { Log } from '../log.ts'
 import { coPartitionedAssigner, inOrderOfArrival } from './assigner.ts'
-import { endingOutOfRange, isOutOfRange } from './kafkajs-out-of-range.ts'
+import { tellingOutOfRange } from './kafkajs-out-of-range.ts'
 
 /** A record as it was read, nothing decoded. */
 export interface FetchedRecord {
@@ -44,6 +44,10 @@ export interface GroupListener {
   joined(partitions: readonly number[]): void
   /** Takes a batch over, at once. False: it is not wanted, and will be fetched again once resumed. */
   fetched(batch: FetchedBatch): boolean
+  /** A fetch brought nothing that is read: markers and aborted records, from one offset up to another. */
+  passed(topic: string, partition: number, from: number, next: number): void
+  /** The broker has no record where a partition is read, which is paused now. */
+  outOfRange(topic: string, partition: number): void
   /** This member leads the group and has assigned the partitions; `settings` are those of all members. */
   assigned(settings: readonly string[]): void
   /** The member cannot go on. */
@@ -94,7 +98,8 @@ export class GroupConsumer {
       maxWaitTimeInMs: FETCH_WAIT_MS,
       maxBytesPerPartition: settings.partitionBytesMax,
       partitionAssigners: [
-        endingOutOfRange(
+        tellingOutOfRange(
+          (topic, partition) => this.#outOfRange(topic, partition),
           coPartitionedAssigner({
             owned: () => this.#owned,
             settings: settings.memberSettings,
@@ -119,6 +124,12 @@ export class GroupConsumer {
     const consumer = this.#consumer
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => this.#joined(payload.memberAssignment))
     consumer.on(consumer.events.CRASH, ({ payload }) => this.#failed(payload.error))
+    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+      const { topic, partition, batchSize, firstOffset, lastOffset } = payload
+      // Only then was no batch handed over. The cleaner's empty batch has no first offset.
+      if (this.#stopped || batchSize > 0 || firstOffset === null) return
+      this.#listener.passed(topic, partition, Number(firstOffset), Number(lastOffset) + 1)
+    })
     consumer.on(consumer.events.FETCH_START, () => {
       this.#fetchedAt = performance.now()
     })
@@ -178,10 +189,25 @@ export class GroupConsumer {
     this.#listener.joined(partitions)
   }
 
+  #outOfRange(topic: string, partition: number): void {
+    if (this.#stopped) return
+    this.pause(partition, [topic])
+    this.#listener.outOfRange(topic, partition)
+  }
+
   #failed(cause: unknown): void {
     if (this.#stopped) return
     this.#log.debug({ error: errorMessage(cause) }, 'the consumer stopped')
-    this.#listener.failed(stopped(cause))
+    this.#listener.failed(
+      new SallyportError(
+        'SP_BROKER_UNREACHABLE',
+        `the consumer stopped (${errorMessage(cause)}); it joins again`,
+        {
+          cause,
+          retryable: true,
+        },
+      ),
+    )
   }
 
   #handOver({ batch, resolveOffset, isStale, isRunning }: kafkajs.EachBatchPayload): void {
@@ -205,19 +231,6 @@ export class GroupConsumer {
     })
     if (taken) resolveOffset(last.offset)
   }
-}
-
-function stopped(cause: unknown): SallyportError {
-  const options = { cause, retryable: true }
-  if (!isOutOfRange(cause)) {
-    const why = `the consumer stopped (${errorMessage(cause)}); it joins again`
-    return new SallyportError('SP_BROKER_UNREACHABLE', why, options)
-  }
-  return new SallyportError(
-    'SP_POSITION_EXPIRED',
-    `${cause.topic}/${cause.partition} has no record any more where it is read: records expired, or it was deleted and made again; the consumer joins again and finds out`,
-    options,
-  )
 }
 
 /** A header's text; the last one where a foreign producer set it more than once, and none where that is null. */

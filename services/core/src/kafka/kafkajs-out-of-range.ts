@@ -1,19 +1,25 @@
 /**
- * Has a consumer end where a position is out of range. By itself kafkajs writes a line to its log, commits "earliest" for
- * the group, and goes on from there: what had expired would be lost without being counted, and a topic that was made
- * again would be read from its start unnoticed. Who joins again finds out which of the two it is.
+ * Says where a consumer's position is out of range. kafkajs by itself writes a line to its log, commits "earliest" for the
+ * group, and goes on from there: what had expired would be lost without being counted, and a topic that was made again
+ * would be read from its start unnoticed.
  *
  * Source: kafkajs 2.2.4, `consumer/consumerGroup.js` (`recoverFromOffsetOutOfRange`).
  */
 import type kafkajs from 'kafkajs'
-import ConsumerGroup, { type OffsetOutOfRange } from 'kafkajs/src/consumer/consumerGroup.js'
+import ConsumerGroup from 'kafkajs/src/consumer/consumerGroup.js'
 
-const ending = new WeakSet<kafkajs.Cluster>()
+/** Is told of a partition that has no record where it is read. It must see to it that it is read elsewhere, or not. */
+export type OutOfRangeListener = (topic: string, partition: number) => void
 
-/** An assigner for a consumer that ends then; kafkajs shows the consumer's parts to assigners only. */
-export function endingOutOfRange(assigner: kafkajs.PartitionAssigner): kafkajs.PartitionAssigner {
+const listeners = new WeakMap<kafkajs.Cluster, OutOfRangeListener>()
+
+/** An assigner for a consumer that is told; kafkajs shows the consumer's parts to assigners only. */
+export function tellingOutOfRange(
+  listener: OutOfRangeListener,
+  assigner: kafkajs.PartitionAssigner,
+): kafkajs.PartitionAssigner {
   return config => {
-    ending.add(config.cluster)
+    listeners.set(config.cluster, listener)
     return assigner(config)
   }
 }
@@ -21,13 +27,10 @@ export function endingOutOfRange(assigner: kafkajs.PartitionAssigner): kafkajs.P
 const { recoverFromOffsetOutOfRange } = ConsumerGroup.prototype
 
 ConsumerGroup.prototype.recoverFromOffsetOutOfRange = async function (error) {
+  const { topic, partition } = error
+  const listener = listeners.get(this.cluster)
   // A follower may only be behind: kafkajs asks the leader then.
-  const isFollowers =
-    this.preferredReadReplicasPerTopicPartition[error.topic]?.[error.partition] !== undefined
-  if (ending.has(this.cluster) && !isFollowers) throw error
-  await recoverFromOffsetOutOfRange.call(this, error)
-}
-
-export function isOutOfRange(error: unknown): error is OffsetOutOfRange {
-  return error instanceof Error && error.name === 'KafkaJSOffsetOutOfRange'
+  const isFollowers = this.preferredReadReplicasPerTopicPartition[topic]?.[partition] !== undefined
+  if (listener === undefined || isFollowers) await recoverFromOffsetOutOfRange.call(this, error)
+  else listener(topic, partition)
 }

@@ -10,7 +10,6 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
   }
 
   export interface OffsetOutOfRange extends Error {
-    readonly name: 'KafkaJSOffsetOutOfRange'
     readonly topic: string
     readonly partition: number
   }
