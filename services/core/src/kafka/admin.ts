@@ -144,7 +144,7 @@ export async function offsetSince(
   partition: number,
   time: number,
 ): Promise<number | undefined> {
-  const offsets = await admin.fetchTopicOffsetsByTimestamp(topic, time)
+  const offsets = await admin.fetchTopicOffsetsByTimestamp(topic, Math.max(0, Math.floor(time)))
   const found = offsets.find(one => one.partition === partition)
   return found === undefined ? undefined : Number(found.offset)
 }
