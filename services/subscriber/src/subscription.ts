@@ -11,6 +11,7 @@ import { beginningAt } from '@sallyport/core/kafka/kafkajs-beginning'
 import '@sallyport/core/kafka/kafkajs-aborted'
 import '@sallyport/core/kafka/kafkajs-connection'
 import '@sallyport/core/kafka/kafkajs-runner'
+import { Steering } from '@sallyport/core/kafka/steering'
 import { schemaLookup } from '@sallyport/core/schema-lookup'
 import kafkajs from 'kafkajs'
 import { Attempts } from './attempts.ts'
@@ -48,6 +49,7 @@ export async function subscribe<S extends SchemaName>(options: SubscriberOptions
 class Member<S extends SchemaName> implements Subscription {
   readonly #options: CheckedOptions<S>
   readonly #consumer: kafkajs.Consumer
+  readonly #steering: Steering
   readonly #attempts: Attempts<S>
   readonly #lanes = new Map<string, Lane>()
   readonly #joined = Promise.withResolvers<void>()
@@ -81,6 +83,7 @@ class Member<S extends SchemaName> implements Subscription {
       allowAutoTopicCreation: false,
       readUncommitted: false,
     })
+    this.#steering = new Steering(this.#consumer)
   }
 
   get ended(): Promise<void> {
@@ -172,9 +175,9 @@ class Member<S extends SchemaName> implements Subscription {
         failed: error => this.#fail(error),
       },
       {
-        pause: () => this.#consumer.pause(place),
-        resume: () => this.#consumer.resume(place),
-        seek: offset => this.#consumer.seek({ topic, partition, offset: String(offset) }),
+        pause: () => this.#steering.pause(place),
+        resume: () => this.#steering.resume(place),
+        seek: offset => this.#steering.seek(topic, partition, offset),
       },
     )
   }

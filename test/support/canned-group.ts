@@ -1,0 +1,102 @@
+/** kafkajs's own consumer, as the only member of a group that reads partition 0 of topic `t`; the cluster is the test's. */
+import { createRequire } from 'node:module'
+import { setTimeout as sleep } from 'node:timers/promises'
+import kafkajs from 'kafkajs'
+
+const require = createRequire(import.meta.url)
+const createConsumer = require('kafkajs/src/consumer/index.js')
+
+const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
+const MEMBER = { memberId: 'm', leaderId: 'another', generationId: 1, groupProtocol: '', members: [] }
+
+export class CannedGroup {
+  /** How many records the partition has; they have no value. */
+  records = 0
+  /** Offsets from which was fetched. */
+  readonly fetches: number[] = []
+  /** Whether heartbeats fail; the consumer then crashes. */
+  isAway = false
+  connected = false
+  joins = 0
+  /** Called before a join is answered: throws what is answered instead. */
+  joining: () => Promise<void> | void = () => {}
+  /** Called when the consumer disconnects, while it waits. */
+  disconnecting: () => void = () => {}
+
+  get kafka(): kafkajs.Kafka {
+    return { consumer: (config: object) => this.consumer(config) } as unknown as kafkajs.Kafka
+  }
+
+  consumer(config: object): kafkajs.Consumer {
+    const retry = { initialRetryTime: 10, retries: 3 }
+    return createConsumer({ retry, ...config, logger: silent, cluster: this.#cluster() })
+  }
+
+  #cluster() {
+    const offsets = [{ topic: 't', partitions: [{ partition: 0, offset: '0' }] }]
+    const committed = {}
+    const broker = {
+      isConnected: () => true,
+      joinGroup: async () => {
+        this.joins++
+        await this.joining()
+        return MEMBER
+      },
+      syncGroup: async () => ({
+        memberAssignment: kafkajs.AssignerProtocol.MemberAssignment.encode({
+          version: 1,
+          assignment: { t: [0] },
+          userData: Buffer.alloc(0),
+        }),
+      }),
+      offsetFetch: async () => ({ responses: offsets }),
+      offsetCommit: async () => {},
+      heartbeat: async () => {
+        if (this.isAway) throw new Error('no broker')
+      },
+      leaveGroup: async () => {},
+      fetch: (request: FetchRequest) => this.#fetch(request),
+    }
+    return {
+      connect: async () => {
+        this.connected = true
+      },
+      disconnect: async () => {
+        this.connected = false
+        this.disconnecting()
+      },
+      addMultipleTargetTopics: async () => {},
+      refreshMetadata: async () => {},
+      refreshMetadataIfNecessary: async () => {},
+      findTopicPartitionMetadata: () => [{ partitionId: 0, leader: 1 }],
+      getNodeIds: () => [1],
+      findBroker: async () => broker,
+      // Connects where it must, as kafkajs does.
+      findGroupCoordinator: async () => {
+        this.connected = true
+        return broker
+      },
+      committedOffsets: () => committed,
+    }
+  }
+
+  async #fetch({ topics }: FetchRequest) {
+    const from = Number(topics[0]?.partitions[0]?.fetchOffset)
+    this.fetches.push(from)
+    if (from >= this.records) await sleep(5)
+    const messages = Array.from({ length: Math.max(0, this.records - from) }, (_, i) => ({
+      offset: String(from + i),
+      timestamp: '0',
+      key: Buffer.from('k'),
+      value: null,
+      headers: {},
+      isControlRecord: false,
+    }))
+    const partition = { partition: 0, highWatermark: String(this.records), messages }
+    return { responses: [{ topicName: 't', partitions: [partition] }] }
+  }
+}
+
+interface FetchRequest {
+  readonly topics: readonly { readonly partitions: readonly { readonly fetchOffset: string }[] }[]
+}
