@@ -24,12 +24,12 @@ export class CannedGroup {
   disconnecting: () => void = () => {}
 
   get kafka(): kafkajs.Kafka {
-    return { consumer: (config: object) => this.consumer(config) } as unknown as kafkajs.Kafka
+    return { consumer: (config: kafkajs.ConsumerConfig) => this.consumer(config) } as unknown as kafkajs.Kafka
   }
 
-  consumer(config: object): kafkajs.Consumer {
-    const retry = { initialRetryTime: 10, retries: 3 }
-    return createConsumer({ retry, ...config, logger: silent, cluster: this.#cluster() })
+  consumer(config: kafkajs.ConsumerConfig): kafkajs.Consumer {
+    const retry = { ...config.retry, initialRetryTime: 10, retries: 3 }
+    return createConsumer({ ...config, retry, logger: silent, cluster: this.#cluster() })
   }
 
   #cluster() {

@@ -2,6 +2,15 @@ import assert from 'node:assert/strict'
 import { GroupConsumer, type GroupListener, type GroupSettings } from '@sallyport/core/kafka/group-consumer'
 import { createLog } from '@sallyport/core/log'
 import type kafkajs from 'kafkajs'
+import { CannedGroup } from '../../support/canned-group.ts'
+
+const SETTINGS: GroupSettings = {
+  groupId: 'g',
+  topics: ['t'],
+  sessionTimeoutMs: 200,
+  memberSettings: '',
+  partitionBytesMax: 1,
+}
 
 describe('a group’s consumer', () => {
   it('that is stopped while it connects does not join', async () => {
@@ -18,18 +27,44 @@ describe('a group’s consumer', () => {
       disconnect: async () => void calls.push('disconnect'),
     }
     const kafka = { consumer: () => consumer } as unknown as kafkajs.Kafka
-    const settings: GroupSettings = {
-      groupId: 'g',
-      topics: ['t'],
-      sessionTimeoutMs: 6_000,
-      memberSettings: '',
-      partitionBytesMax: 1,
-    }
-    const member = new GroupConsumer(kafka, settings, {} as GroupListener, createLog('test'))
+    const member = new GroupConsumer(kafka, SETTINGS, {} as GroupListener, createLog('test'))
     const started = member.start()
     await member.stop()
     connected.resolve()
     await started
     assert.deepEqual(calls, ['disconnect', 'disconnect'])
+  })
+
+  it('takes what it is told between kafkajs’s stop and its crash', async () => {
+    // Setup: a member. Timeline: its coordinator goes; kafkajs gives its group up and disconnects; the tasks, which do not
+    // know yet, pause, resume and seek; kafkajs says that it has crashed. Proves: the member has failed, and nothing
+    // was thrown. Tasks do this in timers, where an exception ended the process.
+    const group = new CannedGroup()
+    const failed = Promise.withResolvers<Error>()
+    const told: unknown[] = []
+    const member = new GroupConsumer(
+      group.kafka,
+      SETTINGS,
+      { joined() {}, fetched: () => true, assigned() {}, failed: failed.resolve },
+      createLog('test'),
+    )
+    group.disconnecting = () => {
+      for (const tell of [
+        () => member.pause(0, ['t']),
+        () => member.resume(0, ['t']),
+        () => member.readFrom(0, new Map([['t', 1]])),
+      ]) {
+        try {
+          tell()
+        } catch (error) {
+          told.push(error)
+        }
+      }
+    }
+    await member.start()
+    group.isAway = true
+    assert.match((await failed.promise).message, /no broker/)
+    assert.deepEqual(told, [])
+    await member.stop()
   })
 })

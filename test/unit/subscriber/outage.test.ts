@@ -15,7 +15,7 @@ describe('a subscription whose brokers go away and come back', () => {
   /** Resolves when the first record's handler runs, and waits for its release. */
   beforeEach(async () => {
     group = new CannedGroup()
-    kafkajs.Kafka.prototype.consumer = config => group.consumer(config ?? {})
+    kafkajs.Kafka.prototype.consumer = config => group.consumer(config as kafkajs.ConsumerConfig)
     const running = Promise.withResolvers<void>()
     const released = Promise.withResolvers<void>()
     const handed = Promise.withResolvers<void>()

@@ -15,6 +15,7 @@ import type { ReadHeaders } from '../headers.ts'
 import type { Log } from '../log.ts'
 import { coPartitionedAssigner, inOrderOfArrival } from './assigner.ts'
 import { tellingOutOfRange } from './kafkajs-out-of-range.ts'
+import { Steering } from './steering.ts'
 
 /** A record as it was read, nothing decoded. */
 export interface FetchedRecord {
@@ -78,6 +79,7 @@ const LEAVE_TIMEOUT_MS = 5_000
 
 export class GroupConsumer {
   readonly #consumer: kafkajs.Consumer
+  readonly #steering: Steering
   readonly #settings: GroupSettings
   readonly #listener: GroupListener
   readonly #log: Log
@@ -117,6 +119,7 @@ export class GroupConsumer {
         restartOnFailure: async () => false,
       },
     })
+    this.#steering = new Steering(this.#consumer)
   }
 
   /** Joins the group. Returns when the first assignment is there, or after `failed` was called. */
@@ -155,18 +158,18 @@ export class GroupConsumer {
   /** Reads the partition of these topics from these offsets. */
   readFrom(partition: number, positions: ReadonlyMap<string, number>): void {
     if (this.#stopped) return
-    for (const [topic, offset] of positions) this.#consumer.seek({ topic, partition, offset: String(offset) })
+    for (const [topic, offset] of positions) this.#steering.seek(topic, partition, offset)
     this.resume(partition, [...positions.keys()])
   }
 
   pause(partition: number, topics: readonly string[]): void {
     if (this.#stopped) return
-    this.#consumer.pause(topics.map(topic => ({ topic, partitions: [partition] })))
+    this.#steering.pause(topics.map(topic => ({ topic, partitions: [partition] })))
   }
 
   resume(partition: number, topics: readonly string[]): void {
     if (this.#stopped) return
-    this.#consumer.resume(topics.map(topic => ({ topic, partitions: [partition] })))
+    this.#steering.resume(topics.map(topic => ({ topic, partitions: [partition] })))
   }
 
   /** Leaves the group, so that others take over at once. */
