@@ -67,4 +67,30 @@ describe('a group’s consumer', () => {
     assert.deepEqual(told, [])
     await member.stop()
   })
+
+  it('that is stopped while it joins is no member afterwards', async () => {
+    // Setup: a consumer whose first join is not answered yet. Timeline: it is stopped; the coordinator answers that it is
+    // none any more; kafkajs connects again, and joins. Proves: kafkajs gives up, and closes that connection too. It used
+    // to fetch and to send heartbeats until the process ended: a member that held its partitions and did nothing.
+    const group = new CannedGroup()
+    const joining = Promise.withResolvers<void>()
+    const answer = Promise.withResolvers<void>()
+    group.joining = () => {
+      joining.resolve()
+      return answer.promise
+    }
+    const member = new GroupConsumer(
+      group.kafka,
+      SETTINGS,
+      { joined() {}, fetched: () => true, assigned() {}, failed: assert.fail },
+      createLog('test'),
+    )
+    const started = member.start()
+    await joining.promise
+    await member.stop()
+    group.joining = () => {}
+    answer.reject(Object.assign(new Error('moved'), { type: 'NOT_COORDINATOR_FOR_GROUP' }))
+    await started
+    assert.deepEqual([group.joins, group.connected, group.fetches], [2, false, []])
+  })
 })

@@ -185,7 +185,8 @@ export class GroupConsumer {
   }
 
   #joined(assignment: Record<string, number[]>): void {
-    if (this.#stopped) return
+    // Stopping does not stop kafkajs's first join, which may connect anew and succeed: only an exception makes it give up.
+    if (this.#stopped) throw new Error('stopped before it had joined')
     const partitions = assignment[this.#settings.topics[0] as string] ?? []
     for (const partition of partitions) this.pause(partition, this.#settings.topics)
     this.#owned = inOrderOfArrival(this.#owned, partitions)
