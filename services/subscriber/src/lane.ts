@@ -22,6 +22,8 @@ export interface LaneWork {
   /** True: passed. False: told to stop first. */
   pass(raw: RawRecord, signals: LaneSignals): Promise<boolean>
   failed(error: unknown): void
+  /** The partition ends before what was taken of it: it is read from its start. */
+  remade(taken: number, end: number): void
 }
 
 export class Lane {
@@ -49,9 +51,18 @@ export class Lane {
     return this.#position
   }
 
-  /** Takes what was fetched over. `next`: the offset behind it, which may lie behind more than records. */
-  offer(messages: readonly KafkaMessage[], next: number): void {
+  /**
+   * Takes what was fetched over. `next`: the offset behind it, which may lie behind more than records. `end`: where the
+   * partition ends, as the broker said with this fetch.
+   */
+  offer(messages: readonly KafkaMessage[], next: number, end: number): void {
     if (this.#drain.signal.aborted) return
+    if (this.#taken !== undefined && end < this.#taken) {
+      // The topic was deleted and made again, or lost its end; kafkajs has gone back to its start.
+      this.#work.remade(this.#taken, end)
+      this.#taken = undefined
+      this.#position = undefined
+    }
     const taken = this.#taken ?? 0
     // After a rejoin kafkajs fetches from the committed offset, and may repeat what is here already.
     this.#queue.push(...messages.filter(({ offset }) => Number(offset) >= taken))
@@ -88,7 +99,8 @@ export class Lane {
       const passed = await this.#work.pass({ topic, partition, message }, signals)
       if (!passed || signals.abort.aborted) return
       this.#queue.shift()
-      this.#position = this.#queue.length === 0 ? this.#taken : Number(message.offset) + 1
+      const [next] = this.#queue
+      this.#position = next === undefined ? this.#taken : Number(next.offset)
     }
     this.#run = undefined
     if (!signals.drain.aborted) this.#flow.resume()

@@ -173,6 +173,12 @@ class Member<S extends SchemaName> implements Subscription {
       {
         pass: (raw, signals) => this.#attempts.pass(raw, signals),
         failed: error => this.#fail(error),
+        remade: (taken, end) =>
+          this.#options.log(
+            'error',
+            'a topic was deleted and made again, or lost its end: it is read from its start',
+            { topic, partition, taken, end },
+          ),
       },
       {
         pause: () => this.#steering.pause(place),
@@ -186,7 +192,7 @@ class Member<S extends SchemaName> implements Subscription {
     const last = batch.messages.at(-1)
     const lane = this.#lanes.get(laneName(batch.topic, batch.partition))
     if (last === undefined || lane === undefined || !isRunning() || isStale()) return
-    lane.offer(batch.messages, Number(batch.lastOffset()) + 1)
+    lane.offer(batch.messages, Number(batch.lastOffset()) + 1, Number(batch.highWatermark))
     resolveOffset(last.offset)
   }
 
