@@ -20,8 +20,8 @@ export class CannedGroup {
   joins = 0
   /** Called before a join is answered: throws what is answered instead. */
   joining: () => Promise<void> | void = () => {}
-  /** Called when the consumer disconnects, while it waits. */
-  disconnecting: () => void = () => {}
+  /** Called when the consumer disconnects, which waits for it. */
+  disconnecting: () => Promise<void> | void = () => {}
 
   get kafka(): kafkajs.Kafka {
     return { consumer: (config: kafkajs.ConsumerConfig) => this.consumer(config) } as unknown as kafkajs.Kafka
@@ -63,7 +63,7 @@ export class CannedGroup {
       },
       disconnect: async () => {
         this.connected = false
-        this.disconnecting()
+        await this.disconnecting()
       },
       addMultipleTargetTopics: async () => {},
       refreshMetadata: async () => {},

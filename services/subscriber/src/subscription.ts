@@ -60,6 +60,8 @@ class Member<S extends SchemaName> implements Subscription {
   #committing: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #stopping: Promise<void> | undefined
+  /** Lanes are drained and committed: whatever kafkajs is about to do, it shall be no member any more. */
+  #leaving = false
 
   constructor(options: CheckedOptions<S>) {
     this.#options = options
@@ -82,6 +84,8 @@ class Member<S extends SchemaName> implements Subscription {
       ],
       allowAutoTopicCreation: false,
       readUncommitted: false,
+      // As many as by default. What is told to leave while it crashes would start again.
+      retry: { retries: 5, restartOnFailure: async () => !this.#leaving },
     })
     this.#steering = new Steering(this.#consumer)
   }
@@ -94,6 +98,7 @@ class Member<S extends SchemaName> implements Subscription {
     const consumer = this.#consumer
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => this.#assign(payload.memberAssignment))
     consumer.on(consumer.events.CRASH, ({ payload }) => {
+      if (this.#leaving) return
       this.#options.log('warn', 'the consumer stopped', {
         error: errorMessage(payload.error),
         restarts: payload.restart,
@@ -134,6 +139,7 @@ class Member<S extends SchemaName> implements Subscription {
     await inTime(Promise.all(lanes.map(lane => lane.drain())), this.#options.stopTimeoutMs)
     await inTime(this.#commit(), LEAVE_TIMEOUT_MS)
     for (const lane of lanes) lane.end()
+    this.#leaving = true
     await inTime(
       this.#consumer.disconnect().catch(() => {}),
       LEAVE_TIMEOUT_MS,
@@ -141,6 +147,8 @@ class Member<S extends SchemaName> implements Subscription {
   }
 
   #assign(assignment: Readonly<Record<string, number[]>>): void {
+    // kafkajs's join goes on while it disconnects, may connect anew and succeed: only an exception makes it give up.
+    if (this.#leaving) throw new Error('stopped before it had joined')
     if (this.#stopping !== undefined) return
     const assigned = Object.entries(assignment).flatMap(([topic, partitions]) =>
       partitions.map(partition => ({ topic, partition, name: laneName(topic, partition) })),

@@ -76,4 +76,48 @@ describe('a subscription whose brokers go away and come back', () => {
     await Promise.race([second, subscription.ended])
     assert.deepEqual(group.fetches.slice(0, 2), [0, 1])
   })
+
+  it('that is stopped meanwhile is no member afterwards', async () => {
+    // Setup: kafkajs ends its group. Timeline: it disconnects; the subscription is stopped; kafkajs, which has not said yet
+    // whether it starts again, could. Proves: it does not. It used to join, and to hold partitions until the process ended.
+    const disconnecting = Promise.withResolvers<void>()
+    const disconnected = Promise.withResolvers<void>()
+    group.disconnecting = () => {
+      disconnecting.resolve()
+      return disconnected.promise
+    }
+    group.isAway = true
+    await disconnecting.promise
+    group.disconnecting = () => {}
+    release()
+    await subscription.stop()
+    group.isAway = false
+    disconnected.resolve()
+    await sleep(300)
+    assert.deepEqual([group.joins, group.connected], [1, false])
+  })
+
+  it('that is stopped while kafkajs joins again is no member afterwards', async () => {
+    // Timeline: the brokers are back; kafkajs joins; the subscription is stopped; the coordinator answers that it is none
+    // any more; kafkajs connects again, and joins. Proves: it gives up, and closes that connection too.
+    const joining = Promise.withResolvers<void>()
+    const answer = Promise.withResolvers<void>()
+    group.joining = () => {
+      joining.resolve()
+      return answer.promise
+    }
+    group.isAway = true
+    await stopped
+    group.isAway = false
+    await joining.promise
+    release()
+    await subscription.stop()
+    const closed = new Promise<void>(resolve => {
+      group.disconnecting = resolve
+    })
+    group.joining = () => {}
+    answer.reject(Object.assign(new Error('moved'), { type: 'NOT_COORDINATOR_FOR_GROUP' }))
+    await closed
+    assert.deepEqual([group.joins, group.connected], [3, false])
+  })
 })
