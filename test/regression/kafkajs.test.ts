@@ -58,11 +58,83 @@ describe('kafkajs, as this product loads it', function () {
       server.close()
     }
   })
+
+  describe('a broker that hangs, its port open', () => {
+    const sockets: Socket[] = []
+    // It takes what it is sent and never answers, until it is told to.
+    let answers = false
+    const server = createServer(socket => {
+      sockets.push(socket)
+      socket.on('data', request => {
+        if (answers) socket.write(Buffer.concat([int32(9), request.subarray(8, 12), Buffer.from('whole')]))
+      })
+    })
+
+    before(async () => {
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+    })
+    after(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    beforeEach(() => {
+      answers = false
+    })
+
+    function hungConnection() {
+      return connectionTo((server.address() as AddressInfo).port, 300)
+    }
+
+    it('loses its connection with the first request that times out, and all that wait learn of it', async () => {
+      // Setup: a broker that never answers. Timeline: a request is sent; half its time later another one; the first
+      // one times out; the broker wakes up; the connection is connected again. Proves: both requests end with the
+      // error that makes kafkajs ask who leads now, and the new connection works. Each used to end with a time-out
+      // of its own, the connection stayed, and so did the belief that this broker leads.
+      const connection = hungConnection()
+      await connection.connect()
+      const [socket] = sockets.slice(-1)
+      const closed = { name: 'KafkaJSConnectionClosedError', host: '127.0.0.1', port: connection.port }
+      const first = assert.rejects(connection.send(QUESTION), closed)
+      await sleep(150)
+      const second = assert.rejects(connection.send(QUESTION), closed)
+      await Promise.all([first, second])
+      assert.equal(connection.isConnected(), false)
+      if (!socket?.closed) await once(socket as Socket, 'close')
+      answers = true
+      await connection.connect()
+      assert.equal(String(await connection.send(QUESTION)), 'whole')
+      await connection.disconnect()
+    })
+
+    it('counts as one that cannot be connected to where it does not answer the first question', async () => {
+      // Setup: a broker that never answers. Timeline: kafkajs asks what it asks before all else. Proves: the error is
+      // the one for which kafkajs takes the next broker of its list. It used to ask the same one, 33 times.
+      const connection = hungConnection()
+      await connection.connect()
+      const question = { ...QUESTION, request: { ...QUESTION.request, apiKey: 18, apiName: 'ApiVersions' } }
+      await assert.rejects(connection.send(question), { name: 'KafkaJSConnectionError' })
+      assert.equal(connection.isConnected(), false)
+    })
+
+    it('keeps its connection while an earlier request may rightfully take longer', async () => {
+      // Setup: a broker that does not answer yet. Timeline: a request with a long time of its own, as joining a group
+      // has; one behind it, which times out; the broker answers. Proves: the first one is not lost to the second.
+      const connection = hungConnection()
+      await connection.connect()
+      const join = connection.send({ ...QUESTION, requestTimeout: 60_000 })
+      await sleep(10)
+      await assert.rejects(connection.send(QUESTION), { name: 'KafkaJSRequestTimeoutError' })
+      sockets.at(-1)?.write(Buffer.concat([int32(9), int32(0), Buffer.from('whole')]))
+      assert.equal(String(await join), 'whole')
+      await connection.disconnect()
+    })
+  })
 })
 
 const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
 
-function connectionTo(port: number) {
+function connectionTo(port: number, requestTimeout = 20_000) {
   const Connection = require('kafkajs/src/network/connection.js')
   const createSocketFactory = require('kafkajs/src/network/socketFactory.js')
   return new Connection({
@@ -70,7 +142,7 @@ function connectionTo(port: number) {
     port,
     logger: silent,
     socketFactory: createSocketFactory(),
-    requestTimeout: 20_000,
+    requestTimeout,
     connectionTimeout: 1_000,
   })
 }

@@ -39,14 +39,51 @@ declare module 'kafkajs/src/consumer/runner.js' {
   }
 }
 
+declare module 'kafkajs/src/errors.js' {
+  import { KafkaJSConnectionError, KafkaJSRequestTimeoutError } from 'kafkajs'
+
+  export type RequestTimeout = KafkaJSRequestTimeoutError
+
+  const errors: {
+    readonly KafkaJSConnectionError: typeof KafkaJSConnectionError
+    readonly KafkaJSConnectionClosedError: new (
+      message: string,
+      broker: { readonly host: string; readonly port: number },
+    ) => KafkaJSConnectionError
+    readonly KafkaJSRequestTimeoutError: typeof KafkaJSRequestTimeoutError
+  }
+  export default errors
+}
+
 declare module 'kafkajs/src/network/connection.js' {
+  import type { Socket } from 'node:net'
+
+  export interface Question {
+    readonly request: { readonly apiName: string }
+  }
+
   export default class Connection {
+    readonly host: string
+    readonly port: number
+    /** A new one each time that it is connected. */
+    readonly socket: Socket
+    connectionStatus: 'connected' | 'disconnecting' | 'disconnected'
+    /** Who waits for an answer while the two sides authenticate. */
+    readonly authHandlers: { onError(): void } | null
+    readonly requestQueue: {
+      /** Those that wait for an answer, in the order in which they were sent. */
+      readonly inflight: ReadonlyMap<number, { readonly sentAt: number }>
+      rejectAll(error: Error): void
+      /** Ends its timers. */
+      destroy(): void
+    }
     /** What was read of an answer that is not there in full. */
     chunks: readonly Buffer[]
     bytesBuffered: number
     bytesNeeded: number
     isConnected(): boolean
     connect(): Promise<unknown>
+    send(question: Question): Promise<unknown>
   }
 }
 
