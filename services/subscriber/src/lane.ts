@@ -65,7 +65,7 @@ export class Lane {
     }
     const taken = this.#taken ?? 0
     // After a rejoin kafkajs fetches from the committed offset, and may repeat what is here already.
-    this.#queue.push(...messages.filter(({ offset }) => Number(offset) >= taken))
+    for (const message of messages) if (Number(message.offset) >= taken) this.#queue.push(message)
     this.#taken = Math.max(taken, next)
     if (this.#queue.length === 0) return
     this.#flow.pause()

@@ -9,6 +9,7 @@
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { beginningAt } from '@sallyport/core/kafka/kafkajs-beginning'
 import '@sallyport/core/kafka/kafkajs-aborted'
+import '@sallyport/core/kafka/kafkajs-batches'
 import '@sallyport/core/kafka/kafkajs-connection'
 import '@sallyport/core/kafka/kafkajs-runner'
 import { Steering } from '@sallyport/core/kafka/steering'

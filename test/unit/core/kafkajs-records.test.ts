@@ -1,6 +1,7 @@
 import '@sallyport/core/kafka/client'
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
+import { encodeBatch, encodeRecord } from '@sallyport/core/kafka/record-batch'
 import fc from 'fast-check'
 
 /** kafkajs's own parts, and what they were exchanged for. */
@@ -82,5 +83,39 @@ describe('records that kafkajs writes and reads with our code', () => {
       Object.keys(read).map(key => [key, String(read[key])]),
       Object.entries(headers),
     )
+  })
+})
+
+describe('a batch of 200,000 records', () => {
+  const identity = { producerId: -1n, epoch: -1, sequence: -1 }
+  const small = encodeRecord({ key: Buffer.alloc(0), value: Buffer.alloc(0), headers: {} })
+
+  function answerWith(...parts: Buffer[]) {
+    const length = Buffer.alloc(4)
+    length.writeInt32BE(parts.reduce((bytes, part) => bytes + part.length, 0))
+    return new Decoder(Buffer.concat([length, ...parts, Buffer.from('rest')]))
+  }
+
+  it('is read by kafkajs as any other, and so is what comes before and behind it', async () => {
+    // Setup: an answer to a fetch: a batch of two records, one of 200,000, and half a batch, where the answer's bytes
+    // ended. Timeline: kafkajs reads it. Proves: every whole batch is there, and what follows is untouched. The large
+    // one used to end in a RangeError, at every try.
+    const decodeMessages = require('kafkajs/src/protocol/requests/fetch/v4/decodeMessages.js')
+    const two = encodeBatch([small, small], identity, 0)
+    const large = encodeBatch(new Array(200_000).fill(small), identity, 0)
+    large.writeBigInt64BE(2n)
+    const decoder = answerWith(two, large, two.subarray(0, 65))
+    const records = await decodeMessages(decoder)
+    assert.equal(records.length, 200_002)
+    assert.deepEqual([records[1].offset, records[2].offset, records.at(-1).offset], ['1', '2', '200001'])
+    assert.equal(String(decoder.readBytes(4)), 'rest')
+    assert.equal('toString' in records[0].headers, false, 'single records are read by our code, too')
+  })
+
+  it('an answer without a batch is read as kafkajs does', async () => {
+    const decodeMessages = require('kafkajs/src/protocol/requests/fetch/v4/decodeMessages.js')
+    const decoder = answerWith()
+    assert.deepEqual(await decodeMessages(decoder), [])
+    assert.equal(String(decoder.readBytes(4)), 'rest')
   })
 })

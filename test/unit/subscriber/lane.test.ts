@@ -78,4 +78,12 @@ describe('a partition’s lane', () => {
     assert.deepEqual(passed, ['a', 'b', 'c'])
     assert.deepEqual(remade, [])
   })
+
+  it('takes 200,000 records of one fetch over', async () => {
+    // Proves: as many as a batch may hold are taken. They used to be handed over as arguments, which ended in a RangeError
+    // at every try.
+    const all = Array.from({ length: 200_000 }, (_, i) => ({ offset: String(i) }) as KafkaMessage)
+    lane.offer(all, all.length, all.length)
+    while (lane.position !== all.length) await new Promise(setImmediate)
+  })
 })

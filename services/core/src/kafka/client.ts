@@ -1,4 +1,5 @@
 import './kafkajs-aborted.ts'
+import './kafkajs-batches.ts'
 import './kafkajs-connection.ts'
 import './kafkajs-records.ts'
 import './kafkajs-runner.ts'

@@ -6,22 +6,14 @@
  * Every module that loads kafkajs imports this one first: its parts must find the exchanged functions when they load.
  * Should they not, they work as they come.
  */
-import { createRequire } from 'node:module'
+import { exchange } from './kafkajs-exchange.ts'
 import { decodeRecord, encodeRecord, type RecordToEncode } from './record.ts'
 
 interface TimedRecord extends RecordToEncode {
   readonly timestampDelta: number
 }
 
-const require = createRequire(import.meta.url)
 const RECORD = 'kafkajs/src/protocol/recordBatch/record/v0'
-
-function exchange<T>(part: string, exchanged: (original: T) => T): void {
-  const file = require.resolve(part)
-  const original = require(file)
-  const module = require.cache[file]
-  if (module !== undefined) module.exports = exchanged(original)
-}
 
 exchange<(record: TimedRecord) => unknown>(
   `${RECORD}/index.js`,
