@@ -98,9 +98,15 @@ export class Intake {
   offer(batch: FetchedBatch): boolean {
     const input = this.#inputs.get(batch.topic)
     if (input === undefined) return false
-    // A batch that was under way while the position moved may repeat what was taken.
-    const records = batch.records.filter(record => record.offset >= input.watermark.next)
-    input.watermark.take(records, batch.nextOffset)
+    // A batch that was under way while the position moved may repeat what was taken. Within a batch the writer numbers
+    // the records, and the broker does not check it: what does not ascend is passed over, as the Java client does.
+    let { next } = input.watermark
+    const records = batch.records.filter(({ offset }) => {
+      const ascends = offset >= next
+      if (ascends) next = offset + 1
+      return ascends
+    })
+    input.watermark.take(records, Math.max(next, batch.nextOffset))
     for (const record of records) {
       input.queue.push(record)
       input.bytes += recordBytes(record)

@@ -42,6 +42,7 @@ describe('records that kafkajs writes and reads with our code', () => {
     magicByte: 2,
     isControlBatch: false,
     timestampType: 0,
+    lastOffsetDelta: 100_000,
   }
 
   function body(encoded: { buffer: Buffer }): Buffer {
@@ -83,6 +84,27 @@ describe('records that kafkajs writes and reads with our code', () => {
       Object.keys(read).map(key => [key, String(read[key])]),
       Object.entries(headers),
     )
+  })
+})
+
+describe('the place of a record in its batch', () => {
+  it('stays within the batch, whatever the record says', () => {
+    // Setup: a batch of three records from a writer of its own, which names places far outside. Timeline: they are
+    // read. Proves: none is placed behind the batch, where the position would jump to, nor before it.
+    const context = {
+      firstOffset: '100',
+      firstTimestamp: '0',
+      maxTimestamp: '0',
+      magicByte: 2,
+      timestampType: 0,
+      lastOffsetDelta: 2,
+    }
+    const offsets = [2 ** 31 - 1, 3, 2, 1, 0, -1, -(2 ** 31)].map(offsetDelta => {
+      const record = { key: null, value: null, headers: {}, offsetDelta, timestampDelta: 0 }
+      const wire = new Decoder(encode(record).buffer).readVarIntBytes()
+      return exchangedDecode(new Decoder(wire), context).offset
+    })
+    assert.deepEqual(offsets, ['102', '102', '102', '101', '100', '100', '100'])
   })
 })
 

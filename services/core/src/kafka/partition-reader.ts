@@ -18,6 +18,7 @@ import { AbortedTransactions } from './aborted-transactions.ts'
 import type { PartitionBounds } from './admin.ts'
 import { Cluster } from './cluster.ts'
 import type { FetchedBatch, FetchedRecord } from './group-consumer.ts'
+import { withinBatch } from './record.ts'
 
 type FetchResponse = fetchV12.FetchResponse
 type FetchedPartition = FetchResponse['responses'][number]['partitions'][number]
@@ -224,13 +225,13 @@ function committed(
 }
 
 function* recordsOf(topic: string, partition: number, batch: LogBatch): Generator<FetchedRecord> {
-  const { attributes, firstOffset, firstTimestamp, maxTimestamp } = batch
+  const { attributes, firstOffset, lastOffsetDelta, firstTimestamp, maxTimestamp } = batch
   for (const { offsetDelta, timestampDelta, key, value, headers } of batch.records) {
     const timestamp = (attributes & LOG_APPEND_TIME) !== 0 ? maxTimestamp : firstTimestamp + timestampDelta
     yield {
       topic,
       partition,
-      offset: Number(firstOffset) + offsetDelta,
+      offset: Number(firstOffset) + withinBatch(offsetDelta, lastOffsetDelta),
       timestamp: Number(timestamp),
       key,
       value,

@@ -109,6 +109,8 @@ export interface BatchContext {
   readonly magicByte: number
   readonly isControlBatch?: boolean
   readonly timestampType: number
+  /** Of the batch's last record. The broker counts it, and goes by it when it gives the next batch its place. */
+  readonly lastOffsetDelta: number
 }
 
 /** As kafkajs hands records on. */
@@ -140,13 +142,21 @@ export function decodeRecord(
     magicByte,
     attributes,
     timestamp: isAppendTime ? maxTimestamp : String(Number(firstTimestamp) + timestampDelta),
-    offset: String(Number(firstOffset) + reader.varint()),
+    offset: String(Number(firstOffset) + withinBatch(reader.varint(), batchContext.lastOffsetDelta)),
     key: reader.bytes(),
     value: reader.bytes(),
     headers: headersOf(reader),
     isControlRecord: isControlBatch,
     batchContext,
   }
+}
+
+/**
+ * A record's place in its batch. It is what the writer says; the broker does not check it. One beyond the batch would
+ * move a reader's position behind records that are still to come, or to where none will ever be.
+ */
+export function withinBatch(offsetDelta: number, lastOffsetDelta: number): number {
+  return Math.min(Math.max(offsetDelta, 0), lastOffsetDelta)
 }
 
 function headersOf(reader: Reader): DecodedRecord['headers'] {
