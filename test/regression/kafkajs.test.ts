@@ -107,6 +107,37 @@ describe('kafkajs, as this product loads it', function () {
       await connection.disconnect()
     })
 
+    it('is asked for no further heartbeat once its connection is closed: the group has another coordinator', async () => {
+      // Setup: a member of a group whose coordinator hangs. Timeline: a heartbeat ends with the closed connection; the
+      // next one is due. Proves: that broker is struck off, and the next heartbeat goes to whoever coordinates now, as
+      // do commits. It used to go to the same broker, until the consumer gave up after twelve more.
+      const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup.js')
+      const { KafkaJSConnectionClosedError } = require('kafkajs/src/errors.js')
+      const gone = { host: 'h', port: 1 }
+      const asked: string[] = []
+      const group = new ConsumerGroup({
+        logger: silent,
+        instrumentationEmitter: { emit() {} },
+        groupId: 'g',
+        cluster: {
+          removeBroker: ({ host, port }: typeof gone) => asked.push(`strikes ${host}:${port} off`),
+          findGroupCoordinator: async () => ({ heartbeat: async () => asked.push('the new one') }),
+        },
+      })
+      group.memberId = 'm'
+      group.offsetManager = {}
+      group.coordinator = {
+        async heartbeat() {
+          asked.push('the old one')
+          throw new KafkaJSConnectionClosedError('Closed connection', gone)
+        },
+      }
+      await assert.rejects(group.heartbeat({ interval: 0 }), { name: 'KafkaJSConnectionClosedError' })
+      await group.heartbeat({ interval: 0 }).catch(() => {})
+      assert.equal(group.offsetManager.coordinator, group.coordinator)
+      assert.deepEqual(asked, ['the old one', 'strikes h:1 off', 'the new one'])
+    })
+
     it('counts as one that cannot be connected to where it does not answer the first question', async () => {
       // Setup: a broker that never answers. Timeline: kafkajs asks what it asks before all else. Proves: the error is
       // the one for which kafkajs takes the next broker of its list. It used to ask the same one, 33 times.

@@ -1,6 +1,7 @@
 import './kafkajs-aborted.ts'
 import './kafkajs-batches.ts'
 import './kafkajs-connection.ts'
+import './kafkajs-coordinator.ts'
 import './kafkajs-records.ts'
 import './kafkajs-runner.ts'
 import kafkajs from 'kafkajs'

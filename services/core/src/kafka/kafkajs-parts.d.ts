@@ -6,6 +6,8 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
   export interface OffsetManager {
     readonly generationId: number
     readonly memberId: string
+    /** Who gets the commits. */
+    coordinator?: Broker
     getCoordinator(): Promise<Broker>
   }
 
@@ -18,6 +20,8 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
     readonly cluster: Cluster
     readonly groupId: string
     readonly leaderId: string
+    /** Who gets the heartbeats. */
+    coordinator: Broker
     readonly maxWaitTime: number
     readonly offsetManager: OffsetManager
     /** Those of which something is assigned. */
@@ -26,6 +30,7 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
     /** Topic → partition → the follower that is read. */
     readonly preferredReadReplicasPerTopicPartition: Record<string, Record<number, unknown> | undefined>
     fetch(nodeId: number): Promise<unknown[]>
+    heartbeat(options: { readonly interval: number }): Promise<void>
     /** Mends what can be mended after an error, joining again if need be; throws what is left. */
     recoverFromFetch(error: unknown): Promise<void>
     recoverFromOffsetOutOfRange(error: OffsetOutOfRange): Promise<void>
@@ -49,7 +54,7 @@ declare module 'kafkajs/src/errors.js' {
     readonly KafkaJSConnectionClosedError: new (
       message: string,
       broker: { readonly host: string; readonly port: number },
-    ) => KafkaJSConnectionError
+    ) => KafkaJSConnectionError & { readonly host: string; readonly port: number }
     readonly KafkaJSRequestTimeoutError: typeof KafkaJSRequestTimeoutError
   }
   export default errors
