@@ -45,7 +45,14 @@ describe('a group’s consumer', () => {
     const member = new GroupConsumer(
       group.kafka,
       SETTINGS,
-      { joined() {}, fetched: () => true, assigned() {}, failed: failed.resolve },
+      {
+        joined() {},
+        fetched: () => true,
+        passed() {},
+        outOfRange() {},
+        assigned() {},
+        failed: failed.resolve,
+      },
       createLog('test'),
     )
     group.disconnecting = () => {
@@ -82,7 +89,7 @@ describe('a group’s consumer', () => {
     const member = new GroupConsumer(
       group.kafka,
       SETTINGS,
-      { joined() {}, fetched: () => true, assigned() {}, failed: assert.fail },
+      { joined() {}, fetched: () => true, passed() {}, outOfRange() {}, assigned() {}, failed: assert.fail },
       createLog('test'),
     )
     const started = member.start()

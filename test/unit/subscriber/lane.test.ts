@@ -82,8 +82,10 @@ describe('a partition’s lane', () => {
   it('takes 200,000 records of one fetch over', async () => {
     // Proves: as many as a batch may hold are taken. They used to be handed over as arguments, which ended in a RangeError
     // at every try.
+    held = new Promise(() => {})
     const all = Array.from({ length: 200_000 }, (_, i) => ({ offset: String(i) }) as KafkaMessage)
-    lane.offer(all, all.length, all.length)
-    while (lane.position !== all.length) await new Promise(setImmediate)
+    assert.doesNotThrow(() => lane.offer(all, all.length, all.length))
+    lane.keep()
+    assert.deepEqual(seeks, [all.length])
   })
 })

@@ -30,7 +30,7 @@ describe('a subscription whose brokers go away and come back', () => {
       groupId: 'g',
       topics: ['t'],
       schema: 'event.v1',
-      sessionTimeoutMs: 100,
+      sessionTimeoutMs: 1_000,
       handler() {},
       async onPoison({ offset }) {
         if (offset === 1) return handed.resolve()
