@@ -27,6 +27,7 @@ import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/c
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
 import { Attempts } from './attempt.ts'
 import { attemptRecord, logOutcome, spanAttributes, verdictOf } from './attempt-report.ts'
+import { AttemptedIds } from './attempted-ids.ts'
 import type { Watched } from './breaker.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { isFresh } from './claim.ts'
@@ -109,13 +110,9 @@ export class Task {
   readonly #acquisition: Acquisition
   readonly #over = Promise.withResolvers<never>()
   readonly #unwound = Promise.withResolvers<void>()
-  /** Ids that are being attempted, with the records that wait for the result (T2). */
-  readonly #attempting = new Map<string, FetchedRecord[]>()
+  readonly #attempted = new AttemptedIds()
   readonly #wake = (): void => this.#pump()
   readonly #slots: TaskSlots
-  /** Records in `#attempting`, and their bytes. */
-  #waiting = 0
-  #waitingBytes = 0
   #state: State = 'acquiring'
   #producer: TaskProducer | undefined
   #checkpointer: Checkpointer | undefined
@@ -244,7 +241,7 @@ export class Task {
     if (this.#state === 'running' && queue !== undefined) {
       this.#state = 'draining'
       const deadline = setTimeout(() => this.#abort.abort(new Error('the processor stops')), deadlineMs)
-      while (this.#isDraining() && (this.#attempting.size > 0 || queue.length > 0)) {
+      while (this.#isDraining() && (!this.#attempted.isEmpty || queue.length > 0)) {
         await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
       }
       clearTimeout(deadline)
@@ -326,8 +323,7 @@ export class Task {
     const { admission, limits } = this.#deps
     while (this.#state === 'running' && this.#workplace !== undefined) {
       const { intake, queue, claims } = this.#workplace
-      if (!queue.hasRoom || this.#waiting >= limits.queueRecordsMax) return
-      if (this.#waitingBytes >= limits.queueBytesMax) return
+      if (!queue.hasRoom || this.#attempted.isFull(limits)) return
       if (!admission.gate.enter(this.#wake) || !this.#slots.take()) return
       const now = this.#clock.now()
       // Without room for claims the timer that sweeps asks again.
@@ -367,19 +363,15 @@ export class Task {
       }
       case 'event': {
         const { eventRecord } = decoded
-        const waiting = this.#attempting.get(eventRecord.event.id)
-        const unwanted = waiting === undefined ? this.#unwanted(eventRecord, intake, claims) : undefined
-        if (waiting !== undefined) {
-          waiting.push(record)
-          this.#waiting++
-          this.#waitingBytes += recordBytes(record)
-        } else if (unwanted !== undefined) {
-          queue.add({ record, eventRecord, outcome: unwanted, attempt: null, claim: null, span: null })
-        } else {
-          this.#attempting.set(eventRecord.event.id, [])
+        const { id } = eventRecord.event
+        if (this.#attempted.wait(id, record)) break
+        const outcome = this.#unwanted(eventRecord, intake, claims)
+        if (outcome === undefined) {
+          this.#attempted.begin(id)
           void this.#attempt(eventRecord, attempts)
           return true
         }
+        queue.add({ record, eventRecord, outcome, attempt: null, claim: null, span: null })
       }
     }
     return false
@@ -442,10 +434,7 @@ export class Task {
     const durationMs = clock() - startedAt
     if (attemptSpan !== span) attemptSpan.end()
     metrics.attemptSeconds.observe({ processor: processor.name }, durationMs / 1_000)
-    const waiting = this.#attempting.get(event.id) ?? []
-    this.#attempting.delete(event.id)
-    this.#waiting -= waiting.length
-    for (const other of waiting) this.#waitingBytes -= recordBytes(other)
+    const waiting = this.#attempted.end(event.id)
     const charge = admission.breaker.end(watched, verdictOf(result))
     const workplace = this.#workplace
     if (result.kind === 'abandoned' || workplace === undefined || this.#state === 'ended') {
