@@ -135,9 +135,9 @@ export function runProcessors(
   let drained: Promise<void> | undefined
   async function drain(deadlineMs: number): Promise<void> {
     stopping.abort()
-    const drained = Promise.all([...runtimes.map(runtime => runtime.drain(deadlineMs)), running])
+    const all = Promise.all([...runtimes.map(runtime => runtime.drain(deadlineMs)), running])
     const late = sleep(deadlineMs + FAREWELL_MS, 'late', { ref: false })
-    if ((await Promise.race([drained, late])) === 'late') {
+    if ((await Promise.race([all, late])) === 'late') {
       log.error(
         { deadlineMs },
         'stopped without an answer from Kafka; what was not settled is read again by the next owner',

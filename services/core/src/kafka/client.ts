@@ -36,7 +36,7 @@ export function createKafka(connection: Connection, clientId: string, log: Log):
   })
 }
 
-/** The broker's name of a protocol error anywhere in an error's chain of causes, e.g. `PRODUCER_FENCED`. */
+/** The broker's name of a protocol error anywhere in an error's chain of causes, e.g. `INVALID_PRODUCER_EPOCH`. */
 export function protocolErrorType(error: unknown): string | undefined {
   for (
     let e = error, depth = 0;
@@ -54,7 +54,6 @@ export function protocolErrorType(error: unknown): string | undefined {
 }
 
 const FENCED = new Set([
-  'PRODUCER_FENCED',
   'INVALID_PRODUCER_EPOCH',
   'INVALID_PRODUCER_ID_MAPPING',
   'TRANSACTION_COORDINATOR_FENCED',
