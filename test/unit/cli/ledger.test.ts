@@ -9,14 +9,14 @@ import { selectionOf } from 'sallyport/operations/selection'
 const MINUTE = 60_000
 const STARTED_AT = 1_000_000 * MINUTE
 
-/** A dead letter at offset 3, and a cluster in which there is nothing but it. */
-function letterOf(diedAt: number): { record: FetchedRecord; desk: Desk } {
+/** A dead letter at offset 3, and a cluster in which there is nothing but it, and a record of its key among the claims. */
+function letterOf(diedAt: number, key = 'crm/1', claim?: Buffer): { record: FetchedRecord; desk: Desk } {
   const record: FetchedRecord = {
     topic: 'sallyport.p.dead-letter',
     partition: 0,
     offset: 3,
     timestamp: diedAt,
-    key: Buffer.from('crm/1'),
+    key: Buffer.from(key),
     value: Buffer.from('the payload'),
     headers: { ce_source: 'crm', 'sallyport-reason': 'exhausted' },
   }
@@ -24,6 +24,7 @@ function letterOf(diedAt: number): { record: FetchedRecord; desk: Desk } {
     bounds: async (topic: string) => new Map([[0, { low: 0, high: topic === record.topic ? 4 : 0 }]]),
     async *read({ topic }: { topic: string }) {
       if (topic === record.topic) yield { records: [record] }
+      else if (claim !== undefined) yield { records: [{ ...record, topic, value: claim }] }
     },
   }
   const registry = { find: async () => undefined }
@@ -54,6 +55,11 @@ function finished(kind: OperationKind): Operation {
 }
 
 describe('where a dead letter stands', () => {
+  it('is told also of one that a foreign producer named after a task’s own records', async () => {
+    const { record, desk } = letterOf(STARTED_AT, '#barrier', Buffer.from('no claim'))
+    assert.equal((await Ledger.read(desk, 'p', 0, [])).standing(deadLetter(record)).state, 'dead')
+  })
+
   for (const [kind, state] of [
     ['REDRIVE', 'waiting'],
     ['DISCARD', 'discarded'],

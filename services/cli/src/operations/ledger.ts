@@ -23,7 +23,7 @@ import { partitionOf } from '@sallyport/core/partition'
 import { RegistryReader } from '@sallyport/core/registry-reader'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import type { ClaimState } from '@sallyport/processor/claim'
-import { POSITIONS_KEY } from '@sallyport/processor/claims-record'
+import { isClaimKey, POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 import { type DeadLetter, deadLetter, homeOf } from './dead-letter.ts'
 import { type Desk, topicsOf } from './desk.ts'
@@ -176,9 +176,12 @@ function isSentFromElsewhere({ record, origin }: DeadLetter, home: number): bool
   return record.partition !== home || (origin?.topic === EVENTS_TOPIC && origin.partition !== home)
 }
 
-/** A claim that lies elsewhere is from before the topics grew, and was copied to where it counts. */
+/**
+ * A claim that lies elsewhere is from before the topics grew, and was copied to where it counts. A task's own records,
+ * after which a foreign producer may have named a letter, are at home nowhere.
+ */
 function isAtHome(key: Buffer | null, partition: number, partitions: number): boolean {
-  return key !== null && partitionOf(key, partitions) === partition
+  return key !== null && isClaimKey(key) && partitionOf(key, partitions) === partition
 }
 
 /** What is kept of a claim: of 100,000 the rest would be felt. */
