@@ -61,7 +61,7 @@ describe('forgeries', () => {
         const result = code(signed, { ...signed.headers, [header]: mutated }, signed.body)
         // Blanks around elements are the syntax of some lists, and "Basic" is written in any case.
         const sameMeaning =
-          (list?.blanks === true && mutated.replaceAll(' ', '') === genuine) ||
+          (list?.blanks === true && mutated.replaceAll(/\s/g, '') === genuine) ||
           (algorithm === 'basic' &&
             /^basic +/i.test(mutated) &&
             mutated.replace(/^basic +/i, '') === genuine.slice(6))
