@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { ensureTopics } from '@sallyport/core/kafka/admin'
+import { ensureTopics, topicBounds, withAdmin } from '@sallyport/core/kafka/admin'
 import type { TopicSpec } from '@sallyport/core/topics'
 import type kafkajs from 'kafkajs'
 
@@ -45,4 +45,31 @@ describe('topics that are created', () => {
     await assert.rejects(ensureTopics(kafka, specs), { code: 'SP_BROKER_UNREACHABLE', retryable: true })
     assert.equal(requests.length, 2)
   })
+})
+
+describe('a question about a partition', () => {
+  /** A broker that does not know yet, so many times, that it leads the partition. */
+  function leaderAfter(times: number) {
+    let asked = 0
+    const admin = {
+      connect: async () => {},
+      disconnect: async () => {},
+      async fetchTopicOffsets() {
+        if (asked++ < times)
+          throw Object.assign(new Error('not the leader'), { type: 'NOT_LEADER_FOR_PARTITION' })
+        return [{ partition: 0, low: '3', high: '7' }]
+      },
+    }
+    return { admin: () => admin } as unknown as kafkajs.Kafka
+  }
+
+  it('is asked again while its new leader does not know yet that it is', async () => {
+    const bounds = await withAdmin(leaderAfter(2), admin => topicBounds(admin, ['t']))
+    assert.deepEqual(bounds.get('t')?.get(0), { low: 3, high: 7 })
+  })
+
+  it('is given up in the end', async () => {
+    const asking = withAdmin(leaderAfter(1_000), admin => topicBounds(admin, ['t']))
+    await assert.rejects(asking, { code: 'SP_BROKER_UNREACHABLE' })
+  }).timeout(10_000)
 })

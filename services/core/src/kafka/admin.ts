@@ -1,4 +1,5 @@
 import './kafkajs-records.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
 import { CLAIMS_DELETE_RETENTION_MS, type TopicSpec } from '../topics.ts'
@@ -13,6 +14,9 @@ export interface TopicDifference {
 }
 
 const REPLICATION_WANTED = 3
+/** How often and how long a partition's leader is waited for. */
+const LEADER_TRIES = 10
+const LEADER_WAIT_MS = 200
 
 /** Kafka's configuration keys of a spec. */
 export function topicConfig(spec: TopicSpec, replication: number): Record<string, string> {
@@ -198,11 +202,25 @@ export async function topicRetentions(
   )
 }
 
-/** Runs `work` with a connected admin client; connection troubles become `SP_BROKER_UNREACHABLE`. */
+/**
+ * Runs `work` with a connected admin client; connection troubles become `SP_BROKER_UNREACHABLE`. It may run again, with
+ * another client: a broker that a partition was just given to may not know yet that it leads it, and kafkajs gives up.
+ */
 export async function withAdmin<T>(
   kafka: kafkajs.Kafka,
   work: (admin: kafkajs.Admin) => Promise<T>,
 ): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await withOneAdmin(kafka, work)
+    } catch (error) {
+      if (tries === LEADER_TRIES || protocolErrorType(error) !== 'NOT_LEADER_FOR_PARTITION') throw error
+      await sleep(LEADER_WAIT_MS)
+    }
+  }
+}
+
+async function withOneAdmin<T>(kafka: kafkajs.Kafka, work: (admin: kafkajs.Admin) => Promise<T>): Promise<T> {
   const admin = kafka.admin({ retry: { retries: 8, initialRetryTime: 50, maxRetryTime: 500 } })
   try {
     await admin.connect()
