@@ -14,6 +14,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type kafkajs from 'kafkajs'
 import ConsumerGroup, { type OffsetManager } from 'kafkajs/src/consumer/consumerGroup.js'
+import { filedByCluster } from './kafkajs-cluster.ts'
 
 export interface Beginning {
   readonly fromBeginning: boolean
@@ -29,17 +30,14 @@ const beginnings = new WeakMap<kafkajs.Cluster, Beginning>()
 const checks = new WeakMap<OffsetManager, Promise<boolean>>()
 
 /**
- * An assigner for a consumer whose group begins like this; kafkajs shows the consumer's parts to assigners only. The
- * consumer itself subscribes with `fromBeginning: true`, which then counts for new partitions alone.
+ * An assigner for a consumer whose group begins like this. The consumer itself subscribes with `fromBeginning: true`,
+ * which then counts for new partitions alone.
  */
 export function beginningAt(
   beginning: Beginning,
   assigner: kafkajs.PartitionAssigner,
 ): kafkajs.PartitionAssigner {
-  return config => {
-    beginnings.set(config.cluster, beginning)
-    return assigner(config)
-  }
+  return filedByCluster(beginnings, beginning, assigner)
 }
 
 const { fetch } = ConsumerGroup.prototype

@@ -7,21 +7,19 @@
  */
 import type kafkajs from 'kafkajs'
 import ConsumerGroup from 'kafkajs/src/consumer/consumerGroup.js'
+import { filedByCluster } from './kafkajs-cluster.ts'
 
 /** Is told of a partition that has no record where it is read. It must see to it that it is read elsewhere, or not. */
 export type OutOfRangeListener = (topic: string, partition: number) => void
 
 const listeners = new WeakMap<kafkajs.Cluster, OutOfRangeListener>()
 
-/** An assigner for a consumer that is told; kafkajs shows the consumer's parts to assigners only. */
+/** An assigner for a consumer that is told. */
 export function tellingOutOfRange(
   listener: OutOfRangeListener,
   assigner: kafkajs.PartitionAssigner,
 ): kafkajs.PartitionAssigner {
-  return config => {
-    listeners.set(config.cluster, listener)
-    return assigner(config)
-  }
+  return filedByCluster(listeners, listener, assigner)
 }
 
 const { recoverFromOffsetOutOfRange } = ConsumerGroup.prototype
