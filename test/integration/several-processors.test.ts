@@ -12,7 +12,7 @@ import {
   testProcessor,
   testSettings,
 } from '../support/processor.ts'
-import { rawAdmin, rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
+import { memberCount, rawAdmin, rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { waitFor } from '../support/wait-for.ts'
 
@@ -78,9 +78,8 @@ describe('two processors in one process', function () {
   }
 
   async function memberCounts(): Promise<number[]> {
-    const ids = [one.config.groupId, two.config.groupId]
-    const { groups } = await rawAdmin(rawKafka(connection.brokers), admin => admin.describeGroups(ids))
-    return ids.map(id => groups.find(({ groupId }) => groupId === id)?.members.length ?? 0)
+    const kafka = rawKafka(connection.brokers)
+    return await Promise.all([one, two].map(({ config }) => memberCount(kafka, config.groupId)))
   }
 
   function hasLogged(processor: TestProcessor, text: string): boolean {

@@ -14,7 +14,7 @@ import type kafkajs from 'kafkajs'
 import { eventOf, Topics } from '../support/events.ts'
 import { PARTITIONS } from '../support/processor.ts'
 import { ProcessorProcess } from '../support/processor-process.ts'
-import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
+import { memberCount, rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { waitFor } from '../support/wait-for.ts'
 
@@ -126,7 +126,7 @@ describe('a processor that is asked to stop while its handler hangs', function (
       void stuck.kill('SIGTERM')
       await waitFor(() => stuck.ended !== null, 60_000)
       assert.equal(stuck.ended, 0)
-      assert.equal(await memberCount(cluster, name), 0)
+      assert.equal(await memberCount(rawKafka(cluster.brokers), `sallyport.${name}`), 0)
     } finally {
       await stuck.kill()
     }
@@ -165,7 +165,7 @@ describe('a process of two processors, one of which cannot go on', function () {
       await topics.append([eventOf(other, {})])
       await waitFor(() => both.ended !== null, 60_000)
       assert.equal(both.ended, 1)
-      assert.equal(await memberCount(cluster, name), 0)
+      assert.equal(await memberCount(rawKafka(cluster.brokers), `sallyport.${name}`), 0)
     } finally {
       await both.kill()
       await topics.close()
@@ -217,14 +217,6 @@ describe('a processor whose collector of spans gives no answer', function () {
     })
   }
 })
-
-/** How many members the processor's group has. */
-async function memberCount(cluster: { brokers: readonly string[] }, name: string): Promise<number> {
-  const { groups } = await rawAdmin(rawKafka(cluster.brokers), admin =>
-    admin.describeGroups([`sallyport.${name}`]),
-  )
-  return groups[0]?.members.length ?? 0
-}
 
 /** Resolves once a group has committed an offset of the events. */
 async function untilCommitted(kafka: kafkajs.Kafka, groupId: string): Promise<void> {

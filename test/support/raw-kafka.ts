@@ -27,6 +27,12 @@ export async function rawTransactionalProducer(
   return producer
 }
 
+/** How many members a group has. */
+export async function memberCount(kafka: kafkajs.Kafka, groupId: string): Promise<number> {
+  const { groups } = await rawAdmin(kafka, admin => admin.describeGroups([groupId]))
+  return groups[0]?.members.length ?? 0
+}
+
 /** Runs `work` with an admin client. */
 export async function rawAdmin<T>(
   kafka: kafkajs.Kafka,
