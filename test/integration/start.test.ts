@@ -84,6 +84,7 @@ describe('npm start on the local JVM', () => {
     const file = join(home, 'crm-webhook-secret')
     assert.match(started.output, new RegExp(file))
     assert.equal(statSync(file).mode & 0o777, 0o600)
+    for (const folder of [home, join(home, 'kafka')]) assert.equal(statSync(folder).mode & 0o777, 0o700)
     const secret = readFileSync(file, 'utf8').trim()
     assert.equal((await post(dev, secret)).status, 200)
     assert.equal((await post(dev, `${secret}x`)).status, 401)

@@ -33,7 +33,13 @@ export async function completeHandshake(
     secretStored()
     return undefined
   } catch (error) {
-    log.error({ source: name, code: challenge.code, error: errorMessage(error) }, 'a handshake failed')
+    log.error({ source: name, code: challenge.code, error: reasonOf(error, challenge) }, 'a handshake failed')
     return tryAgain('handshake-failed', 'Start the handshake again.', retryAfterMs)
   }
+}
+
+/** Why it failed, for the log: the address that confirms a subscription holds its token, so the host stands for it. */
+function reasonOf(error: unknown, { confirmUrl }: Challenge): string {
+  const message = errorMessage(error)
+  return confirmUrl === undefined ? message : message.replaceAll(confirmUrl, new URL(confirmUrl).host)
 }

@@ -12,6 +12,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ByteBudget } from './byte-budget.ts'
 import { DECODABLE, decodable, decode } from './decode.ts'
 import { HeaderList, type RawRequest } from './delivery.ts'
+import { awaitsContinue } from './framing.ts'
 import { type Problem, problem, tryAgain } from './problem.ts'
 
 /**
@@ -61,7 +62,7 @@ export function receive(
   limits: ReceiveLimits,
   budget: ByteBudget,
 ): Promise<Receipt> {
-  if (req.headers.expect !== undefined) res.writeContinue()
+  if (awaitsContinue(req)) res.writeContinue()
   const receipt = readBody(req, url, limits, budget)
   const encoding = policy === 'decode' ? encodingOf(req) : undefined
   if (encoding === undefined) return receipt

@@ -3,11 +3,21 @@ import type { Caller } from './caller.ts'
 
 const WEBHOOKS = '/webhooks/'
 
-/** The path of a request target, without query; of an absolute one as well (RFC 9112, 3.2.2). */
+/** Scheme and authority of an absolute request target (RFC 9112, 3.2.2). */
+const AUTHORITY = /^https?:\/\/[^/?#]*/i
+
+/** The path of a request target as it was written, without query; of an absolute one as well. Empty where it has none. */
 export function pathOf(target: string): string {
-  if (!target.startsWith('/')) return URL.canParse(target) ? new URL(target).pathname : ''
-  const query = target.indexOf('?')
-  return query === -1 ? target : target.slice(0, query)
+  const own = originForm(target)
+  const query = own.indexOf('?')
+  return query === -1 ? own : own.slice(0, query)
+}
+
+/** Path and query, unchanged: a URL parser would make `/webhooks/crm` of `/private/../webhooks/crm`. */
+function originForm(target: string): string {
+  if (target.startsWith('/')) return target
+  const authority = AUTHORITY.exec(target)?.[0]
+  return authority === undefined ? '' : target.slice(authority.length)
 }
 
 /** The name in `/webhooks/:source`, or undefined for every other path. Nothing is decoded or normalised. */
@@ -17,7 +27,5 @@ export function sourceOf(path: string): string | undefined {
 
 /** The absolute URL as the sender called it; `publicUrl` replaces scheme and host where they differ from what arrives. */
 export function urlOf(req: IncomingMessage, caller: Caller, publicUrl: string | undefined): string {
-  const target = req.url ?? '/'
-  const path = target.startsWith('/') ? target : target.replace(/^[^:]*:\/\/[^/]*/, '')
-  return (publicUrl ?? `${caller.secure ? 'https' : 'http'}://${caller.host}`) + path
+  return (publicUrl ?? `${caller.secure ? 'https' : 'http'}://${caller.host}`) + originForm(req.url ?? '/')
 }

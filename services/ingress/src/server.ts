@@ -1,7 +1,7 @@
 /**
  * The order of the stages for one delivery:
  *
- *     HTTPS → route → method, length, encoding → address → receive (1) → verify (2) → rate → accept (3)
+ *     framing → HTTPS → route → method, length, encoding → address → receive (1) → verify (2) → rate → accept (3)
  *           → publish (4) → answer
  *
  * - S1. A 2xx for a delivery is written only after `publish` resolved for this request's own record. Nothing is
@@ -26,6 +26,7 @@ import { Caller } from './caller.ts'
 import type { Door } from './config.ts'
 import { ConnectionUse } from './connection-use.ts'
 import type { SenderResponse } from './delivery.ts'
+import { misframed } from './framing.ts'
 import { completeHandshake } from './handshake.ts'
 import { answerHealth } from './health.ts'
 import { Networks } from './networks.ts'
@@ -127,6 +128,11 @@ class Ingress {
   /** Answers one request; the promise, where there is one, never rejects. */
   handle(req: IncomingMessage, res: ServerResponse): Promise<void> | undefined {
     if (this.#use.isLast(req.socket)) res.setHeader('Connection', 'close')
+    const faulty = misframed(req)
+    if (faulty !== undefined) {
+      this.#refuse(res, NO_SOURCE, faulty)
+      return undefined
+    }
     const path = pathOf(req.url ?? '')
     if (answerHealth(path, res, this.#parts.readiness)) return undefined
     const caller = new Caller(req, this.#trusted)

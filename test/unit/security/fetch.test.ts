@@ -20,11 +20,12 @@ describe('fetching from senders', () => {
     const { cert, key } = FIRST_CERTIFICATE
     server = createServer({ cert, key }, (req, res) => {
       seen.push(req.url ?? '')
-      if (req.url === '/moved') res.writeHead(302, { location: `${url}/secret` }).end()
-      else if (req.url === '/away') res.writeHead(307, { location: 'http://169.254.169.254/' }).end()
-      else if (req.url === '/long') res.end(Buffer.alloc(BYTES_MAX + 1, 97))
-      else if (req.url === '/full') res.end(Buffer.alloc(BYTES_MAX, 97))
-      else if (req.url === '/broken') res.writeHead(500).end('no')
+      const [path] = (req.url ?? '').split('?')
+      if (path === '/moved') res.writeHead(302, { location: `${url}/secret` }).end()
+      else if (path === '/away') res.writeHead(307, { location: 'http://169.254.169.254/' }).end()
+      else if (path === '/long') res.end(Buffer.alloc(BYTES_MAX + 1, 97))
+      else if (path === '/full') res.end(Buffer.alloc(BYTES_MAX, 97))
+      else if (path === '/broken') res.writeHead(500).end('no')
       else res.end(`${req.method} done`)
     })
     server.listen(0, '127.0.0.1')
@@ -63,7 +64,7 @@ describe('fetching from senders', () => {
       '[fd00:ec2::254]',
       '①②⑦.0.0.1',
     ]) {
-      await assert.rejects(fetchText(`https://${host}/`), /names an address/, host)
+      await assert.rejects(fetchText(`https://${host}/`), /is an address instead of a name/, host)
     }
   })
 
@@ -76,7 +77,7 @@ describe('fetching from senders', () => {
       'https://user:password@example.com/',
       'nothing',
     ]) {
-      await assert.rejects(fetchText(address), /is not https|holds credentials|Invalid URL/, address)
+      await assert.rejects(fetchText(address), /is not https|holds credentials|is no URL/, address)
     }
   })
 
@@ -98,6 +99,24 @@ describe('fetching from senders', () => {
     it('a longer answer and another status are errors', async () => {
       await assert.rejects(fetchText(`${url}/long`), /more than 262144 bytes/)
       await assert.rejects(fetchText(`${url}/broken`), /answered 500/)
+    })
+
+    it('no error holds more of an address than its host: the rest may be a token, and errors are logged', async () => {
+      for (const address of [
+        `${url}/broken`,
+        `${url}/long`,
+        `${url}/moved`,
+        'http://example.com/',
+        'https://me:pass@example.com/',
+        'https://127.0.0.1/',
+        'https://nowhere.invalid/',
+        'https://[no URL',
+      ]) {
+        await assert.rejects(fetchText(`${address}?Token=t0ken`), error => {
+          assert.doesNotMatch(String(error), /t0ken|me:pass/, address)
+          return true
+        })
+      }
     })
   })
 })

@@ -127,4 +127,14 @@ describe('the confirmation of an SNS subscription', () => {
     assert.equal(answer.text.includes('ETIMEDOUT'), false)
     assert.deepEqual(published, [])
   })
+
+  it('that fails leaves its token out of the log, whatever the failure says', async () => {
+    await post(confirmation(), async () => {
+      throw new Error(`${SUBSCRIBE_URL} answered 403`)
+    })
+    const text = handler?.lines.join('') ?? ''
+    assert.match(text, /a handshake failed/)
+    assert.match(text, /sns\.eu-central-1\.amazonaws\.com answered 403/)
+    assert.doesNotMatch(text, /Token=/)
+  })
 })

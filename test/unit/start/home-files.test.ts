@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LogFile } from 'sallyport/broker/log-file'
 import { crmSecret, crmSecretFile, ensureCrmSecret } from 'sallyport/start/crm-secret'
 import { devFilePath, readDevFile, removeDevFile, writeDevFile } from 'sallyport/start/dev-file'
-import { homeFolder, PROJECT_FOLDER } from 'sallyport/start/home'
+import { ensureHome, ensurePrivate, homeFolder, PROJECT_FOLDER } from 'sallyport/start/home'
 import { scratchFolder } from './folder.ts'
 
 const DEV = {
@@ -42,6 +42,18 @@ describe('the home folder', () => {
   it('is .sallyport in the project, unless SALLYPORT_HOME names another', () => {
     assert.equal(homeFolder({}), join(PROJECT_FOLDER, '.sallyport'))
     assert.equal(homeFolder({ SALLYPORT_HOME: '/elsewhere' }), '/elsewhere')
+  })
+
+  it('is for its owner alone, and so are the broker’s data in it, also where they were open before', async () => {
+    const home = join(scratchFolder(), 'home')
+    ensureHome(home)
+    assert.equal(statSync(home).mode & 0o777, 0o700)
+    const data = join(home, 'kafka')
+    mkdirSync(data)
+    for (const folder of [home, data]) chmodSync(folder, 0o755)
+    ensureHome(home)
+    ensurePrivate(data)
+    for (const folder of [home, data]) assert.equal(statSync(folder).mode & 0o777, 0o700)
   })
 })
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { ensurePrivate } from '../start/home.ts'
 import { runToEnd } from './daemon.ts'
 import { hasMetadata } from './diagnose.ts'
 import {
@@ -92,7 +92,7 @@ async function startDockerBroker(
     remedy: '--registry-port or SALLYPORT_REGISTRY_PORT',
   })
   const dataFolder = join(home, 'kafka')
-  mkdirSync(dataFolder, { recursive: true })
+  ensurePrivate(dataFolder)
   const clusterId = rememberedClusterId({ nodeId: 1, dataFolder }, home)
   const used = () => !clusterId.isNew && hasMetadata(dataFolder)
   const names = { broker: `${containerPrefix(home)}-broker`, registry: `${containerPrefix(home)}-registry` }

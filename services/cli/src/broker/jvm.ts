@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SallyportError } from '@sallyport/core/errors'
+import { ensurePrivate } from '../start/home.ts'
 import type { Daemon } from './daemon.ts'
 import { hasMetadata, metadataLost, startFailure } from './diagnose.ts'
 import {
@@ -144,13 +145,14 @@ async function planNode(request: BrokerRequest): Promise<KafkaNode> {
 /** Makes a new data folder, or sees that the one that is here is whole. */
 async function prepareData(node: KafkaNode, request: BrokerRequest, runtime: KafkaRuntime): Promise<void> {
   const { home, signal, steps } = request
-  mkdirSync(home, { recursive: true })
+  ensurePrivate(home)
   const clusterId = rememberedClusterId(node, home)
   if (clusterId.isNew) {
     await steps.step('making a data folder for Kafka', () => formatKafka(node, clusterId.id, runtime, signal))
   } else {
     hasMetadata(node.dataFolder)
   }
+  ensurePrivate(node.dataFolder)
 }
 
 /** Whether a data folder is new, or its broker was stopped rather than killed. */

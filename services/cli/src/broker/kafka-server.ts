@@ -160,7 +160,7 @@ export async function formatKafka(
   const partial = `${node.dataFolder}.partial`
   const propertiesFile = `${partial}.properties`
   rmSync(partial, { recursive: true, force: true })
-  mkdirSync(partial, { recursive: true })
+  mkdirSync(partial, { recursive: true, mode: 0o700 })
   writeFileSync(propertiesFile, serverProperties({ ...node, dataFolder: partial }))
   const { code, output } = await runToEnd(
     runtime.java,

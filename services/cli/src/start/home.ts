@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
@@ -8,7 +8,8 @@ export const PROJECT_FOLDER = fileURLToPath(new URL('../../../..', import.meta.u
 
 /**
  * The folder where `npm start` keeps everything that survives it: Kafka's data, the CRM's secret, logs, fetched
- * programs. `.sallyport` in the project's folder, or `SALLYPORT_HOME`.
+ * programs. `.sallyport` in the project's folder, or `SALLYPORT_HOME`: a folder of its own, since nobody else may read
+ * it.
  */
 export function homeFolder(env: NodeJS.ProcessEnv): string {
   const named = env.SALLYPORT_HOME
@@ -18,10 +19,16 @@ export function homeFolder(env: NodeJS.ProcessEnv): string {
 /** Where fetched programs are kept; one cache serves every home of this checkout. */
 export const CACHE_FOLDER = join(PROJECT_FOLDER, '.sallyport', 'jvm')
 
-/** Creates the folder; throws `SP_SETTINGS` when it cannot be written. */
+/** Makes a folder that its owner alone can read: Kafka's data are everybody's webhooks. Also one that was open before. */
+export function ensurePrivate(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  chmodSync(folder, 0o700)
+}
+
+/** Creates the folder, for its owner alone; throws `SP_SETTINGS` when it cannot be written. */
 export function ensureHome(home: string): void {
   try {
-    mkdirSync(home, { recursive: true })
+    ensurePrivate(home)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw error
     throw new SallyportError(

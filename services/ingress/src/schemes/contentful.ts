@@ -65,7 +65,7 @@ function canonicalHeaders(reading: Reading): { text: string; id: string | null }
   const values = new Map<string, string>()
   for (const name of names.sort()) {
     const value = reading.headers.only(name)
-    if (value === null) return reject('duplicate-header', `The header ${name} came more than once.`)
+    if (value === null) return reject('duplicate-header')
     if (value !== undefined) values.set(name, value.trim())
   }
   values.set(SIGNED_HEADERS, [...values.keys()].join(','))

@@ -1,7 +1,8 @@
 /**
  * Fetching senders' certificates and keys, and confirming subscriptions: small answers, no redirects, no addresses
  * within. Callers take no host but the sender's; here a literal address is refused in every writing, and a name that
- * leads elsewhere cannot show the sender's certificate.
+ * leads elsewhere cannot show the sender's certificate. Errors name the host alone: they reach the log, and an address
+ * may hold a token.
  */
 import { isIP } from 'node:net'
 
@@ -20,7 +21,7 @@ const BYTES_MAX = 256 * 1024
 
 /** The real one: https to a named host only, 5 s, 256 KiB, redirects refused. */
 export const fetchText: FetchText = async (url, init = {}) => {
-  checkAddress(url)
+  const host = checkAddress(url)
   const response = await fetch(url, {
     method: init.method ?? 'GET',
     headers: init.headers ?? {},
@@ -30,24 +31,25 @@ export const fetchText: FetchText = async (url, init = {}) => {
   })
   if (response.status !== 200) {
     await response.body?.cancel()
-    throw new Error(`${url} answered ${response.status}`)
+    throw new Error(`${host} answered ${response.status}`)
   }
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of response.body ?? []) {
     length += chunk.length
-    if (length > BYTES_MAX) throw new Error(`${url} answered more than ${BYTES_MAX} bytes`)
+    if (length > BYTES_MAX) throw new Error(`${host} answered more than ${BYTES_MAX} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** `URL` has brought every writing of an address (`0x7f.1`, `[::ffff:127.0.0.1]`) into its one form. */
-function checkAddress(text: string): void {
-  const url = new URL(text)
-  if (url.protocol !== 'https:') throw new Error(`${text} is not https`)
-  if (url.username !== '' || url.password !== '') throw new Error(`${text} holds credentials`)
-  if (isIP(url.hostname.replaceAll(/[[\]]/g, '')) !== 0) {
-    throw new Error(`${text} names an address instead of a host`)
-  }
+/** The host. `URL` has brought every writing of an address (`0x7f.1`, `[::ffff:127.0.0.1]`) into its one form. */
+function checkAddress(text: string): string {
+  if (!URL.canParse(text)) throw new Error('the address is no URL')
+  const { protocol, username, password, hostname, host } = new URL(text)
+  if (protocol !== 'https:') throw new Error(`the address at ${host} is not https`)
+  if (username !== '' || password !== '') throw new Error(`the address at ${host} holds credentials`)
+  if (isIP(hostname.replaceAll(/[[\]]/g, '')) !== 0)
+    throw new Error(`${host} is an address instead of a name`)
+  return host
 }
