@@ -9,13 +9,14 @@
  * - every accepted event id has its terminal effect (its outputs or its dead letter) exactly once, and the one that
  *   its handler's results ask for
  * - no effect of an aborted transaction, and none of an event that nobody sent
+ * - every transaction ended, and alike in all its partitions: none is torn
  * - every record below a committed position had a settled claim when the position was committed
  * - no process ends by itself, none ignores SIGTERM, and no partition stands still for two minutes
  * - every fault point of the schedule was passed, so that a process died or froze there
  *
  * The seed gives the events, their fates and the schedule; without `--seed` it is drawn and printed. The last line is
- * `accepted A, effects E, lost L, duplicated D, seed S`. When the schedule is through, random steps follow until
- * enough events are accepted: 20,000, or a million in the soak.
+ * `accepted A, effects E, lost L, duplicated D, torn T, seed S`. When the schedule is through, random steps follow
+ * until enough events are accepted: 20,000, or a million in the soak.
  */
 import { spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -38,6 +39,7 @@ import {
   type Step,
   scheduleOf,
 } from './processor/schedule.ts'
+import { dumpStates } from './processor/transactions-report.ts'
 import { explainAll, judge } from './processor/verdict.ts'
 import { Watch } from './processor/watch.ts'
 
@@ -59,6 +61,8 @@ const SIZE = options.soak
   : options.short
     ? { perSecond: 130, acceptedMin: 20_000 }
     : { perSecond: 80, acceptedMin: 20_000 }
+/** kafkajs's producer keeps its epoch from one transaction to the next. */
+const JUDGING = { epochs: 'shared', version: 2 } as const
 const ACCEPTED_MIN = ONLY === undefined ? SIZE.acceptedMin : 1
 /** From the end of one step to the next when the schedule is through, ms. */
 const REST_MS = 5_000
@@ -129,19 +133,19 @@ processors: [${AGENT}]
   await Promise.all([...fleet.members].map(member => fleet.stop(member)))
   await watch.stop()
 
-  const verdict = await judge(cluster.brokers, load.accepted, await groupOffsets(cluster.brokers))
+  const verdict = await judge(cluster.brokers, load.accepted, await groupOffsets(cluster.brokers), JUDGING)
   const missed = chaos.missed.map(fault => `no process passed ${fault} in time`)
   const problems = [...fleet.problems, ...watch.problems, ...missed]
   console.log(`\nfault points struck: ${chaos.struck}`)
   console.log(`${[...verdict.facts, `slowest effect: ${watch.slowestMs} ms`].join('\n')}\n`)
   for (const problem of problems) console.log(`problem: ${problem}`)
-  const explained = explainAll(verdict)
-  if (explained !== '') console.log(explained)
-  const { effects, lost, duplicated } = verdict
+  for (const explained of [explainAll(verdict), await dumpStates(cluster.brokers, verdict.transactions)])
+    if (explained !== '') console.log(explained)
+  const { effects, lost, duplicated, transactions } = verdict
   const accepted = load.accepted.size
   const clean = problems.length === 0 && verdict.problems.length === 0
   const once = lost.length === 0 && duplicated.length === 0 && effects === accepted
-  const result = `accepted ${accepted}, effects ${effects}, lost ${lost.length}, duplicated ${duplicated.length}, seed ${SEED}`
+  const result = `accepted ${accepted}, effects ${effects}, lost ${lost.length}, duplicated ${duplicated.length}, torn ${transactions.torn.length}, seed ${SEED}`
   if (options.soak) {
     const facts = [
       `${load.duplicates} of the events were sent again`,

@@ -1,7 +1,8 @@
 /**
  * Loaded before the product (`node --import`): dies or freezes at a chosen step of the transaction recipe or of the
  * restore. `CHAOS_FAULT` is `point:before|after:n:kill|freeze`; the n-th time that the point is passed counts. The
- * product's code knows nothing of it: the prototypes of its adapters are wrapped here.
+ * product's code knows nothing of it: the prototypes of its adapters are wrapped here. Each record of a transaction
+ * gets its number as a header, by which the checker tells apart the transactions of one epoch.
  *
  * joined → connect → init → barrier → barrier-commit → checkpoint-open → restore-batch → acquire → start
  * → checkpoint-part* → (transact → begin → claims → retry | dead-letter | output → offsets → commit → checkpoint-save?)*
@@ -16,7 +17,9 @@ import { CheckpointFolder } from '@sallyport/processor/checkpoint-folder'
 import { Membership } from '@sallyport/processor/membership'
 import { Restore } from '@sallyport/processor/restore'
 import kafkajs from 'kafkajs'
+import { TRANSACTION_HEADER } from './transactions.ts'
 
+let transactions = 0
 const [point, side, nth, action] = (process.env.CHAOS_FAULT ?? '').split(':')
 let passed = 0
 
@@ -69,14 +72,26 @@ kafkajs.Kafka.prototype.producer = function (config) {
     const isBarrier = first
     first = false
     const transaction = await around(isBarrier ? 'init' : 'begin', begin)
+    const number = `${process.pid}-${++transactions}`
     return {
       ...transaction,
-      send: record => around(isBarrier ? 'barrier' : stepOf(record.topic), () => transaction.send(record)),
+      send: record =>
+        around(isBarrier ? 'barrier' : stepOf(record.topic), () =>
+          transaction.send(numbered(record, number)),
+        ),
       sendOffsets: offsets => around('offsets', () => transaction.sendOffsets(offsets)),
       commit: () => around(isBarrier ? 'barrier-commit' : 'commit', () => transaction.commit()),
     }
   }
   return producer
+}
+
+function numbered(record: kafkajs.ProducerRecord, number: string): kafkajs.ProducerRecord {
+  const messages = record.messages.map(message => ({
+    ...message,
+    headers: { ...message.headers, [TRANSACTION_HEADER]: number },
+  }))
+  return { ...record, messages }
 }
 
 function stepOf(topic: string): string {

@@ -5,7 +5,8 @@
 
 import { HEADER } from '@sallyport/core/headers'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
-import type { LogRecord, TopicLog } from './topic-log.ts'
+import type { LogRecord } from './partition-log.ts'
+import type { TopicLog } from './topic-log.ts'
 
 export interface ClaimSeen {
   readonly state: 'PENDING' | 'DONE' | 'DEAD'

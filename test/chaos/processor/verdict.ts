@@ -1,15 +1,22 @@
 /** What came of a run, from the topics as they are in the brokers' logs. */
 import { HEADER } from '@sallyport/core/headers'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import { commonProperties } from 'sallyport/broker/kafka-server'
 import { NAME, OUTPUT } from './agent.ts'
 import { endsDead, type Fate, lastAttempt, TIERS } from './fate.ts'
 import { claimOf, replayClaims } from './ledger.ts'
 import { type Accepted, PARTITIONS } from './load.ts'
-import { type LogRecord, readTopic, type TopicLog } from './topic-log.ts'
+import type { LogRecord } from './partition-log.ts'
+import { readTopic, type TopicLog } from './topic-log.ts'
+import { type Judging, judgeTransactions, type TransactionsVerdict } from './transactions.ts'
+import { transactionProblems } from './transactions-report.ts'
 
 export const DEAD_LETTER = `sallyport.${NAME}.dead-letter`
 const CLAIMS = `sallyport.${NAME}.claims`
 const RETRIES = TIERS.map((_, i) => `sallyport.${NAME}.retry.${i + 1}`)
+/** The group's offsets are written in the tasks' transactions too. */
+const OFFSETS = '__consumer_offsets'
+const OFFSETS_PARTITIONS = Number(commonProperties(3)['offsets.topic.num.partitions'])
 const EXPLAINED_MAX = 10
 
 export interface Verdict {
@@ -19,7 +26,8 @@ export interface Verdict {
   readonly lost: readonly string[]
   /** Accepted ids with more than their effect. */
   readonly duplicated: readonly string[]
-  /** Everything else that must not be. */
+  readonly transactions: TransactionsVerdict
+  /** Everything else that must not be, and each transaction that is not as it must be. */
   readonly problems: readonly string[]
   /** For people: what the checker saw. */
   readonly facts: readonly string[]
@@ -36,6 +44,7 @@ export async function judge(
   brokers: readonly string[],
   accepted: ReadonlyMap<string, Accepted>,
   groupOffsets: ReadonlyMap<string, number>,
+  judging: Judging,
 ): Promise<Verdict> {
   const read = (topic: string) => readTopic(brokers, topic, PARTITIONS)
   const events = await read(EVENTS_TOPIC)
@@ -74,18 +83,28 @@ export async function judge(
     if (mirrored !== position)
       problems.push(`the group's offset of ${place} is ${mirrored}, its position ${position}`)
   }
-  for (const { topic, records } of logs) {
-    const open = records.filter(({ state }) => state === 'open').length
-    if (open > 0) problems.push(`${topic} ends with ${open} records of transactions that never ended`)
-  }
+  const written = [...logs, await readTopic(brokers, OFFSETS, OFFSETS_PARTITIONS)]
+  const transactions = judgeTransactions(
+    written.flatMap(({ partitions }) => partitions.map(({ records }) => records)),
+    judging,
+  )
+  problems.push(
+    ...transactionProblems(
+      transactions,
+      written.flatMap(({ markers }) => markers),
+    ),
+  )
+  const undecided = transactions.undecided === 0 ? '' : `; epochs left out: ${transactions.undecided}`
   return {
     effects: terminal,
     lost,
     duplicated,
+    transactions,
     problems,
     facts: [
       `records: ${logs.map(({ topic, committed }) => `${committed.length} ${topic.slice('sallyport.'.length)}`).join(', ')}`,
       `records of aborted transactions: ${logs.map(log => log.records.filter(({ state }) => state === 'aborted').length).reduce((a, b) => a + b)}`,
+      `transactions: ${transactions.transactions}, ended in ${transactions.pieces} partitions${undecided}`,
       `records below committed positions with their claims looked up: ${ledger.checked}`,
     ],
     explain: id => explain(id, logs, accepted.get(id)),
@@ -157,7 +176,7 @@ function explain(id: string, logs: readonly TopicLog[], accepted: Accepted | und
       const claim = topic === CLAIMS ? ` ${JSON.stringify(claimOf(record))}` : ''
       const attempt = headers[HEADER.attempt] === undefined ? '' : ` attempt ${headers[HEADER.attempt]}`
       const time = new Date(timestamp).toISOString().slice(11, -1)
-      return `    ${time} ${topic}/${partition}/${offset} ${state} by ${producer ?? 'no transaction'}${attempt}${claim}`
+      return `    ${time} ${topic}/${partition}/${offset} ${state} by ${producer === null ? 'no transaction' : `${producer.id}/${producer.epoch}`}${attempt}${claim}`
     })
   return [`${id} (${fate}):`, ...lines].join('\n')
 }
