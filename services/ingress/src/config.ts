@@ -7,6 +7,7 @@ import { resolveSecrets } from '@sallyport/core/secrets'
 import type { Settings, SourceEntry } from '@sallyport/core/settings'
 import { Networks } from './networks.ts'
 import type { EncodingPolicy } from './receive.ts'
+import { type HeaderNames, isAmong } from './schemes/verifier.ts'
 import { storedSecret } from './secret-store.ts'
 import { compileSource, type Source, type SourceSettings } from './sources.ts'
 import { TokenBucket } from './token-bucket.ts'
@@ -62,12 +63,13 @@ function openDoor(
   const place = `sources.${name}`
   const { door, signing } = sourceSettings(name, entry, folder, env)
   const { headers, allowFrom, contentEncoding, rate } = door
+  const source = compileSource(name, signing)
   return {
-    source: compileSource(name, signing),
+    source,
     // Kept bytes cannot be read without the name of their encoding.
     keep: [
       ...(contentEncoding === 'keep' ? ['content-encoding'] : []),
-      ...keptHeaders(headers ?? [], `${place}.headers`),
+      ...keptHeaders(headers ?? [], source.verifier.proof, `${place}.headers`),
     ],
     allowFrom: allowFrom === undefined ? null : new Networks(allowFrom, `${place}.allowFrom`),
     encoding: contentEncoding ?? 'refuse',
@@ -125,14 +127,14 @@ function checkWindow(name: string, source: Source, windowMs: number): void {
   )
 }
 
-/** Names that carry proofs or credentials: stored with every event they would be at every reader's disposal. */
+/** Names of credentials that no scheme here reads: what a proxy adds, or the sender for another receiver. */
 const NEVER_KEPT =
-  /signature|token|secret|password|hmac|^authorization$|^proxy-authorization$|cookie|api-?key/
+  /signature|token|secret|password|hmac|-mac$|jwt|client-cert|^authorization$|^proxy-authorization$|cookie|api-?key/
 
-function keptHeaders(setting: readonly string[], place: string): readonly string[] {
+function keptHeaders(setting: readonly string[], proof: HeaderNames, place: string): readonly string[] {
   const names = setting.map(name => name.toLowerCase())
   for (const name of names) {
-    if (NEVER_KEPT.test(name)) {
+    if (isAmong(name, proof) || NEVER_KEPT.test(name)) {
       throw new SallyportError(
         'SP_SETTINGS',
         `${place} names ${name}, which carries a signature or credentials: remove it, such headers are not stored`,

@@ -24,7 +24,7 @@ import { findPreset, listPresets } from './schemes/presets.ts'
 import { compileRow, type RowTime } from './schemes/row.ts'
 import type { OptionRule, Preset, Scheme, TimestampRule } from './schemes/scheme.ts'
 import { compileTemplate } from './schemes/template.ts'
-import type { Verifier } from './schemes/verifier.ts'
+import { type HeaderNames, isAmong, type Verifier } from './schemes/verifier.ts'
 import { bad, type SourceSettings, timestampOf } from './source-settings.ts'
 
 export type { SourceSettings, TimestampSettings } from './source-settings.ts'
@@ -112,6 +112,9 @@ export function compileSource(name: string, settings: SourceSettings, context: S
   const verifier = verifierOf(name, settings, preset, row, scheme, timestamp.rule)
   const own = settings.id !== undefined
   const id = compileLocations(settings.id ?? preset?.id, `sources.${name}.id`)
+  const type = compileLocations(settings.type ?? preset?.type, `sources.${name}.type`)
+  refuseProofs(name, 'id', id, verifier.proof)
+  refuseProofs(name, 'type', type, verifier.proof)
   return {
     name,
     scheme: preset?.name ?? 'custom',
@@ -125,7 +128,7 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     url: urlOf(name, settings),
     verifier,
     id,
-    type: compileLocations(settings.type ?? preset?.type, `sources.${name}.type`),
+    type,
     typeOf: settings.type === undefined ? preset?.typeOf : undefined,
     required: (settings.required ?? []).map(
       text => [text, compileLocation(text, `sources.${name}.required`)] as const,
@@ -209,7 +212,8 @@ function verifierOf(
   const keys =
     preset.needs === 'publicKeys' || preset.needs === 'nothing' ? [] : scheme.keys(row?.secretEncoding)
   const option = (key: string) => scheme.option(key)
-  return { ...base, ...compileHandshakes(names, { keys, awaitsSecret: scheme.awaitsSecret, option }) }
+  const handshakes = compileHandshakes(names, { keys, awaitsSecret: scheme.awaitsSecret, option })
+  return { ...base, ...handshakes, proof: [...base.proof, ...handshakes.proof] }
 }
 
 function rowVerifier(
@@ -251,6 +255,19 @@ function rowVerifier(
   const tolerance =
     row.timestamp === undefined ? compileTolerance(rule, `sources.${name}.timestamp`) : scheme.tolerance(rule)
   return compileRow(row, keys, { at, unit: rule.unit, tolerance }, setting)
+}
+
+/** An id or type is stored with the event, which a proof must not be. */
+function refuseProofs(name: string, setting: string, places: CompiledLocations, proof: HeaderNames): void {
+  for (const place of places.flat()) {
+    if (place.from === 'header' && isAmong(place.name, proof)) {
+      throw bad(
+        name,
+        setting,
+        `names ${place.name}, which proves the sender and is not stored: name another place`,
+      )
+    }
+  }
 }
 
 /** Whether the signature of a row covers the id's place (V6). */

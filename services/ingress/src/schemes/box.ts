@@ -27,6 +27,7 @@ export function box(context: SchemeContext): Verifier {
   // Box's own libraries take nothing from the future.
   const tolerance = context.tolerance({ tolerance: '10m', future: '0s' })
   return {
+    proof: HEADERS,
     authenticate(reading): Outcome {
       const { headers } = reading
       const signatures = HEADERS.map(name => headers.only(name))

@@ -24,6 +24,7 @@ export function braintree(context: SchemeContext): Verifier {
     secretIndex,
   }))
   return {
+    proof: [],
     greet: reading => greet(reading, publicKey, keys),
     authenticate: reading => authenticate(reading, publicKey, keys),
   }

@@ -23,6 +23,7 @@ export function contentful(context: SchemeContext): Verifier {
   // The sender's library refuses what is 30 s old to the millisecond.
   const tolerance = context.tolerance({ tolerance: '29999ms' })
   return {
+    proof: ['x-contentful-signature'],
     authenticate(reading): Outcome {
       const { headers } = reading
       const signature = headers.only('x-contentful-signature')

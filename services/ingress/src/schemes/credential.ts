@@ -14,6 +14,7 @@ export function credentialVerifier(row: Scheme, keys: readonly IndexedKey[]): Ve
     bytes: Buffer.from(isBasic ? Buffer.from(text, 'utf8').toString('base64') : text, 'utf8'),
   }))
   return {
+    proof: [header],
     authenticate(reading) {
       const value = reading.headers.only(header)
       if (value === null) return reject('duplicate-signature')

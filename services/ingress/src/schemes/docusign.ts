@@ -16,6 +16,7 @@ const CHANGES = membersPattern(['retryCount'])
 export function docusign(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
+    proof: [NAME],
     authenticate(reading): Outcome {
       const byName = new Map<string, string>()
       for (const [raw, value] of reading.headers) {

@@ -20,6 +20,7 @@ export function graph(context: SchemeContext): Verifier {
     return expected.find(({ bytes }) => equalBytes(given, bytes))?.secretIndex ?? -1
   }
   return {
+    proof: [],
     authenticate(reading): Outcome {
       const items = atPath(reading.json().value, ['value'])
       if (!Array.isArray(items) || items.length === 0 || items.length > ITEMS_MAX) {

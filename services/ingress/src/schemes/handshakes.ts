@@ -14,7 +14,7 @@ import type { IndexedKey } from './keys.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import type { HandshakeName } from './scheme.ts'
-import type { Authentic } from './verifier.ts'
+import type { Authentic, HeaderNames } from './verifier.ts'
 
 /** A request that is no event but wants this answer. */
 export interface Challenge {
@@ -37,6 +37,8 @@ export interface HandshakeContext {
 }
 
 interface Handshake {
+  /** Headers in which a secret is handed over: see `Verifier.proof`. */
+  readonly proof?: HeaderNames
   readonly greet?: (reading: Reading, context: HandshakeContext) => Challenge | Rejection | null
   readonly respond?: (
     reading: Reading,
@@ -46,6 +48,7 @@ interface Handshake {
 }
 
 const ECHO_MAX = 1024
+const HOOK_SECRET = 'x-hook-secret'
 const TEXT_HEADERS = { 'content-type': 'text/plain', 'x-content-type-options': 'nosniff' }
 const JSON_HEADERS = { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' }
 
@@ -210,11 +213,12 @@ const HANDSHAKES: Readonly<Record<HandshakeName, Handshake>> = {
   },
   /** X-Hook-Secret offers the secret, while the call that creates the webhook is still open (H2). */
   asana: {
+    proof: [HOOK_SECRET],
     greet(reading, context) {
-      const offer = reading.headers.only('x-hook-secret')
+      const offer = reading.headers.only(HOOK_SECRET)
       if (offer === undefined) return null
       if (offer === null) return reject('challenge-refused')
-      return offeredSecret(context, offer, emptyAnswer('asana-hook-secret', 200, { 'x-hook-secret': offer }))
+      return offeredSecret(context, offer, emptyAnswer('asana-hook-secret', 200, { [HOOK_SECRET]: offer }))
     },
   },
   /** POST {"challenge": …}, echoed as JSON (H3). */
@@ -279,17 +283,19 @@ export function isCrcToken(text: string): boolean {
   return text.length <= 128 && /^[A-Za-z0-9_-]+$/.test(text)
 }
 
-/** The handshakes of a preset as the two hooks of a verifier. */
+/** The handshakes of a preset as the two hooks of a verifier, and the headers in which they hand over a secret. */
 export function compileHandshakes(
   names: readonly HandshakeName[],
   context: HandshakeContext,
 ): {
+  proof: HeaderNames
   greet?: (reading: Reading) => Challenge | Rejection | null
   respond?: (reading: Reading, authentic: Authentic) => Challenge | Rejection | null
 } {
   const greets = names.flatMap(name => HANDSHAKES[name].greet ?? [])
   const responds = names.flatMap(name => HANDSHAKES[name].respond ?? [])
   return {
+    proof: names.flatMap(name => HANDSHAKES[name].proof ?? []),
     ...(greets.length === 0
       ? {}
       : { greet: (reading: Reading) => first(greets, greet => greet(reading, context)) }),

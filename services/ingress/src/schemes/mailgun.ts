@@ -23,6 +23,7 @@ export function mailgun(context: SchemeContext): Verifier {
   const keys = context.keys()
   const tolerance = context.tolerance({})
   return {
+    proof: [],
     authenticate(reading): Outcome {
       const claim = readClaim(reading)
       if ('kind' in claim) return claim

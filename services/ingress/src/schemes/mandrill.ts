@@ -18,6 +18,7 @@ const TEST_KEY = { key: createSecretKey(Buffer.from('test-webhook')), secretInde
 export function mandrill(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
+    proof: ['x-mandrill-signature'],
     greet: reading => greet(reading),
     authenticate(reading): Outcome {
       const claim = readClaim(reading)

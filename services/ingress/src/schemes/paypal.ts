@@ -31,6 +31,7 @@ export function paypal(context: SchemeContext): Verifier {
   const tolerance = context.tolerance({ tolerance: '3d', future: '5m' })
   const certificates = certificateCache(context.fetchText)
   return {
+    proof: ['paypal-transmission-sig', 'paypal-cert-url'],
     authenticate(reading): Outcome | Promise<Outcome> {
       const transmission = readTransmission(reading, webhookId)
       if ('kind' in transmission) return transmission

@@ -37,6 +37,7 @@ export function plaid(context: SchemeContext): Verifier {
     return readKey(await context.fetchText(url, { method: 'POST', headers, body }))
   }, KEEP_MS)
   return {
+    proof: ['plaid-verification'],
     authenticate(reading): Outcome | Promise<Outcome> {
       const token = reading.headers.only('plaid-verification')
       if (token === null) return reject('duplicate-signature')

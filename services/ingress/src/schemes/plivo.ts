@@ -10,10 +10,12 @@ import { type Rejection, reject } from './rejections.ts'
 import type { Outcome, Verifier } from './verifier.ts'
 
 const LISTED_MAX = 10
+const SIGNATURES = ['x-plivo-signature-v3', 'x-plivo-signature-ma-v3']
 
 export function plivo(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
+    proof: SIGNATURES,
     authenticate(reading): Outcome {
       const signatures = readSignatures(reading)
       if (!Array.isArray(signatures)) return signatures as Rejection
@@ -36,7 +38,7 @@ export function plivo(context: SchemeContext): Verifier {
 /** Sub-account and main account sign each for itself; either may be the one whose token the source holds. */
 function readSignatures(reading: Reading): string[] | Rejection {
   const found: string[] = []
-  for (const name of ['x-plivo-signature-v3', 'x-plivo-signature-ma-v3']) {
+  for (const name of SIGNATURES) {
     const value = reading.headers.only(name)
     if (value === null) return reject('duplicate-signature')
     if (value !== undefined && value !== '') found.push(...value.split(',', LISTED_MAX + 1))

@@ -28,6 +28,7 @@ export function pubsub(context: SchemeContext): Verifier {
   const judge = (jwt: Jwt, keys: Certificates, reading: Reading): Outcome =>
     prove(jwt, keys.get(jwt.keyId ?? ''), audience, emails, reading)
   return {
+    proof: ['authorization'],
     authenticate(reading): Outcome | Promise<Outcome> {
       const { nowMs } = reading
       const jwt = readToken(reading)

@@ -17,7 +17,7 @@ import { type Rejection, reject } from './rejections.ts'
 import type { ListSyntax, Scheme } from './scheme.ts'
 import { compileTemplate, renderSide, type Template } from './template.ts'
 import { readTime, type TimeUnit } from './timestamp.ts'
-import { bodyParts, membersPattern, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, type HeaderNames, membersPattern, type Outcome, type Verifier } from './verifier.ts'
 
 /** Signatures that one header may list; senders list two or three while they roll a secret. */
 const LISTED_MAX = 20
@@ -58,6 +58,7 @@ export function compileRow(
 }
 
 class RowVerifier implements Verifier {
+  readonly proof: HeaderNames
   readonly #row: Scheme
   readonly #header: string
   readonly #time: RowTime | null
@@ -68,6 +69,7 @@ class RowVerifier implements Verifier {
   constructor(row: Scheme, keys: readonly IndexedKey[], time: RowTime | null, template: Template) {
     this.#row = row
     this.#header = row.header.toLowerCase()
+    this.proof = [this.#header]
     this.#time = time
     this.#template = template
     this.#prove = compileProver(row, template, keys)

@@ -21,6 +21,7 @@ export function salesforceOutbound(context: SchemeContext): Verifier {
     .keys()
     .map(({ text, secretIndex }) => ({ bytes: Buffer.from(text, 'utf8'), secretIndex }))
   return {
+    proof: [],
     authenticate(reading): Outcome {
       const token = reading.queryField('token')
       if (token === null || token === '') return reject('missing-signature', 'The URL has no token.')

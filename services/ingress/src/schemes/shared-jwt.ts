@@ -32,6 +32,7 @@ interface SharedJwtRule {
 
 function sharedJwt(keys: readonly IndexedKey[], rule: SharedJwtRule): Verifier {
   return {
+    proof: [rule.header],
     authenticate(reading): Outcome {
       const token = reading.headers.only(rule.header)
       if (token === null) return reject('duplicate-signature')

@@ -39,6 +39,7 @@ export function sns(context: SchemeContext): Verifier {
   const tolerance = context.tolerance({ tolerance: '1h', future: '5m' })
   const certificates = certificateCache(context.fetchText)
   return {
+    proof: [],
     authenticate(reading): Outcome | Promise<Outcome> {
       const message = readMessage(reading)
       if ('kind' in message) return message

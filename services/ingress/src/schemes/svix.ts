@@ -13,6 +13,7 @@ import type { Outcome, Verifier } from './verifier.ts'
 export function svix(context: SchemeContext, own: Scheme, plain: Scheme): Verifier {
   const families = { svix: compileFamily(context, own), webhook: compileFamily(context, plain) }
   return {
+    proof: [...families.svix.proof, ...families.webhook.proof],
     authenticate(reading): Outcome | Promise<Outcome> {
       const family = reading.headers.get('svix-signature') === undefined ? 'webhook' : 'svix'
       const outcome = families[family].authenticate(reading)

@@ -15,6 +15,7 @@ import type { Outcome, Verifier } from './verifier.ts'
 export function twilio(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
+    proof: ['x-twilio-signature'],
     authenticate(reading): Outcome {
       const signature = reading.headers.only('x-twilio-signature')
       if (signature === null) return reject('duplicate-signature')

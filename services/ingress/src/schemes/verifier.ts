@@ -18,14 +18,27 @@ export interface Authentic {
 
 export type Outcome = Authentic | Rejection | Unavailable
 
+/** Names of headers in lower case, or what a family of names looks like. */
+export type HeaderNames = readonly (string | RegExp)[]
+
 /** A compiled scheme: a row, or a sender's own file. */
 export interface Verifier {
+  /**
+   * The headers that it reads as a proof: signature, token, key, certificate or content MAC. Stored with an event they
+   * would be at every reader's disposal, so no source may keep them. Empty where the proof stands in URL or body.
+   */
+  readonly proof: HeaderNames
   /** Judges a delivery. Synchronous unless a certificate must be fetched. Never throws (V7). */
   authenticate(reading: Reading): Outcome | Promise<Outcome>
   /** Answers what the sender asks before it signs anything; null where the request is no such question. */
   greet?(reading: Reading): Challenge | Rejection | null
   /** Answers a genuine request that is no event; null where it is one. */
   respond?(reading: Reading, authentic: Authentic): Challenge | Rejection | null
+}
+
+/** Whether a header, its name in lower case, is one of these. */
+export function isAmong(name: string, names: HeaderNames): boolean {
+  return names.some(one => (typeof one === 'string' ? one === name : one.test(name)))
 }
 
 /**
