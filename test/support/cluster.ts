@@ -7,6 +7,7 @@ import { fetchJvmRuntime, findJava, type JvmRuntime } from 'sallyport/broker/jvm
 import {
   formatKafka,
   type KafkaNode,
+  type Listener,
   LONE_BROKER_PROPERTIES,
   newClusterId,
 } from 'sallyport/broker/kafka-server'
@@ -31,6 +32,12 @@ export interface ClusterRequest {
   readonly properties?: Readonly<Record<string, string>>
   /** Folders of each broker beside its own; partitions are spread over all of them. */
   readonly moreFolders?: readonly (readonly string[])[]
+  /** Listeners of each broker beside its own, such as those behind a proxy. */
+  readonly moreListeners?: readonly (readonly Listener[])[]
+  /** Kafka's `transaction.version`; default its newest, 2. With 1 no end of a transaction bumps the epoch. */
+  readonly transactionVersion?: 1 | 2
+  /** False: none is started, and `registryUrl` leads nowhere until `startRegistry`; default true. */
+  readonly withRegistry?: boolean
 }
 
 /** A running cluster. Brokers are counted from 0. */
@@ -61,6 +68,7 @@ export async function startCluster(request: ClusterRequest): Promise<Cluster> {
   const cluster = new JvmCluster(folder, runtime, await planNodes(folder, request), await freePort())
   try {
     await cluster.start()
+    if (request.withRegistry ?? true) await cluster.startRegistry()
   } catch (error) {
     await cluster.stop()
     throw error
@@ -76,6 +84,9 @@ async function planNodes(folder: string, request: ClusterRequest): Promise<Kafka
       nodeId,
       dataFolder: join(folder, `broker-${nodeId}`),
       moreFolders: request.moreFolders?.[nodeId - 1] ?? [],
+      moreListeners: request.moreListeners?.[nodeId - 1] ?? [],
+      features:
+        request.transactionVersion === undefined ? {} : { 'transaction.version': request.transactionVersion },
       port: await freePort(),
       voters,
       properties: { ...(request.brokers === 1 ? LONE_BROKER_PROPERTIES : {}), ...request.properties },
@@ -111,7 +122,6 @@ class JvmCluster implements Cluster {
     const clusterId = newClusterId()
     await Promise.all(this.#nodes.map(node => formatKafka(node, clusterId, this.#runtime)))
     await Promise.all(this.#nodes.map((_, broker) => this.restart(broker)))
-    await this.startRegistry()
   }
 
   async kill(broker: number): Promise<void> {

@@ -1,4 +1,5 @@
 /** kafkajs as somebody else would use it: for what the product's own adapters must withstand. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs from 'kafkajs'
 
 export function rawKafka(brokers: readonly string[]): kafkajs.Kafka {
@@ -45,4 +46,19 @@ export async function rawAdmin<T>(
   } finally {
     await admin.disconnect()
   }
+}
+
+/** Waits until a group's coordinator answers: in a new cluster it is there some time after it was asked for first. */
+export async function coordinatorOf(kafka: kafkajs.Kafka, groupId: string): Promise<void> {
+  await rawAdmin(kafka, async admin => {
+    for (let tries = 1; ; tries++) {
+      try {
+        await admin.fetchOffsets({ groupId })
+        return
+      } catch (error) {
+        if (tries === 100) throw error
+        await sleep(100)
+      }
+    }
+  })
 }

@@ -47,6 +47,21 @@ describe('the settings of a broker', () => {
     ])
   })
 
+  it('have other listeners beside it, whose clients are told another port', () => {
+    const moreListeners = [
+      { name: 'PROXIED', port: 1001, advertisedPort: 9001 },
+      { name: 'BETWEEN', port: 1002, advertisedPort: 9002, isForBrokers: true },
+    ]
+    const lines = serverProperties({ ...node, moreListeners }).split('\n')
+    const listeners = 'PLAINTEXT://127.0.0.1:1000,PROXIED://127.0.0.1:1001,BETWEEN://127.0.0.1:1002'
+    assert.ok(lines.includes(`listeners=${listeners},CONTROLLER://127.0.0.1:2`))
+    assert.ok(
+      lines.includes(`advertised.listeners=${listeners.replaceAll(':100', ':900').replace('9000', '1000')}`),
+    )
+    assert.ok(lines.includes('inter.broker.listener.name=BETWEEN'))
+    assert.ok(serverProperties(node).includes('inter.broker.listener.name=PLAINTEXT\n'))
+  })
+
   it('replicate to as many brokers as there are, up to three', () => {
     assert.match(serverProperties(node), /offsets\.topic\.replication\.factor=3\n/)
     assert.match(serverProperties(node), /transaction\.state\.log\.min\.isr=2\n/)

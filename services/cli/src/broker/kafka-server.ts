@@ -22,6 +22,17 @@ export interface Voter {
   readonly port: number
 }
 
+/** A listener of a node beside its own, on 127.0.0.1. */
+export interface Listener {
+  /** Kafka's name of it, in capitals. */
+  readonly name: string
+  readonly port: number
+  /** The port that clients of this listener are told to connect to, such as that of a proxy in front of it. */
+  readonly advertisedPort: number
+  /** Brokers reach this node here; default false: on its own port. */
+  readonly isForBrokers?: boolean
+}
+
 /** One broker that is its own controller. */
 export interface KafkaNode {
   /** 1 and up. */
@@ -32,8 +43,12 @@ export interface KafkaNode {
   readonly moreFolders?: readonly string[]
   /** Where clients connect, on 127.0.0.1. */
   readonly port: number
+  /** Listeners beside `port`; default none. */
+  readonly moreListeners?: readonly Listener[]
   /** Every controller, this node's own among them. */
   readonly voters: readonly Voter[]
+  /** Feature levels that a new cluster begins with, such as `transaction.version`; default the newest of each. */
+  readonly features?: Readonly<Record<string, number>>
   /** Kafka's own keys over those of `commonProperties`. */
   readonly properties?: Readonly<Record<string, string>>
 }
@@ -97,13 +112,26 @@ export function serverProperties(node: KafkaNode): string {
     ...node.properties,
     'node.id': String(node.nodeId),
     'controller.quorum.voters': node.voters.map(voter => `${voter.nodeId}@127.0.0.1:${voter.port}`).join(','),
-    listeners: `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://127.0.0.1:${own.port}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${node.port}`,
+    ...listenerProperties(node, own.port),
     'log.dirs': [node.dataFolder, ...(node.moreFolders ?? [])].join(','),
   }
   return Object.entries(properties)
     .map(([key, value]) => `${key}=${value.replaceAll('\\', '\\\\')}\n`)
     .join('')
+}
+
+function listenerProperties(node: KafkaNode, controllerPort: number): Record<string, string> {
+  const more = node.moreListeners ?? []
+  const forClients = [{ name: 'PLAINTEXT', port: node.port, advertisedPort: node.port }, ...more]
+  const all = [...forClients, { name: 'CONTROLLER', port: controllerPort }]
+  return {
+    listeners: all.map(({ name, port }) => `${name}://127.0.0.1:${port}`).join(','),
+    'advertised.listeners': forClients
+      .map(({ name, advertisedPort }) => `${name}://127.0.0.1:${advertisedPort}`)
+      .join(','),
+    'listener.security.protocol.map': all.map(({ name }) => `${name}:PLAINTEXT`).join(','),
+    'inter.broker.listener.name': more.find(({ isForBrokers }) => isForBrokers)?.name ?? 'PLAINTEXT',
+  }
 }
 
 /** A new cluster id, in Kafka's form: 16 random bytes as base64url, not beginning with a dash. */
@@ -174,6 +202,7 @@ export async function formatKafka(
       clusterId,
       '--config',
       propertiesFile,
+      ...Object.entries(node.features ?? {}).flatMap(([name, level]) => ['--feature', `${name}=${level}`]),
     ],
     signal === undefined ? {} : { signal },
   )
