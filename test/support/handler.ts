@@ -33,12 +33,14 @@ export interface TestHandlerOptions {
   /** Settings of the ingress, as a line of YAML's flow style. */
   readonly ingress?: string
   readonly door?: Partial<Door>
+  /** Whether the handler takes itself for one that only this machine can reach. Default true. */
+  readonly loopback?: boolean
 }
 
 /** Serves the sources at NOW. */
 export async function testHandler(
   sources: Readonly<Record<string, SourceSettings>>,
-  { fetchText, publish = async () => {}, ingress = '', door = {} }: TestHandlerOptions = {},
+  { fetchText, publish = async () => {}, ingress = '', door = {}, loopback = true }: TestHandlerOptions = {},
 ): Promise<TestHandler> {
   const keys: string[] = []
   const publisher = {
@@ -68,7 +70,7 @@ export async function testHandler(
   )
   const handle = createHandler({
     settings: ingressSettings(ingress),
-    loopback: true,
+    loopback,
     doors: () => doors,
     reload: () => {},
     target: () => target,

@@ -38,6 +38,8 @@ export interface IngressSettings {
   readonly publishTimeoutMs: number
   readonly inFlightBytesMax: number
   readonly retryAfterMs: number
+  /** How much a refused caller is told of why its proof does not hold. */
+  readonly refusalDetail: 'auto' | 'terse' | 'full'
   readonly drainTimeoutMs: number
 }
 

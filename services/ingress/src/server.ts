@@ -40,6 +40,7 @@ import { pathOf, sourceOf, urlOf } from './route.ts'
 import type { FetchText } from './schemes/fetch.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { spanned } from './spanned.ts'
+import { mayKnow, terse } from './terse.ts'
 import { type Verification, type VerifiedDelivery, verify } from './verify.ts'
 
 export interface ServerParts {
@@ -266,7 +267,9 @@ class Ingress {
   }
 
   #refuse(res: ServerResponse, source: string, refusal: Problem): void {
-    answerProblem(res, refusal, this.#linger)
+    const { settings, loopback } = this.#parts
+    const shown = mayKnow(res.req, settings.refusalDetail, loopback) ? refusal : terse(refusal)
+    answerProblem(res, shown, this.#linger)
     countDelivery(source, refusal.status, refusal.code)
     this.#refusals.refused(source, refusal)
   }
