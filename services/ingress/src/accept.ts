@@ -5,6 +5,7 @@
 import { createHash, hash } from 'node:crypto'
 import { type Event, eventId } from '@sallyport/core/event'
 import type { HeaderList, Verdict } from './delivery.ts'
+import { isText } from './schemes/location.ts'
 import type { VerifiedDelivery } from './verify.ts'
 
 const TYPE_DEFAULT = 'webhook'
@@ -29,7 +30,7 @@ export function accept(
     secretIndex: verdict.secretIndex,
     receivedAt,
     sentAt: verdict.sentAt,
-    contentType: request.headers.get('content-type') ?? null,
+    contentType: keptText(request.headers.get('content-type') ?? ''),
     headers: keep.length === 0 ? NO_HEADERS : keptHeaders(request.headers, keep),
     body: request.body,
   }
@@ -40,8 +41,17 @@ function digestOf(verdict: Verdict): string {
   const [only] = verdict.signedParts
   if (verdict.signedParts.length === 1 && only !== undefined) return hash('sha256', only, 'hex')
   const digest = createHash('sha256')
-  for (const part of verdict.signedParts) digest.update(part)
+  // Each after its length, so that nothing can wander from one to the next.
+  for (const part of verdict.signedParts) digest.update(`${Buffer.byteLength(part)}:`).update(part)
   return digest.digest('hex')
+}
+
+/** Longest header that is stored with an event, characters: what W3C allows its longest one, `baggage`. */
+const KEPT_MAX = 8_192
+
+/** The text, or null where it says nothing, is too long to carry along, or is not well-formed. */
+function keptText(text: string): string | null {
+  return text.length <= KEPT_MAX && isText(text) ? text : null
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = {}
@@ -50,8 +60,8 @@ const NO_HEADERS: Readonly<Record<string, string>> = {}
 function keptHeaders(headers: HeaderList, keep: readonly string[]): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const name of keep) {
-    const values = headers.all(name)
-    if (values.length > 0) kept[name] = values.join(', ')
+    const text = keptText(headers.all(name).join(', '))
+    if (text !== null) kept[name] = text
   }
   return kept
 }

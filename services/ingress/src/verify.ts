@@ -8,8 +8,9 @@
  */
 import type { BodySchema } from './body-schema.ts'
 import type { RawRequest, Verdict } from './delivery.ts'
+import { anyId, provenId, typeAt } from './labels.ts'
 import type { Challenge } from './schemes/handshakes.ts'
-import { asLabel, type CompiledLocation, type CompiledLocations } from './schemes/location.ts'
+import { asLabel } from './schemes/location.ts'
 import { type ParsedJson, Reading } from './schemes/reading.ts'
 import { type Rejection, reject, type Unavailable } from './schemes/rejections.ts'
 import type { Authentic, Outcome } from './schemes/verifier.ts'
@@ -111,29 +112,19 @@ function isEmpty(value: unknown): boolean {
 }
 
 function verdictOf(source: Source, reading: Reading, outcome: Authentic): Verdict {
-  const senderId = outcome.id !== undefined && source.id.length === 0 ? outcome.id : label(source.id, reading)
+  const proven = source.identity === 'SENDER_ID' ? provenId(source.id, reading, outcome) : null
+  const isId = proven?.kind === 'id'
   return {
     scheme: source.scheme,
     secretIndex: outcome.secretIndex,
-    identity: source.identity === 'SENDER_ID' && senderId !== null ? 'SENDER_ID' : 'DIGEST',
-    senderId,
-    type: source.typeOf?.(reading) ?? label(source.type, reading) ?? outcome.type ?? null,
+    identity: isId ? 'SENDER_ID' : 'DIGEST',
+    senderId: isId ? proven.text : proven === null ? senderIdOf(source, reading, outcome) : null,
+    type: asLabel(source.typeOf?.(reading)) ?? typeAt(source.type, reading) ?? asLabel(outcome.type),
     sentAt: outcome.sentAt,
-    signedParts: outcome.signedParts,
+    signedParts: proven?.kind === 'too-long' ? [proven.text] : outcome.signedParts,
   }
 }
 
-function label(locations: CompiledLocations, reading: Reading): string | null {
-  for (const places of locations) {
-    const found = labelAt(places, reading)
-    if (found !== null) return found
-  }
-  return null
-}
-
-function labelAt(places: readonly CompiledLocation[], reading: Reading): string | null {
-  const [only] = places
-  if (places.length === 1 && only !== undefined) return asLabel(reading.at(only))
-  const texts = places.map(place => asLabel(reading.at(place)))
-  return texts.includes(null) ? null : texts.join('.')
+function senderIdOf({ id }: Source, reading: Reading, outcome: Authentic): string | null {
+  return id.length === 0 ? asLabel(outcome.id) : anyId(id, reading)
 }

@@ -9,7 +9,7 @@ import type { SchemeContext } from './context.ts'
 import type { IndexedKey } from './keys.ts'
 import { atPath } from './location.ts'
 import { type Rejection, reject } from './rejections.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const ITEMS_MAX = 1000
 
@@ -49,6 +49,7 @@ export function adyenPayments(context: SchemeContext): Verifier {
         secretIndex,
         sentAt: null,
         signedParts: [texts.join('\n')],
+        covers: coversNothing,
         id: `${pspReference}:${eventCode}`,
         type: eventCode,
       }

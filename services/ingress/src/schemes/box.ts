@@ -12,7 +12,7 @@ import { checkFreshness } from './freshness.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
 
 const HEADERS = ['box-signature-primary', 'box-signature-secondary']
 
@@ -48,7 +48,7 @@ export function box(context: SchemeContext): Verifier {
             continue
           const late = checkFreshness(sentAt, reading.nowMs, tolerance)
           const signedParts = bodyParts(reading.request.body, time)
-          return late ?? { kind: 'authentic', secretIndex, sentAt, signedParts }
+          return late ?? { kind: 'authentic', secretIndex, sentAt, signedParts, covers: coversBody }
         }
       }
       const wellFormed = signatures.some(

@@ -10,7 +10,7 @@ import { type Challenge, textAnswer } from './handshakes.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 interface BraintreeKey {
   readonly key: KeyObject
@@ -77,6 +77,7 @@ function readPayload(payload: string) {
   return {
     type,
     id: null,
+    covers: coversNothing,
     sentAt: time === undefined ? null : readTime(time, 'rfc3339'),
     signedParts: [payload.trimEnd()],
   }

@@ -11,7 +11,7 @@ import { checkFreshness } from './freshness.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
 
 const LISTED_MAX = 64
 const TIMESTAMP = 'x-contentful-timestamp'
@@ -45,7 +45,7 @@ export function contentful(context: SchemeContext): Verifier {
         const late = checkFreshness(sentAt, reading.nowMs, tolerance)
         if (late !== null) return late
         const signedParts = canonical.id === null ? bodyParts(reading.request.body, before) : [canonical.id]
-        return { kind: 'authentic', secretIndex, sentAt, signedParts }
+        return { kind: 'authentic', secretIndex, sentAt, signedParts, covers: coversBody }
       }
       return reject(/^[0-9a-f]{64}$/.test(signature) ? 'wrong-signature' : 'malformed-signature')
     },

@@ -2,7 +2,7 @@ import { equalBytes } from './compare.ts'
 import type { IndexedKey } from './keys.ts'
 import { reject } from './rejections.ts'
 import type { Scheme } from './scheme.ts'
-import { bodyParts, type Verifier } from './verifier.ts'
+import { bodyParts, coversNothing, type Verifier } from './verifier.ts'
 
 /** Static tokens and basic authentication: constant-time equality, and nothing else is proven. */
 export function credentialVerifier(row: Scheme, keys: readonly IndexedKey[]): Verifier {
@@ -34,6 +34,7 @@ export function credentialVerifier(row: Scheme, keys: readonly IndexedKey[]): Ve
             secretIndex,
             sentAt: null,
             signedParts: bodyParts(reading.request.body, ''),
+            covers: coversNothing,
           }
         }
       }

@@ -7,7 +7,7 @@ import { createHmac } from 'node:crypto'
 import { equalAscii } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, membersPattern, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversBody, membersPattern, type Outcome, type Verifier } from './verifier.ts'
 
 const NAME = /^x-docusign-signature-([1-9]\d{0,2})$/
 const KEYS_MAX = 100
@@ -33,7 +33,8 @@ export function docusign(context: SchemeContext): Verifier {
       for (const { key, secretIndex } of keys) {
         const expected = createHmac('sha256', key).update(body).digest('base64')
         if (signatures.some(signature => equalAscii(signature, expected))) {
-          return { kind: 'authentic', secretIndex, sentAt: null, signedParts: bodyParts(body, '', CHANGES) }
+          const signedParts = bodyParts(body, '', CHANGES)
+          return { kind: 'authentic', secretIndex, sentAt: null, signedParts, covers: coversBody }
         }
       }
       const wellFormed = signatures.some(signature => /^[A-Za-z0-9+/]{43}=$/.test(signature))

@@ -7,7 +7,7 @@ import { equalBytes } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { asLabel, atPath } from './location.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const ITEMS_MAX = 1000
 
@@ -41,6 +41,7 @@ export function graph(context: SchemeContext): Verifier {
         secretIndex,
         sentAt: null,
         signedParts: bodyParts(reading.request.body, ''),
+        covers: coversNothing,
         id: asLabel(atPath(first, ['id'])),
         type: asLabel(atPath(first, ['changeType'])) ?? asLabel(atPath(first, ['lifecycleEvent'])),
       }

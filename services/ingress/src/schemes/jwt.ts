@@ -71,10 +71,12 @@ export function provesJwt(jwt: Jwt, key: KeyObject): boolean {
   return verifySignature('sha256', Buffer.from(jwt.signed), options, bytes)
 }
 
-/** A time claim in ms since the epoch; null where there is none or it is no number. */
+/** A time claim in whole ms since the epoch; null where there is none or it is no number that a clock could show. */
 export function timeClaim(jwt: Jwt, name: 'exp' | 'nbf' | 'iat'): number | null {
   const value = jwt.claims[name]
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value * 1000 : null
+  if (typeof value !== 'number' || !(value >= 0)) return null
+  const ms = Math.floor(value * 1000)
+  return Number.isSafeInteger(ms) ? ms : null
 }
 
 /** What the times of a token must say. */

@@ -3,6 +3,7 @@
  * `form:trigger_id` a field of a form body, anything else the name of a header.
  */
 import { SallyportError } from '@sallyport/core/errors'
+import { ID_BYTES_MAX } from '@sallyport/core/event'
 
 export type Location = string
 
@@ -78,14 +79,36 @@ export function atPath(value: unknown, path: JsonPath): unknown {
   return here
 }
 
+/** Longest id or type that is taken, UTF-16 units. */
 const LABEL_MAX = 256
+/** Longest id of several places, bytes of UTF-8: with its source's name before it, it still fits into a record key. */
+export const JOINED_BYTES_MAX = ID_BYTES_MAX - 64
 
 /**
- * A value as an id or a type: text or a whole number that JSON carries exactly; null otherwise. A longer text is
- * no id that a record key should carry.
+ * A value as an id or a type: text or a whole number that JSON carries exactly; null otherwise. Text that is blank,
+ * too long for a record key, or not well-formed Unicode is none: of a lone surrogate (JSON's `"\ud800"`) every
+ * encoder makes the same replacement, and some readers refuse it.
  */
 export function asLabel(value: unknown): string | null {
-  if (typeof value === 'string') return value.length > 0 && value.length <= LABEL_MAX ? value : null
-  if (typeof value === 'number') return Number.isSafeInteger(value) ? String(value) : null
-  return null
+  const text = labelText(value)
+  return text !== null && text.length <= LABEL_MAX ? text : null
+}
+
+/** `asLabel` without the bound of the length. */
+export function labelText(value: unknown): string | null {
+  if (typeof value === 'string') return isText(value) ? value : null
+  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : null
+}
+
+/** Whether a text says something, and says it in every encoding. */
+export function isText(value: string): boolean {
+  return value.trim() !== '' && value.isWellFormed()
+}
+
+/**
+ * Several parts as one id that no other parts give: joined with `.`, and a `.` or `%` within a part is written as `%2E`
+ * or `%25`. Parts that hold neither stand as they are.
+ */
+export function joinParts(parts: readonly string[]): string {
+  return parts.map(part => part.replaceAll('%', '%25').replaceAll('.', '%2E')).join('.')
 }

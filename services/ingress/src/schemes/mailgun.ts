@@ -11,7 +11,7 @@ import { atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 interface Claim {
   readonly timestamp: string
@@ -45,7 +45,8 @@ export function mailgun(context: SchemeContext): Verifier {
         )
           continue
         const late = checkFreshness(sentAt, reading.nowMs, tolerance)
-        return late ?? { kind: 'authentic', secretIndex, sentAt, signedParts: [timestamp + token] }
+        const signedParts = [timestamp + token]
+        return late ?? { kind: 'authentic', secretIndex, sentAt, signedParts, covers: coversNothing }
       }
       return reject(/^[0-9a-f]{64}$/.test(signature) ? 'wrong-signature' : 'malformed-signature')
     },

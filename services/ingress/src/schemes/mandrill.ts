@@ -10,7 +10,7 @@ import { type Challenge, emptyAnswer } from './handshakes.ts'
 import { asLabel, atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 /** Mandrill signs the test that it sends on creation with this key, which everybody knows. */
 const TEST_KEY = { key: createSecretKey(Buffer.from('test-webhook')), secretIndex: 0, text: 'test-webhook' }
@@ -33,6 +33,7 @@ export function mandrill(context: SchemeContext): Verifier {
         secretIndex: match.secretIndex,
         sentAt: null,
         signedParts: [claim.text],
+        covers: coversNothing,
         id: asLabel(atPath(first, ['_id'])),
         type: asLabel(atPath(first, ['event'])),
       }

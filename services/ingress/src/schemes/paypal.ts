@@ -13,7 +13,7 @@ import { checkFreshness, type Tolerance } from './freshness.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const CERTIFICATE_URL =
   /^https:\/\/api(?:\.sandbox|-m|-m\.sandbox)?\.paypal\.com\/v1\/notifications\/certs\/CERT-[A-Za-z0-9-]{1,100}$/
@@ -97,5 +97,6 @@ function prove(
     return reject('wrong-signature')
   const late = checkFreshness(transmission.sentAt, nowMs, tolerance)
   if (late !== null) return late
-  return { kind: 'authentic', secretIndex: 0, sentAt: transmission.sentAt, signedParts: [transmission.text] }
+  const { sentAt, text } = transmission
+  return { kind: 'authentic', secretIndex: 0, sentAt, signedParts: [text], covers: coversNothing }
 }

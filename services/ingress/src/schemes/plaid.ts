@@ -12,7 +12,7 @@ import { type Jwt, provesJwt, readJwt, timeClaim } from './jwt.ts'
 import { KeyCache } from './key-cache.ts'
 import type { Reading } from './reading.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
 
 const KEEP_MS = 3_600_000
 const KEY_ID = /^[A-Za-z0-9_-]{1,100}$/
@@ -81,5 +81,6 @@ function prove(jwt: Jwt, { key, expiredMs }: PlaidKey, tolerance: Tolerance, rea
     secretIndex: 0,
     sentAt: issued,
     signedParts: bodyParts(reading.request.body, jwt.signed),
+    covers: coversBody,
   }
 }

@@ -7,7 +7,7 @@ import { type Form, parseForm, queryOf } from './form.ts'
 import { matchText, SIGNATURE_BASE64, sortedFields, splitUrl } from './form-signing.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const LISTED_MAX = 10
 const SIGNATURES = ['x-plivo-signature-v3', 'x-plivo-signature-ma-v3']
@@ -26,8 +26,10 @@ export function plivo(context: SchemeContext): Verifier {
       const text = signedText(reading)
       if (typeof text !== 'string') return text
       const match = matchText('sha256', keys, [`${text}.${nonce}`], signatures)
-      if (match !== null)
-        return { kind: 'authentic', secretIndex: match.secretIndex, sentAt: null, signedParts: [text] }
+      if (match !== null) {
+        const { secretIndex } = match
+        return { kind: 'authentic', secretIndex, sentAt: null, signedParts: [text], covers: coversNothing }
+      }
       return reject(
         signatures.some(one => SIGNATURE_BASE64.test(one)) ? 'wrong-signature' : 'malformed-signature',
       )

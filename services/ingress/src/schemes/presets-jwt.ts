@@ -11,9 +11,9 @@ export const JWT_PRESETS: readonly Preset[] = [
     title: 'Google Cloud Pub/Sub push (OIDC)',
     rank: 13,
     source: 'google-auth-library 11.3.4; cloud.google.com/pubsub authenticate push subscriptions',
-    identity: 'SENDER_ID',
+    identity: 'DIGEST',
     identityReason:
-      'nothing of the body is signed, and deliveryAttempt changes: a digest would bind no more than the id',
+      'nothing of the body is signed, and deliveryAttempt changes: the digest is of the message id',
     retryHorizon: '7d',
     needs: 'nothing',
     code: pubsub,

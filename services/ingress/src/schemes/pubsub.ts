@@ -10,7 +10,7 @@ import { KeyCache } from './key-cache.ts'
 import { asLabel, atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const CERTIFICATES_URL = 'https://www.googleapis.com/oauth2/v1/certs'
 const ISSUERS = ['https://accounts.google.com', 'accounts.google.com']
@@ -79,12 +79,14 @@ function prove(
     return reject('wrong-claim', 'The token is of another service account, or its email is not verified.')
   }
   const message = atPath(reading.json().value, ['message'])
+  const id = asLabel(atPath(message, ['messageId'])) ?? asLabel(atPath(message, ['message_id']))
   return {
     kind: 'authentic',
     secretIndex: 0,
     sentAt: timeClaim(jwt, 'iat'),
-    signedParts: bodyParts(reading.request.body, jwt.signed),
-    id: asLabel(atPath(message, ['messageId'])) ?? asLabel(atPath(message, ['message_id'])),
+    signedParts: id === null ? bodyParts(reading.request.body, jwt.signed) : [id],
+    covers: coversNothing,
+    id,
     type: asLabel(atPath(message, ['attributes', 'eventType'])),
   }
 }

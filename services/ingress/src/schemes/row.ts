@@ -17,7 +17,14 @@ import { type Rejection, reject } from './rejections.ts'
 import type { ListSyntax, Scheme } from './scheme.ts'
 import { compileTemplate, renderSide, type Template } from './template.ts'
 import { readTime, type TimeUnit } from './timestamp.ts'
-import { bodyParts, type HeaderNames, membersPattern, type Outcome, type Verifier } from './verifier.ts'
+import {
+  bodyParts,
+  type Covers,
+  type HeaderNames,
+  membersPattern,
+  type Outcome,
+  type Verifier,
+} from './verifier.ts'
 
 /** Signatures that one header may list; senders list two or three while they roll a secret. */
 const LISTED_MAX = 20
@@ -65,6 +72,7 @@ class RowVerifier implements Verifier {
   readonly #template: Template
   readonly #prove: Prover
   readonly #changes: RegExp | undefined
+  readonly #covers: Covers
 
   constructor(row: Scheme, keys: readonly IndexedKey[], time: RowTime | null, template: Template) {
     this.#row = row
@@ -74,6 +82,7 @@ class RowVerifier implements Verifier {
     this.#template = template
     this.#prove = compileProver(row, template, keys)
     this.#changes = membersPattern(row.changesOnRetry)
+    this.#covers = place => (place.from === 'header' ? template.headers.has(place.name) : template.body)
     this.authenticate = this.authenticate.bind(this)
   }
 
@@ -95,7 +104,7 @@ class RowVerifier implements Verifier {
       if (late !== null) return late
     }
     const signedParts = bodyParts(reading.request.body, before + after, this.#changes)
-    return { kind: 'authentic', secretIndex, sentAt, signedParts }
+    return { kind: 'authentic', secretIndex, sentAt, signedParts, covers: this.#covers }
   }
 
   #readClaim(reading: Reading): Claim | Rejection {

@@ -7,7 +7,7 @@ import { equalBytes } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { asLabel } from './location.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const HEAD_BYTES = 4096
 
@@ -41,6 +41,7 @@ export function salesforceOutbound(context: SchemeContext): Verifier {
         secretIndex: matched.secretIndex,
         sentAt: null,
         signedParts: bodyParts(body, ''),
+        covers: coversNothing,
         id: asLabel(id),
         type: asLabel(type),
       }

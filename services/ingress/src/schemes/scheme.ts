@@ -8,7 +8,7 @@
  * V3  The signature header, and every header that the signature covers, comes exactly once.
  * V4  Signed text is unambiguous: a signed time has one form, and no signed header holds the separator after it.
  * V5  A signed time is bounded on both sides.
- * V6  An id that the signature does not cover never makes an event of its own (identity DIGEST).
+ * V6  An id that the signature of this very delivery does not cover never makes an event of its own (identity DIGEST).
  * V7  Nothing that a request holds makes verification throw.
  */
 import type { Identity } from '@sallyport/core/event'
@@ -89,7 +89,7 @@ export interface Scheme {
   readonly changesOnRetry?: readonly string[]
 }
 
-/** Where a value may stand: the first that is there counts. A list within the list is joined with `.`. */
+/** Where a value may stand: the first that is there counts. A list within the list is joined: see `joinParts`, `typeAt`. */
 export type Locations = Location | readonly (Location | readonly Location[])[]
 
 /** How a handshake or challenge of a sender is answered; each has its rules in `handshakes.ts`. */

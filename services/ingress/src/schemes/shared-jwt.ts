@@ -16,14 +16,17 @@ import {
   timeClaim,
 } from './jwt.ts'
 import type { IndexedKey } from './keys.ts'
+import { asLabel } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { bodyParts, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversBody, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 interface SharedJwtRule {
   readonly header: string
   readonly algorithms: readonly JwtAlgorithm[]
   readonly times: JwtTimes
+  /** Whether `bind` checks a hash of the body. */
+  readonly bindsBody: boolean
   /** Checks what binds the token to this request and source. */
   readonly bind: (jwt: Jwt, reading: Reading) => Rejection | null
   /** The id that only the token holds. */
@@ -49,6 +52,7 @@ function sharedJwt(keys: readonly IndexedKey[], rule: SharedJwtRule): Verifier {
         secretIndex: key.secretIndex,
         sentAt: timeClaim(jwt, 'iat'),
         signedParts: bodyParts(reading.request.body, jwt.signed),
+        covers: rule.bindsBody ? coversBody : coversNothing,
         ...(rule.id === undefined ? {} : { id: rule.id(jwt) }),
       }
     },
@@ -69,6 +73,7 @@ export function netlify(context: SchemeContext): Verifier {
   return sharedJwt(context.keys(), {
     header: 'x-webhook-signature',
     algorithms: ['HS256'],
+    bindsBody: true,
     times: { requireExpiry: false, leewayMs: 5_000 },
     bind(jwt, reading) {
       if (jwt.claims.iss !== 'netlify') return reject('wrong-claim')
@@ -83,6 +88,7 @@ export function livekit(context: SchemeContext): Verifier {
   return sharedJwt(context.keys(), {
     header: 'authorization',
     algorithms: ['HS256'],
+    bindsBody: true,
     times: { requireExpiry: true, leewayMs: 10_000 },
     bind(jwt, reading) {
       if (jwt.claims.iss !== apiKey) return reject('wrong-claim')
@@ -96,6 +102,7 @@ export function qstash(context: SchemeContext): Verifier {
   return sharedJwt(context.keys(), {
     header: 'upstash-signature',
     algorithms: ['HS256'],
+    bindsBody: true,
     times: { requireExpiry: true, leewayMs: 0 },
     bind(jwt, reading) {
       const { iss, sub, body } = jwt.claims
@@ -111,6 +118,7 @@ export function messagebird(context: SchemeContext): Verifier {
   return sharedJwt(context.keys(), {
     header: 'messagebird-signature-jwt',
     algorithms: ['HS256', 'HS384', 'HS512'],
+    bindsBody: true,
     times: { requireExpiry: true, leewayMs: 5_000 },
     bind(jwt, reading) {
       const { iss, jti, url_hash, payload_hash } = jwt.claims
@@ -120,7 +128,7 @@ export function messagebird(context: SchemeContext): Verifier {
       if (payload_hash === undefined && reading.request.body.length === 0) return null
       return isHash(payload_hash, reading.request.body, 'hex') ? null : reject('body-not-bound')
     },
-    id: jwt => (typeof jwt.claims.jti === 'string' ? jwt.claims.jti.slice(0, 256) : null),
+    id: jwt => asLabel(jwt.claims.jti),
   })
 }
 
@@ -130,6 +138,7 @@ export function monday(context: SchemeContext): Verifier {
   return sharedJwt(context.keys(), {
     header: 'authorization',
     algorithms: ['HS256'],
+    bindsBody: false,
     times: { requireExpiry: true, leewayMs: 5_000 },
     bind: jwt =>
       audience.length === 0 || claimNames(jwt.claims.aud, audience) ? null : reject('wrong-claim'),

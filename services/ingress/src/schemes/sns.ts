@@ -12,7 +12,7 @@ import { type Challenge, emptyAnswer } from './handshakes.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import type { Covers, Outcome, Verifier } from './verifier.ts'
 
 const HOST = /^sns\.[a-z0-9-]{3,40}\.amazonaws\.com(\.cn)?$/
 const CERTIFICATE_PATH = /^\/SimpleNotificationService-[A-Za-z0-9-]{1,100}\.pem$/
@@ -117,7 +117,11 @@ function prove(
   if (!topics.has(message.fields.TopicArn ?? '')) return reject('topic-not-allowed')
   const late = checkFreshness(message.sentAt, nowMs, tolerance)
   if (late !== null) return late
-  return { kind: 'authentic', secretIndex: 0, sentAt: message.sentAt, signedParts: [message.text] }
+  const { sentAt, text, fields } = message
+  const names = SIGNED[fields.Type ?? ''] ?? []
+  const covers: Covers = place =>
+    place.from === 'json' && place.path.length === 1 && names.includes(String(place.path[0]))
+  return { kind: 'authentic', secretIndex: 0, sentAt, signedParts: [text], covers }
 }
 
 /** A proven request to confirm a subscription to one of our topics: its address is SNS's own, or it is refused. */

@@ -10,7 +10,7 @@ import type { SchemeContext } from './context.ts'
 import { matchText, SIGNATURE_BASE64, sortedFields, splitUrl } from './form-signing.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 export function twilio(context: SchemeContext): Verifier {
   const keys = context.keys()
@@ -30,7 +30,8 @@ export function twilio(context: SchemeContext): Verifier {
       }
       const unbound = checkBodyHash(reading)
       if (unbound !== null) return unbound
-      return { kind: 'authentic', secretIndex: match.secretIndex, sentAt: null, signedParts: [match.text] }
+      const { secretIndex, text } = match
+      return { kind: 'authentic', secretIndex, sentAt: null, signedParts: [text], covers: coversNothing }
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { Challenge } from './handshakes.ts'
+import type { CompiledLocation } from './location.ts'
 import type { Reading } from './reading.ts'
 import type { Rejection, Unavailable } from './rejections.ts'
 
@@ -11,10 +12,21 @@ export interface Authentic {
   readonly sentAt: number | null
   /** See `Verdict.signedParts`. */
   readonly signedParts: readonly (string | Buffer)[]
-  /** The sender's id and type, where only the scheme's own code can tell them. */
+  /** Whether this proof vouches for the very value that stands at a place (V6). */
+  readonly covers: Covers
+  /** The sender's id and type, where only the scheme's own code can tell them; the id of a SENDER_ID preset is covered. */
   readonly id?: string | null
   readonly type?: string | null
 }
+
+/** What of a request a proof vouches for. */
+export type Covers = (place: CompiledLocation) => boolean
+
+/** The proof binds the body to the byte, and no header. */
+export const coversBody: Covers = place => place.from !== 'header'
+
+/** No value of its own is bound: the proof is of a token, or of texts that are joined without a mark between them. */
+export const coversNothing: Covers = () => false
 
 export type Outcome = Authentic | Rejection | Unavailable
 
