@@ -1,6 +1,6 @@
 /**
- * `npm run test:chaos [-- --short] [--seed N] [--only KIND,…] [--logs FOLDER]`: the processor engine under chaos.
- * `npm run test:soak [-- --seed N] [--logs FOLDER]`: the same with a million events, and a report.
+ * `npm run test:chaos [-- --short] [--seed N] [--only KIND,…] [--keep] [--logs FOLDER]`: the processor engine under chaos.
+ * `npm run test:soak [-- --seed N] [--keep] [--logs FOLDER]`: the same with a million events, and a report.
  *
  * start brokers and processes → load, while the schedule's steps happen → wait until all is done → judge
  *
@@ -20,7 +20,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -32,6 +32,7 @@ import { NAME } from './processor/agent.ts'
 import { Chaos } from './processor/chaos.ts'
 import { Fleet } from './processor/fleet.ts'
 import { Load, PARTITIONS } from './processor/load.ts'
+import { RunFolder } from './processor/run-folder.ts'
 import {
   describeStep,
   endlessSteps,
@@ -39,7 +40,8 @@ import {
   type Step,
   scheduleOf,
 } from './processor/schedule.ts'
-import { dumpStates } from './processor/transactions-report.ts'
+import { readStates } from './processor/transaction-state.ts'
+import { dumpAnswers } from './processor/transactions-report.ts'
 import { explainAll, judge } from './processor/verdict.ts'
 import { Watch } from './processor/watch.ts'
 
@@ -50,11 +52,15 @@ const { values: options } = parseArgs({
     seed: { type: 'string' },
     /** Only the schedule's steps of these kinds; then no number of events is asked for. */
     only: { type: 'string' },
-    /** Keeps the processes' logs there. */
+    /** Copies the processes' logs there, whatever comes of the run. */
     logs: { type: 'string' },
+    /** A run that fails leaves everything that it made, and says where; default true with `CI=true`. */
+    keep: { type: 'boolean', default: process.env.CI === 'true' },
   },
+  allowNegative: true,
 })
 const SEED = options.seed === undefined ? randomInt(1, 2 ** 31) : Number(options.seed)
+const KEEPS = options.keep
 const ONLY = options.only?.split(',')
 const SIZE = options.soak
   ? { perSecond: 1_000, acceptedMin: 1_000_000 }
@@ -66,21 +72,24 @@ const JUDGING = { epochs: 'shared', version: 2 } as const
 const ACCEPTED_MIN = ONLY === undefined ? SIZE.acceptedMin : 1
 /** From the end of one step to the next when the schedule is through, ms. */
 const REST_MS = 5_000
+const COORDINATOR_LOG = '-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction=debug'
 const AGENT = fileURLToPath(new URL('./processor/agent.ts', import.meta.url))
 const REPORT = fileURLToPath(new URL('./soak-report.md', import.meta.url))
 
 async function main(): Promise<number> {
   const steps = scheduleOf(SEED, options.short).filter(({ kind }) => ONLY?.includes(kind) ?? true)
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'sallyport-chaos-'))
-  process.on('exit', () => {
-    if (options.logs !== undefined) cpSync(folder, options.logs, { recursive: true })
-    rmSync(folder, { recursive: true, force: true })
+  const folder = new RunFolder({
+    keeps: KEEPS,
+    ...(options.logs === undefined ? {} : { logs: options.logs }),
   })
   // Ending is enough: whatever was started has a guard that ends it with us.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
+  // What the coordinators did tells most of a transaction that ended wrongly.
+  if (KEEPS) process.env.JAVA_TOOL_OPTIONS = COORDINATOR_LOG
   say(`seed ${SEED}: ${steps.length} steps; three brokers and a registry start`)
   const cluster = await startCluster({
     brokers: 3,
+    folder: { path: folder.brokers, onOrphan: folder.onOrphan },
     properties: {
       'group.min.session.timeout.ms': '1000',
       'transaction.abort.timed.out.transaction.cleanup.interval.ms': '1000',
@@ -93,8 +102,8 @@ async function main(): Promise<number> {
   }
 }
 
-async function run(cluster: Cluster, folder: string, steps: readonly Step[]): Promise<number> {
-  const config = path.join(folder, 'sallyport.yaml')
+async function run(cluster: Cluster, folder: RunFolder, steps: readonly Step[]): Promise<number> {
+  const config = path.join(folder.path, 'sallyport.yaml')
   writeFileSync(
     config,
     `topics: { partitions: ${PARTITIONS} }
@@ -104,7 +113,12 @@ processors: [${AGENT}]
 `,
   )
   const load = new Load(cluster, SEED, SIZE.perSecond)
-  const fleet = new Fleet({ connection: cluster, config, folder })
+  const fleet = new Fleet({
+    connection: cluster,
+    config,
+    folder: folder.processes,
+    onOrphan: folder.onOrphan,
+  })
   const chaos = new Chaos(cluster, fleet, load, SEED)
   const watch = new Watch(cluster.brokers, load, () =>
     fleet.members.map(member => `    ${member.name}\n${member.tail(12)}`).join('\n'),
@@ -139,8 +153,10 @@ processors: [${AGENT}]
   console.log(`\nfault points struck: ${chaos.struck}`)
   console.log(`${[...verdict.facts, `slowest effect: ${watch.slowestMs} ms`].join('\n')}\n`)
   for (const problem of problems) console.log(`problem: ${problem}`)
-  for (const explained of [explainAll(verdict), await dumpStates(cluster.brokers, verdict.transactions)])
-    if (explained !== '') console.log(explained)
+  const explained = explainAll(verdict)
+  if (explained !== '') console.log(explained)
+  if (verdict.questions.length > 0)
+    console.log(dumpAnswers(verdict.questions, await readStates(cluster.brokers), verdict.markers))
   const { effects, lost, duplicated, transactions } = verdict
   const accepted = load.accepted.size
   const clean = problems.length === 0 && verdict.problems.length === 0
@@ -156,8 +172,10 @@ processors: [${AGENT}]
     ]
     writeFileSync(REPORT, soakReport(result, facts))
   }
+  const good = clean && once && accepted >= ACCEPTED_MIN
+  if (!good) folder.tell()
   console.log(result)
-  return clean && once && accepted >= ACCEPTED_MIN ? 0 : 1
+  return good ? 0 : 1
 }
 
 function soakReport(result: string, facts: readonly string[]): string {

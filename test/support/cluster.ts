@@ -25,6 +25,8 @@ import { CACHE_FOLDER } from 'sallyport/start/home'
 const CLUSTER_HEAP_MIB = 384
 /** How long a broker may take to come up on a busy machine; one that was killed reads its log again. */
 const READY_TIMEOUT_MS = 120_000
+/** What a broker's log may take where it is kept, bytes; twice that with the older file. */
+const KEPT_LOG_BYTES_MAX = 500 * 1024 * 1024
 
 export interface ClusterRequest {
   readonly brokers: 1 | 3
@@ -38,6 +40,19 @@ export interface ClusterRequest {
   readonly transactionVersion?: 1 | 2
   /** False: none is started, and `registryUrl` leads nowhere until `startRegistry`; default true. */
   readonly withRegistry?: boolean
+  /** Takes the brokers' data, settings and logs; default a folder that goes with the cluster. */
+  readonly folder?: LastingFolder
+}
+
+/** A folder that outlives the cluster. */
+export interface LastingFolder {
+  readonly path: string
+  /** A shell command for when nothing is left that could stop the cluster in order. */
+  readonly onOrphan: string
+}
+
+interface PassingFolder extends LastingFolder {
+  readonly goesWithCluster: true
 }
 
 /** A running cluster. Brokers are counted from 0. */
@@ -55,7 +70,7 @@ export interface Cluster {
   stopRegistry(): Promise<void>
   /** Starts the registry again on the same port; its schemas are in Kafka. */
   startRegistry(): Promise<void>
-  /** Ends everything and removes the data. Idempotent. */
+  /** Ends everything, and removes the data unless the request named their folder. Idempotent. */
   stop(): Promise<void>
 }
 
@@ -64,8 +79,9 @@ export async function startCluster(request: ClusterRequest): Promise<Cluster> {
   const found = await findJava(process.env)
   if ('missing' in found) throw new Error(`tests need brokers of their own: ${found.missing}`)
   const runtime = await fetchJvmRuntime(CACHE_FOLDER, found.java, process.env)
-  const folder = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'))
-  const cluster = new JvmCluster(folder, runtime, await planNodes(folder, request), await freePort())
+  const folder = request.folder ?? passingFolder()
+  const nodes = await planNodes(folder.path, request)
+  const cluster = new JvmCluster(folder, runtime, nodes, await freePort())
   try {
     await cluster.start()
     if (request.withRegistry ?? true) await cluster.startRegistry()
@@ -94,10 +110,15 @@ async function planNodes(folder: string, request: ClusterRequest): Promise<Kafka
   )
 }
 
+function passingFolder(): PassingFolder {
+  const path = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'))
+  return { path, goesWithCluster: true, onOrphan: `rm -rf '${path}'` }
+}
+
 class JvmCluster implements Cluster {
   readonly brokers: readonly string[]
   readonly registryUrl: string
-  readonly #folder: string
+  readonly #folder: LastingFolder | PassingFolder
   readonly #runtime: JvmRuntime
   readonly #nodes: readonly KafkaNode[]
   readonly #registryPort: number
@@ -106,13 +127,19 @@ class JvmCluster implements Cluster {
   readonly #daemons: (Daemon | undefined)[]
   #registry: Daemon | undefined
 
-  constructor(folder: string, runtime: JvmRuntime, nodes: readonly KafkaNode[], registryPort: number) {
+  constructor(
+    folder: LastingFolder | PassingFolder,
+    runtime: JvmRuntime,
+    nodes: readonly KafkaNode[],
+    registryPort: number,
+  ) {
     this.#folder = folder
+    const logBytesMax = 'goesWithCluster' in folder ? undefined : KEPT_LOG_BYTES_MAX
     this.#runtime = runtime
     this.#nodes = nodes
     this.#registryPort = registryPort
-    this.#logs = nodes.map(node => new LogFile(join(folder, `broker-${node.nodeId}.log`)))
-    this.#registryLog = new LogFile(join(folder, 'registry.log'))
+    this.#logs = nodes.map(node => new LogFile(join(folder.path, `broker-${node.nodeId}.log`), logBytesMax))
+    this.#registryLog = new LogFile(join(folder.path, 'registry.log'))
     this.#daemons = nodes.map(() => undefined)
     this.brokers = nodes.map(node => `127.0.0.1:${node.port}`)
     this.registryUrl = `http://127.0.0.1:${registryPort}${CCOMPAT_PATH}`
@@ -135,7 +162,7 @@ class JvmCluster implements Cluster {
       log: this.#logs[broker] as LogFile,
       timeoutMs: READY_TIMEOUT_MS,
       heapMib: CLUSTER_HEAP_MIB,
-      onOrphan: `rm -rf '${this.#folder}'`,
+      onOrphan: this.#folder.onOrphan,
     })
   }
 
@@ -166,6 +193,6 @@ class JvmCluster implements Cluster {
     // The data goes as well, so nobody has to wait for an orderly end.
     await Promise.all(this.#daemons.map((_, broker) => this.kill(broker)))
     for (const log of [...this.#logs, this.#registryLog]) log.close()
-    rmSync(this.#folder, { recursive: true, force: true })
+    if ('goesWithCluster' in this.#folder) rmSync(this.#folder.path, { recursive: true, force: true })
   }
 }

@@ -22,6 +22,8 @@ export interface FleetRequest {
   readonly config: string
   /** Takes a log file per process. */
   readonly folder: string
+  /** A shell command for when the checker is killed. */
+  readonly onOrphan: string
 }
 
 export class Fleet {
@@ -99,7 +101,7 @@ export class Member {
   }
 
   async launch(fault: string): Promise<void> {
-    const { connection, config, folder } = this.#request
+    const { connection, config, onOrphan } = this.#request
     this.#daemon = await startDaemon({
       name: this.name,
       command: process.execPath,
@@ -115,7 +117,7 @@ export class Member {
         LOG_LEVEL: process.env.LOG_LEVEL ?? 'info',
       },
       log: { write: text => this.#read(text) },
-      onOrphan: `rm -rf '${folder}'`,
+      onOrphan,
     })
   }
 

@@ -43,9 +43,6 @@ const STATUSES = [
 const KEY_HEAD_BYTES = 4
 /** The tag of an optional field. */
 const CLIENT_VERSION = 2
-/** States this long before and after the times in question are told of, ms, and so many of them at most. */
-const NEAR_MS = 2_000
-const TOLD_MAX = 40
 
 /** Every state that the log holds, a partition's in their order. */
 export async function readStates(brokers: readonly string[]): Promise<TransactionState[]> {
@@ -99,25 +96,9 @@ function clientVersion(reader: Reader): number {
   return version
 }
 
-/** For people: the states of a producer id around a time. */
-export function describeStates(
-  states: readonly TransactionState[],
-  producerId: bigint,
-  fromMs: number,
-  toMs: number,
-): string[] {
-  return states
-    .filter(
-      state => state.producerId === producerId && state.at >= fromMs - NEAR_MS && state.at <= toMs + NEAR_MS,
-    )
-    .slice(0, TOLD_MAX)
-    .map(describeState)
-}
-
+/** For people. */
 export function describeState(state: TransactionState): string {
-  const { partition, offset, transactionalId, producerId, epoch, status, partitions, at, clientVersion } =
-    state
+  const { partition, offset, transactionalId, producerId, epoch, status, partitions, clientVersion } = state
   const place = `${TRANSACTION_STATE_TOPIC}/${partition}/${offset}`
-  const time = new Date(at).toISOString().slice(11, -1)
-  return `${time} ${place} ${transactionalId} ${producerId}/${epoch} ${status}, client's version ${clientVersion}, [${partitions.join(', ')}]`
+  return `${place} ${transactionalId} ${producerId}/${epoch} ${status}, client's version ${clientVersion}, [${partitions.join(', ')}]`
 }

@@ -1,13 +1,15 @@
 /** Tells for people which transactions are not as they must be, and what the logs have of each. */
 import type { Marker } from './partition-log.ts'
-import { describeStates, readStates } from './transaction-state.ts'
+import { describeState, type TransactionState } from './transaction-state.ts'
 import type { Piece, Transaction, TransactionsVerdict } from './transactions.ts'
 
 /** Transactions that are told of, of each kind. */
 const TOLD_MAX = 5
 /** Markers this long before a transaction's first record and after its last end are told of too, ms. */
-const NEAR_MS = 1_000
+const NEAR_MS = 2_000
 const OTHERS_MAX = 30
+/** States and markers that are told of, for each question. */
+const ANSWERS_MAX = 100
 
 /** One text for each transaction that is not as it must be, the first few of each kind. */
 export function transactionProblems(verdict: TransactionsVerdict, markers: readonly Marker[]): string[] {
@@ -19,21 +21,45 @@ export function transactionProblems(verdict: TransactionsVerdict, markers: reado
   ])
 }
 
-/** What the coordinators wrote down of the transactions that are not as they must be; empty without any. */
-export async function dumpStates(brokers: readonly string[], verdict: TransactionsVerdict): Promise<string> {
-  const questioned = kindsOf(verdict).flatMap(([, transactions]) => transactions.slice(0, TOLD_MAX))
-  if (questioned.length === 0) return ''
-  const states = await readStates(brokers)
-  return questioned
-    .flatMap(transaction => {
-      const { fromMs, toMs } = spanOf(transaction)
-      const lines = describeStates(states, transaction.producerId, fromMs, toMs)
-      return [
-        `the coordinators' states of producer ${transaction.producerId} around ${transaction.name}:`,
-        ...lines,
-      ]
+/** A producer, and the time that is asked about. */
+export interface Question {
+  readonly about: string
+  readonly producerId: bigint
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+/** One for each transaction that `transactionProblems` tells of. */
+export function questionsOf(verdict: TransactionsVerdict): Question[] {
+  return kindsOf(verdict).flatMap(([, transactions]) =>
+    transactions
+      .slice(0, TOLD_MAX)
+      .map(it => ({ about: `transaction ${it.name}`, producerId: it.producerId, ...spanOf(it) })),
+  )
+}
+
+/** What the coordinators wrote down of the producers in question, and their markers, in the order of time. */
+export function dumpAnswers(
+  questions: readonly Question[],
+  states: readonly TransactionState[],
+  markers: readonly Marker[],
+): string {
+  return questions
+    .map(({ about, producerId, fromMs, toMs }) => {
+      const isNear = (at: number) => at >= fromMs - NEAR_MS && at <= toMs + NEAR_MS
+      const seen = [
+        ...states
+          .filter(state => state.producerId === producerId && isNear(state.at))
+          .map(state => ({ at: state.at, line: describeState(state) })),
+        ...markers
+          .filter(marker => marker.producerId === producerId && isNear(marker.timestamp))
+          .map(marker => ({ at: marker.timestamp, line: `${place(marker)} ${describeMarker(marker)}` })),
+      ].toSorted((a, b) => a.at - b.at)
+      const left = seen.length > ANSWERS_MAX ? [`… and ${seen.length - ANSWERS_MAX} more`] : []
+      const lines = seen.slice(0, ANSWERS_MAX).map(({ at, line }) => `${clock(at)} ${line}`)
+      return [`producer ${producerId}, for ${about}:`, ...lines, ...left].join('\n    ')
     })
-    .join('\n    ')
+    .join('\n')
 }
 
 function kindsOf(verdict: TransactionsVerdict): [string, readonly Transaction[]][] {

@@ -6,10 +6,10 @@ import { NAME, OUTPUT } from './agent.ts'
 import { endsDead, type Fate, lastAttempt, TIERS } from './fate.ts'
 import { claimOf, replayClaims } from './ledger.ts'
 import { type Accepted, PARTITIONS } from './load.ts'
-import type { LogRecord } from './partition-log.ts'
+import type { LogRecord, Marker } from './partition-log.ts'
 import { readTopic, type TopicLog } from './topic-log.ts'
 import { type Judging, judgeTransactions, type TransactionsVerdict } from './transactions.ts'
-import { transactionProblems } from './transactions-report.ts'
+import { type Question, questionsOf, transactionProblems } from './transactions-report.ts'
 
 export const DEAD_LETTER = `sallyport.${NAME}.dead-letter`
 const CLAIMS = `sallyport.${NAME}.claims`
@@ -18,6 +18,8 @@ const RETRIES = TIERS.map((_, i) => `sallyport.${NAME}.retry.${i + 1}`)
 const OFFSETS = '__consumer_offsets'
 const OFFSETS_PARTITIONS = Number(commonProperties(3)['offsets.topic.num.partitions'])
 const EXPLAINED_MAX = 10
+/** Lost or duplicated ids whose transactions are asked about. */
+const ASKED_MAX = 3
 
 export interface Verdict {
   /** Terminal effects of accepted ids. */
@@ -29,6 +31,9 @@ export interface Verdict {
   readonly transactions: TransactionsVerdict
   /** Everything else that must not be, and each transaction that is not as it must be. */
   readonly problems: readonly string[]
+  /** Whose transactions the coordinators' log should be asked about: those of the first problems. */
+  readonly questions: readonly Question[]
+  readonly markers: readonly Marker[]
   /** For people: what the checker saw. */
   readonly facts: readonly string[]
   explain(id: string): string
@@ -88,12 +93,8 @@ export async function judge(
     written.flatMap(({ partitions }) => partitions.map(({ records }) => records)),
     judging,
   )
-  problems.push(
-    ...transactionProblems(
-      transactions,
-      written.flatMap(({ markers }) => markers),
-    ),
-  )
+  const markers = written.flatMap(log => log.markers)
+  problems.push(...transactionProblems(transactions, markers))
   const undecided = transactions.undecided === 0 ? '' : `; epochs left out: ${transactions.undecided}`
   return {
     effects: terminal,
@@ -101,6 +102,11 @@ export async function judge(
     duplicated,
     transactions,
     problems,
+    questions: [
+      ...questionsOf(transactions),
+      ...[...lost, ...duplicated].slice(0, ASKED_MAX).flatMap(id => questionsAbout(id, logs)),
+    ],
+    markers,
     facts: [
       `records: ${logs.map(({ topic, committed }) => `${committed.length} ${topic.slice('sallyport.'.length)}`).join(', ')}`,
       `records of aborted transactions: ${logs.map(log => log.records.filter(({ state }) => state === 'aborted').length).reduce((a, b) => a + b)}`,
@@ -164,19 +170,37 @@ function wrong(id: string, { outputs, dead }: Effect, fate: Fate): string[] {
   return []
 }
 
+/** One for each transaction that wrote a record of the id. */
+function questionsAbout(id: string, logs: readonly TopicLog[]): Question[] {
+  const questions = new Map<string, Question>()
+  for (const { producer, timestamp, end } of recordsOf(id, logs)) {
+    if (producer === null) continue
+    const name = `${producer.id}/${producer.epoch} until ${end?.timestamp}`
+    const question = {
+      about: id,
+      producerId: producer.id,
+      fromMs: timestamp,
+      toMs: end?.timestamp ?? timestamp,
+    }
+    if (!questions.has(name)) questions.set(name, question)
+  }
+  return [...questions.values()]
+}
+
+function recordsOf(id: string, logs: readonly TopicLog[]): LogRecord[] {
+  return logs
+    .flatMap(log => log.records.filter(record => record.key === id || eventIdOf(record) === id))
+    .sort((a, b) => a.timestamp - b.timestamp)
+}
+
 function explain(id: string, logs: readonly TopicLog[], accepted: Accepted | undefined): string {
   const fate = accepted === undefined ? 'never accepted' : JSON.stringify(accepted.fate)
-  const records = logs.flatMap(log =>
-    log.records.filter(record => record.key === id || eventIdOf(record) === id),
-  )
-  const lines = records
-    .sort((a, b) => a.timestamp - b.timestamp)
-    .map(record => {
-      const { topic, partition, offset, timestamp, state, producer, headers } = record
-      const claim = topic === CLAIMS ? ` ${JSON.stringify(claimOf(record))}` : ''
-      const attempt = headers[HEADER.attempt] === undefined ? '' : ` attempt ${headers[HEADER.attempt]}`
-      const time = new Date(timestamp).toISOString().slice(11, -1)
-      return `    ${time} ${topic}/${partition}/${offset} ${state} by ${producer === null ? 'no transaction' : `${producer.id}/${producer.epoch}`}${attempt}${claim}`
-    })
+  const lines = recordsOf(id, logs).map(record => {
+    const { topic, partition, offset, timestamp, state, producer, headers } = record
+    const claim = topic === CLAIMS ? ` ${JSON.stringify(claimOf(record))}` : ''
+    const attempt = headers[HEADER.attempt] === undefined ? '' : ` attempt ${headers[HEADER.attempt]}`
+    const time = new Date(timestamp).toISOString().slice(11, -1)
+    return `    ${time} ${topic}/${partition}/${offset} ${state} by ${producer === null ? 'no transaction' : `${producer.id}/${producer.epoch}`}${attempt}${claim}`
+  })
   return [`${id} (${fate}):`, ...lines].join('\n')
 }

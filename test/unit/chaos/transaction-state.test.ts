@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import { decodeState, describeStates } from '../../chaos/processor/transaction-state.ts'
+import { decodeState } from '../../chaos/processor/transaction-state.ts'
+import { dumpAnswers } from '../../chaos/processor/transactions-report.ts'
+import { LogBuilder } from './log-builder.ts'
 
 /** Written by Kafka 4.4's own `TransactionLogKey` and `TransactionLogValue`, in the value's two versions. */
 const KEY = '0000001173616c6c79706f72742e6368616f732d32'
@@ -33,12 +35,19 @@ describe('the coordinators’ states of transactions', () => {
     assert.deepEqual(version1, { ...state, clientVersion: 2 })
   })
 
-  it('are told of a producer around a time', () => {
+  it('are told with the markers of the producer in question, in the order of time', () => {
+    const { log } = new LogBuilder('sallyport.chaos.out', 5)
+      .write(1764500000350, { epoch: 8 })
+      .end(1764500000359, 'COMMIT', { epoch: 9 })
+      .end(1764500000360, 'COMMIT', { id: 4n, epoch: 9 })
+      .end(1764500009000, 'COMMIT', { epoch: 10 })
+    const question = { about: 'chaos/1', producerId: 3n, fromMs: 1764500000350, toMs: 1764500000400 }
     const states = version1 === undefined ? [] : [version1]
-    assert.deepEqual(describeStates(states, 3n, 1764500000000, 1764500000100), [
-      "10:53:20.358 __transaction_state/4/17 sallyport.chaos-2 3/8 PrepareCommit, client's version 2, [sallyport.chaos.claims/2, sallyport.chaos.out/2, sallyport.chaos.out/5]",
-    ])
-    assert.deepEqual(describeStates(states, 4n, 1764500000000, 1764500000100), [])
-    assert.deepEqual(describeStates(states, 3n, 1764500010000, 1764500010100), [])
+    assert.equal(
+      dumpAnswers([question], states, log.markers),
+      `producer 3, for chaos/1:
+    10:53:20.358 __transaction_state/4/17 sallyport.chaos-2 3/8 PrepareCommit, client's version 2, [sallyport.chaos.claims/2, sallyport.chaos.out/2, sallyport.chaos.out/5]
+    10:53:20.359 sallyport.chaos.out/5 COMMIT (1, epoch 9, 10:53:20.359, coordinator's epoch 7)`,
+    )
   })
 })
