@@ -1,6 +1,7 @@
 /**
- * `npm run test:chaos [-- --short] [--seed N] [--only KIND,…] [--keep] [--logs FOLDER]`: the processor engine under chaos.
- * `npm run test:soak [-- --seed N] [--keep] [--logs FOLDER]`: the same with a million events, and a report.
+ * `npm run test:chaos [-- --short] [--seed N] [--only KIND,…] [--transaction-version 1] [--keep] [--logs FOLDER]`:
+ * the processor engine under chaos.
+ * `npm run test:soak [-- --seed N] [--transaction-version 1] …`: the same with a million events, and a report.
  *
  * start brokers and processes → load, while the schedule's steps happen → wait until all is done → judge
  *
@@ -41,6 +42,7 @@ import {
   scheduleOf,
 } from './processor/schedule.ts'
 import { readStates } from './processor/transaction-state.ts'
+import type { Judging } from './processor/transactions.ts'
 import { dumpAnswers } from './processor/transactions-report.ts'
 import { explainAll, judge } from './processor/verdict.ts'
 import { Watch } from './processor/watch.ts'
@@ -56,6 +58,8 @@ const { values: options } = parseArgs({
     logs: { type: 'string' },
     /** A run that fails leaves everything that it made, and says where; default true with `CI=true`. */
     keep: { type: 'boolean', default: process.env.CI === 'true' },
+    /** The cluster's `transaction.version`: with 1 the end of a transaction bumps no epoch. */
+    'transaction-version': { type: 'string', default: '2' },
   },
   allowNegative: true,
 })
@@ -67,8 +71,9 @@ const SIZE = options.soak
   : options.short
     ? { perSecond: 130, acceptedMin: 20_000 }
     : { perSecond: 80, acceptedMin: 20_000 }
+const TRANSACTION_VERSION = transactionVersion(options['transaction-version'])
 /** kafkajs's producer keeps its epoch from one transaction to the next. */
-const JUDGING = { epochs: 'shared', version: 2 } as const
+const JUDGING: Judging = { epochs: 'shared', version: TRANSACTION_VERSION }
 const ACCEPTED_MIN = ONLY === undefined ? SIZE.acceptedMin : 1
 /** From the end of one step to the next when the schedule is through, ms. */
 const REST_MS = 5_000
@@ -86,9 +91,12 @@ async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
   // What the coordinators did tells most of a transaction that ended wrongly.
   if (KEEPS) process.env.JAVA_TOOL_OPTIONS = COORDINATOR_LOG
-  say(`seed ${SEED}: ${steps.length} steps; three brokers and a registry start`)
+  say(
+    `seed ${SEED}: ${steps.length} steps; three brokers of transaction version ${TRANSACTION_VERSION} and a registry start`,
+  )
   const cluster = await startCluster({
     brokers: 3,
+    transactionVersion: TRANSACTION_VERSION,
     folder: { path: folder.brokers, onOrphan: folder.onOrphan },
     properties: {
       'group.min.session.timeout.ms': '1000',
@@ -183,7 +191,7 @@ function soakReport(result: string, facts: readonly string[]): string {
   const minutes = Math.round(performance.now() / 60_000)
   return `# The last soak
 
-\`npm run test:soak\` wrote this on ${new Date().toISOString().slice(0, 10)}${commit()}: ${minutes} minutes with three brokers and three processes on ${cpus.length} × ${cpus[0]?.model.trim()}, Node ${process.version}.
+\`npm run test:soak\` wrote this on ${new Date().toISOString().slice(0, 10)}${commit()}: ${minutes} minutes with three brokers of transaction version ${TRANSACTION_VERSION} and three processes on ${cpus.length} × ${cpus[0]?.model.trim()}, Node ${process.version}.
 
 ${facts.map(fact => `- ${fact}`).join('\n')}
 
@@ -211,6 +219,12 @@ async function groupOffsets(brokers: readonly string[]): Promise<Map<string, num
       partitions.map(({ partition, offset }) => [`${topic}/${partition}`, Number(offset)] as const),
     ),
   )
+}
+
+function transactionVersion(text: string): 1 | 2 {
+  if (text === '1') return 1
+  if (text === '2') return 2
+  throw new Error(`--transaction-version is 1 or 2, not ${text}`)
 }
 
 function say(text: string): void {

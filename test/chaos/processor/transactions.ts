@@ -3,14 +3,14 @@
  *
  * pieces (what one marker ended in one partition) → transactions (the pieces that belong together) → verdict
  *
- * J1. A transaction is torn when its pieces ended differently: committed, aborted, or not at all.
- * J2. A transaction is unended when no marker follows any of its pieces.
- * J3. With epochs of their own, a producer id and an epoch are a transaction. One that ends in a partition and has
+ * V1. A transaction is torn when its pieces ended differently: committed, aborted, or not at all.
+ * V2. A transaction is unended when no marker follows any of its pieces.
+ * V3. With epochs of their own, a producer id and an epoch are a transaction. One that ends in a partition and has
  *     records there again shares its epoch with another, or was ended too early: its next marker cannot be told
  *     from a late one.
- * J4. With a shared epoch the transactions are told apart by the number that the checker's producers put into the
+ * V4. With a shared epoch the transactions are told apart by the number that the checker's producers put into the
  *     header `TRANSACTION_HEADER`. Records without it are judged where their producer and epoch ended once.
- * J5. A marker's epoch is not below that of the records that it ends; with transaction version 2, above it.
+ * V5. A marker's epoch is not below that of the records that it ends; with transaction version 2, above it.
  */
 import type { LogRecord, Marker } from './partition-log.ts'
 
@@ -48,15 +48,15 @@ export interface TransactionsVerdict {
   /** How many transactions were judged, and how many pieces they have. */
   readonly transactions: number
   readonly pieces: number
-  /** How many epochs were left out because nothing tells their transactions apart (J4). */
+  /** How many epochs were left out because nothing tells their transactions apart (V4). */
   readonly undecided: number
-  /** J1. */
+  /** V1. */
   readonly torn: readonly Transaction[]
-  /** J2. */
+  /** V2. */
   readonly unended: readonly Transaction[]
-  /** J3, torn ones left out. */
+  /** V3, torn ones left out. */
   readonly endedTwice: readonly Transaction[]
-  /** J5, torn ones left out. */
+  /** V5, torn ones left out. */
   readonly endedByAnother: readonly Transaction[]
 }
 
