@@ -12,6 +12,7 @@ import {
   delay,
   dropAnswer,
   duplicate,
+  lose,
   nth,
   ofApi,
   overtake,
@@ -196,6 +197,14 @@ describe('the proxy between clients and brokers', function () {
     await assert.rejects(sendOne(producer, 'a'), /Closed connection/)
     await sleep(100)
     assert.deepEqual(await values(), ['a'])
+  })
+
+  it('a request that is lost never reaches the broker', async () => {
+    const producer = await connected()
+    proxy.use(lose(ofApi('Produce')))
+    await assert.rejects(sendOne(producer, 'a'), /Closed connection/)
+    await sleep(100)
+    assert.deepEqual(await values(), [])
   })
 
   it('L2: what a client sent before it went still reaches the broker', async () => {

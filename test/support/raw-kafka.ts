@@ -14,10 +14,11 @@ export function rawKafka(brokers: readonly string[]): kafkajs.Kafka {
 export async function rawTransactionalProducer(
   kafka: kafkajs.Kafka,
   transactionalId: string,
+  transactionTimeout = 60_000,
 ): Promise<kafkajs.Producer> {
   const producer = kafka.producer({
     transactionalId,
-    transactionTimeout: 60_000,
+    transactionTimeout,
     maxInFlightRequests: 1,
     createPartitioner:
       () =>

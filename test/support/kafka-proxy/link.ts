@@ -4,8 +4,8 @@
  *     client → frame → rule → broker → answer → client
  *
  * - L1. Requests reach the broker in the client's order, each whole, unless a rule sets one aside.
- * - L2. A request that has reached the proxy reaches the broker, even if the client is gone by then: that is how a
- *   request comes late.
+ * - L2. A request that has reached the proxy reaches the broker unless a rule loses it, even if the client is gone by
+ *   then: that is how a request comes late.
  * - L3. The answer to a copy goes to nobody.
  * - L4. A request that is set aside or copied goes over a connection of its own: Kafka takes one request of a
  *   connection at a time.
@@ -36,6 +36,7 @@ export async function link(client: Socket, route: Route, rule: Rule, sockets: Se
     for await (const frame of frames(client)) {
       const request = readRequest(frame, route)
       const treatment = (await rule(request)) ?? {}
+      if (treatment.isLost) break
       if (treatment.answer !== undefined) dropped.add(request.correlationId)
       if (treatment.asideUntil === undefined) {
         await send(broker, frame)
@@ -54,7 +55,8 @@ export async function link(client: Socket, route: Route, rule: Rule, sockets: Se
     client.destroy()
     throw error
   }
-  // What was sent is still answered, though nobody may listen.
+  client.destroy()
+  // What was sent is still answered, though nobody listens.
   broker.end()
   await answers
 }

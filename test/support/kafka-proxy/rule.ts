@@ -10,6 +10,8 @@ import type { KafkaRequest } from './request.ts'
 export interface Treatment {
   /** Later requests of its connection overtake it: it goes to the broker by itself, when this is settled. */
   readonly asideUntil?: Promise<unknown>
+  /** It never reaches the broker, and the client loses its connection. */
+  readonly isLost?: true
   /** `drop`: the answer never comes. `cut`: the client loses its connection as soon as the broker has the request. */
   readonly answer?: 'drop' | 'cut'
 }
@@ -61,6 +63,11 @@ export function duplicate(matches: Matches, ms: number, sendAgain: SendAgain): R
 /** The broker does what it is asked, and nobody hears of it. */
 export function dropAnswer(matches: Matches): Rule {
   return request => (matches(request) ? { answer: 'drop' } : undefined)
+}
+
+/** The connection is gone before the broker gets the request. */
+export function lose(matches: Matches): Rule {
+  return request => (matches(request) ? { isLost: true } : undefined)
 }
 
 /** The broker gets the request, and the connection is gone. */
