@@ -25,6 +25,8 @@ export function eventOf(source: string, body: unknown, id: string = randomUUID()
     receivedAt: Date.now(),
     sentAt: null,
     contentType: 'application/json',
+    method: null,
+    query: null,
     headers: {},
     body: Buffer.from(JSON.stringify(body)),
   }

@@ -148,7 +148,8 @@ export type ClaimState = 'PENDING' | 'DONE' | 'DEAD'
 export interface Event {
   /**
    * The event id: source + '/' + the sender's id where the signature covers it, else the SHA-256 (hex) of the
-   * signed bytes. Record key, claim key and the id in the ingress's answer.
+   * signed bytes, and a dot and the SHA-256 of the signed method and query where these are data too. Record
+   * key, claim key and the id in the ingress's answer.
    */
   readonly id: string
   /** Name of the source in sallyport.yaml. */
@@ -177,6 +178,16 @@ export interface Event {
   readonly sentAt: number | null
   /** Content-Type of the request, as received. */
   readonly contentType: string | null
+  /**
+   * The request's HTTP method where it is not POST; null: POST. The signature covers it only where the scheme
+   * says so.
+   */
+  readonly method: string | null
+  /**
+   * The query of the request's URL, without '?' and as written, where the signature covers the URL and it has
+   * one: a GET has its data there. Null elsewhere, since anybody could have written it.
+   */
+  readonly query: string | null
   /**
    * The request headers that the source chose to keep, names in lower case; never signatures or credentials.
    */

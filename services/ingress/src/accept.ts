@@ -31,18 +31,25 @@ export function accept(
     receivedAt,
     sentAt: verdict.sentAt,
     contentType: keptText(request.headers.get('content-type') ?? ''),
+    method: request.method === 'POST' ? null : request.method,
+    query: verdict.query,
     headers: keep.length === 0 ? NO_HEADERS : keptHeaders(request.headers, keep),
     body: request.body,
   }
 }
 
-/** SHA-256 (hex) of the signed bytes. */
-function digestOf(verdict: Verdict): string {
-  const [only] = verdict.signedParts
-  if (verdict.signedParts.length === 1 && only !== undefined) return hash('sha256', only, 'hex')
+/** SHA-256 (hex) of the signed bytes; where method or query are data too, a dot and theirs, which no other digest has. */
+function digestOf({ signedParts, signedTarget }: Verdict): string {
+  const digest = digestOfParts(signedParts)
+  return signedTarget === '' ? digest : `${digest}.${hash('sha256', signedTarget, 'hex')}`
+}
+
+function digestOfParts(parts: Verdict['signedParts']): string {
+  const [only] = parts
+  if (parts.length === 1 && only !== undefined) return hash('sha256', only, 'hex')
   const digest = createHash('sha256')
   // Each after its length, so that nothing can wander from one to the next.
-  for (const part of verdict.signedParts) digest.update(`${Buffer.byteLength(part)}:`).update(part)
+  for (const part of parts) digest.update(`${Buffer.byteLength(part)}:`).update(part)
   return digest.digest('hex')
 }
 

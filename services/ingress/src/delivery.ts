@@ -78,6 +78,13 @@ export interface Verdict {
    * nonces. Their SHA-256 is the identity where the sender's id is not signed.
    */
   readonly signedParts: readonly (string | Buffer)[]
+  /**
+   * Method and query, as far as they are signed, are data and are not in `signedParts`; empty where there are none. Two
+   * deliveries that differ in it are two events.
+   */
+  readonly signedTarget: string
+  /** The query of the URL where it is signed, as written; null where there is none. */
+  readonly query: string | null
 }
 
 /** An HTTP answer that a sender demands: a handshake's, or a source's own success answer. */

@@ -211,6 +211,7 @@ class Ingress {
         return { kind: 'refused', problem: this.#tryAgain(verification.code, verification.detail) }
       case 'rejected': {
         const { status, code, detail } = verification
+        if (status === 405) return { kind: 'refused', problem: wrongMethod(passage.door) }
         return { kind: 'refused', problem: rejection(status, code, detail) }
       }
     }

@@ -37,6 +37,8 @@ export interface Source {
   readonly preset: Preset | null
   /** HTTP methods that deliveries and handshakes use. */
   readonly methods: ReadonlySet<string>
+  /** Those of deliveries: a request with another one is never an event. */
+  readonly deliveries: ReadonlySet<string>
   /** What event ids are made of where the sender's id is there. */
   readonly identity: Identity
   /** How long the sender goes on sending one event, ms; 0 where it is not known. */
@@ -119,7 +121,8 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     name,
     scheme: preset?.name ?? 'custom',
     preset,
-    methods: new Set(preset?.methods ?? ['POST']),
+    methods: new Set([...(preset?.methods ?? ['POST']), ...(preset?.probes ?? [])]),
+    deliveries: new Set(preset?.methods ?? ['POST']),
     identity: preset !== null && !own ? preset.identity : covers(row, id) ? 'SENDER_ID' : 'DIGEST',
     retryHorizonMs: preset === null ? 0 : durationMs(preset.retryHorizon, 'retryHorizon'),
     digestWindowMs: digestWindowMsOf(name, settings, preset),

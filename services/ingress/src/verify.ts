@@ -9,6 +9,7 @@
 import type { BodySchema } from './body-schema.ts'
 import type { RawRequest, Verdict } from './delivery.ts'
 import { anyId, provenId, typeAt } from './labels.ts'
+import { queryOf } from './schemes/form.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { asLabel } from './schemes/location.ts'
 import { type ParsedJson, Reading } from './schemes/reading.ts'
@@ -66,6 +67,8 @@ export function verify(
     const reading = new Reading(request, source.url, nowMs)
     const greeting = verifier.greet?.(reading)
     if (greeting !== undefined && greeting !== null) return greeting
+    const misplaced = checkMethod(source, request)
+    if (misplaced !== null) return misplaced
     if (source.awaitsSecret) return reject('no-secret-yet')
     const outcome = verifier.authenticate(reading)
     if (!(outcome instanceof Promise)) return conclude(source, reading, outcome)
@@ -73,6 +76,18 @@ export function verify(
   } catch {
     return reject('unreadable')
   }
+}
+
+/**
+ * V8: nothing is accepted whose data would be dropped. Only a source that takes more than POST comes here with another
+ * method; what has no body has its data in the URL, and a GET has no body, or its data could be moved there from the query.
+ */
+function checkMethod(source: Source, { method, body }: RawRequest): Rejection | null {
+  if (method === 'POST') return null
+  const isEmpty = body.length === 0
+  const isData = source.deliveries.has(method) && (source.verifier.requestLine.url || !isEmpty)
+  if (!isData) return reject('method-not-allowed')
+  return method === 'GET' && !isEmpty ? reject('malformed-body', 'A GET has no body.') : null
 }
 
 function conclude(source: Source, reading: Reading, outcome: Outcome): Verification {
@@ -122,6 +137,8 @@ function verdictOf(source: Source, reading: Reading, outcome: Authentic): Verdic
     type: asLabel(source.typeOf?.(reading)) ?? typeAt(source.type, reading) ?? asLabel(outcome.type),
     sentAt: outcome.sentAt,
     signedParts: proven?.kind === 'too-long' ? [proven.text] : outcome.signedParts,
+    signedTarget: proven?.kind === 'too-long' ? '' : (outcome.signedTarget ?? ''),
+    query: source.verifier.requestLine.url ? queryOf(reading.url) || null : null,
   }
 }
 

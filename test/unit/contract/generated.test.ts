@@ -41,6 +41,8 @@ describe('generated files', () => {
         receivedAt: 0,
         sentAt: 1,
         contentType: null,
+        method: 'GET',
+        query: 'a=1',
         headers: { a: 'b' },
         body: Buffer.from('x'),
       },

@@ -14,6 +14,8 @@ const event: Event = {
   receivedAt: 1_795_000_000_000,
   sentAt: null,
   contentType: 'application/json',
+  method: 'GET',
+  query: 'a=1',
   headers: { 'x-kept': 'yes' },
   body: Buffer.from([0, 255, 128, 10]),
 }

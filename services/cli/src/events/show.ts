@@ -36,6 +36,7 @@ async function printStory(story: EventStory): Promise<void> {
   const facts: [string, string][] = [
     ['source', story.source],
     ['type', story.type],
+    ...requestLine(story),
     ['scheme', story.scheme + (story.secretIndex === 0 ? '' : `, secret ${story.secretIndex + 1}`)],
     ['trace', story.traceId ?? 'none'],
     ['record', story.record ?? 'no longer in its topic'],
@@ -50,6 +51,12 @@ async function printStory(story: EventStory): Promise<void> {
   await print()
   await print(bodyTitle(story))
   for (const line of bodyLines(story.body)) await print(`  ${line}`)
+}
+
+/** Method and query, where an event has more than a body. Rows of an older index have neither. */
+function requestLine({ method, query }: EventStory): [string, string][] {
+  if ((method ?? null) === null && (query ?? null) === null) return []
+  return [['request', `${method ?? 'POST'}${query == null ? '' : ` ?${query}`}`]]
 }
 
 function bodyTitle({ contentType, bodyBytes, body }: EventStory): string {

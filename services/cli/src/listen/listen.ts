@@ -92,9 +92,10 @@ async function forward(
   const startedAt = performance.now()
   const took = (): number => Math.round(performance.now() - startedAt)
   try {
-    const response = await fetch(url, {
-      method: 'POST',
-      body: new Uint8Array(event.body),
+    const response = await fetch(withQuery(url, event.query), {
+      method: event.method ?? 'POST',
+      // A GET has none, and `fetch` refuses even an empty one.
+      body: event.body.length === 0 ? null : new Uint8Array(event.body),
       headers: {
         ...event.headers,
         ...(event.contentType === null ? {} : { 'content-type': event.contentType }),
@@ -115,6 +116,13 @@ async function forward(
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
     return { event, traceId, status: undefined, tookMs: took(), error: errorMessage(cause) }
   }
+}
+
+/** The local URL with the event's query behind its own. */
+export function withQuery(url: string, query: string | null): string {
+  if (query === null) return url
+  const [plain = '', fragment] = url.split('#', 2)
+  return `${plain}${plain.includes('?') ? '&' : '?'}${query}${fragment === undefined ? '' : `#${fragment}`}`
 }
 
 async function tell(forwarded: Forwarded, json: boolean): Promise<void> {

@@ -95,7 +95,7 @@ function isWanted(event: Event, { source, type, text }: TailOptions): boolean {
   return (
     (source === undefined || event.source === source) &&
     (type === undefined || event.type === type) &&
-    (text === undefined || event.body.includes(text))
+    (text === undefined || event.body.includes(text) || event.query?.includes(text) === true)
   )
 }
 

@@ -18,6 +18,7 @@ export const FAILED_AT: Readonly<Record<RejectionCode, Step>> = {
   'missing-signature': 'there',
   'duplicate-signature': 'there',
   'malformed-body': 'there',
+  'method-not-allowed': 'there',
   'no-secret-yet': 'there',
   'missing-timestamp': 'parts',
   'malformed-timestamp': 'parts',

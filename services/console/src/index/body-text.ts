@@ -1,7 +1,16 @@
-/** The words of a body that can be searched for. */
+/** The words of an event that can be searched for: of its body, and of its query where that is data. */
 
 /** Most bytes of a body that the index keeps and searches. */
 export const INDEXED_BYTES_MAX = 65_536
+
+/** What an event says, as text: the beginning of its body, then its query; undefined where that is none. */
+export function eventText(
+  body: Uint8Array,
+  { contentType, query }: { readonly contentType: string | null; readonly query: string | null },
+): string | undefined {
+  const text = bodyText(body, contentType)
+  return query === null ? text : `${text ?? ''} ${formText(query)}`
+}
 
 /** A body as text; undefined where it is none. */
 export function bodyText(body: Uint8Array, contentType: string | null): string | undefined {

@@ -21,7 +21,7 @@ import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { traceIdOf } from '@sallyport/core/trace'
 import { POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
-import { bodyText, INDEXED_BYTES_MAX } from './body-text.ts'
+import { eventText, INDEXED_BYTES_MAX } from './body-text.ts'
 import { inTransaction } from './database.ts'
 import { type EventOutcome, outcomeCode } from './outcome.ts'
 import { sequence, sequenceMs, sequenceStart } from './sequence.ts'
@@ -166,7 +166,7 @@ export class IndexWriter {
     ])
     const kept = body.subarray(0, INDEXED_BYTES_MAX)
     this.#run('INSERT INTO bodies VALUES (?, ?)', seq, kept)
-    const text = bodyText(kept, event.contentType)
+    const text = eventText(kept, event)
     if (text !== undefined) this.#run('INSERT INTO texts (rowid, body) VALUES (?, ?)', seq, text)
   }
 

@@ -9,7 +9,7 @@ import type { SchemeContext } from './context.ts'
 import type { IndexedKey } from './keys.ts'
 import { atPath } from './location.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const ITEMS_MAX = 1000
 
@@ -24,6 +24,7 @@ export function adyenPayments(context: SchemeContext): Verifier {
   const keys = context.keys('hex')
   return {
     proof: [],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
       const body = reading.json()
       if (!body.ok) return reject('malformed-body')

@@ -12,7 +12,7 @@ import { checkFreshness } from './freshness.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import { bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
 
 const HEADERS = ['box-signature-primary', 'box-signature-secondary']
 
@@ -28,6 +28,7 @@ export function box(context: SchemeContext): Verifier {
   const tolerance = context.tolerance({ tolerance: '10m', future: '0s' })
   return {
     proof: HEADERS,
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
       const { headers } = reading
       const signatures = HEADERS.map(name => headers.only(name))

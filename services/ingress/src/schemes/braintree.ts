@@ -10,7 +10,7 @@ import { type Challenge, textAnswer } from './handshakes.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 interface BraintreeKey {
   readonly key: KeyObject
@@ -25,6 +25,7 @@ export function braintree(context: SchemeContext): Verifier {
   }))
   return {
     proof: [],
+    requestLine: BODY_ALONE,
     greet: reading => greet(reading, publicKey, keys),
     authenticate: reading => authenticate(reading, publicKey, keys),
   }

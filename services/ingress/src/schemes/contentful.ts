@@ -11,9 +11,10 @@ import { checkFreshness } from './freshness.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import { bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
+import { bodyParts, coversBody, type Outcome, targetOf, type Verifier } from './verifier.ts'
 
 const LISTED_MAX = 64
+const COVERS = { url: true, method: true }
 const TIMESTAMP = 'x-contentful-timestamp'
 const SIGNED_HEADERS = 'x-contentful-signed-headers'
 const IDEMPOTENCY_KEY = 'x-contentful-idempotency-key'
@@ -24,6 +25,7 @@ export function contentful(context: SchemeContext): Verifier {
   const tolerance = context.tolerance({ tolerance: '29999ms' })
   return {
     proof: ['x-contentful-signature'],
+    requestLine: COVERS,
     authenticate(reading): Outcome {
       const { headers } = reading
       const signature = headers.only('x-contentful-signature')
@@ -44,8 +46,12 @@ export function contentful(context: SchemeContext): Verifier {
         if (!equalAscii(signature, mac)) continue
         const late = checkFreshness(sentAt, reading.nowMs, tolerance)
         if (late !== null) return late
-        const signedParts = canonical.id === null ? bodyParts(reading.request.body, before) : [canonical.id]
-        return { kind: 'authentic', secretIndex, sentAt, signedParts, covers: coversBody }
+        if (canonical.id !== null) {
+          return { kind: 'authentic', secretIndex, sentAt, signedParts: [canonical.id], covers: coversBody }
+        }
+        const signedTarget = targetOf(reading, COVERS)
+        const signedParts = bodyParts(reading.request.body, signedTarget === '' ? before : '')
+        return { kind: 'authentic', secretIndex, sentAt, signedParts, signedTarget, covers: coversBody }
       }
       return reject(/^[0-9a-f]{64}$/.test(signature) ? 'wrong-signature' : 'malformed-signature')
     },
@@ -75,10 +81,14 @@ function canonicalHeaders(reading: Reading): { text: string; id: string | null }
   return { text: pairs.join(';'), id }
 }
 
-/** The path, and the query escaped as a whole, as the sender's library writes them. */
+/**
+ * The path, and the query escaped as a whole, as the sender's library writes them; null where nothing signs a part of
+ * them: the library drops what follows a second question mark.
+ */
 function canonicalPath(url: string): string | null {
   const rest = splitUrl(url)?.rest ?? url
-  const [path, search] = rest.split('?') as [string, string | undefined]
+  const [path, search, unsigned] = rest.split('?', 3) as [string, string | undefined, string | undefined]
+  if (unsigned !== undefined) return null
   const escaped = search === undefined || search === '' ? path : `${path}?${querystring.escape(search)}`
   try {
     return encodeURI(escaped === '' ? '/' : escaped)

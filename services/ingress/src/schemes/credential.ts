@@ -2,7 +2,7 @@ import { equalBytes } from './compare.ts'
 import type { IndexedKey } from './keys.ts'
 import { reject } from './rejections.ts'
 import type { Scheme } from './scheme.ts'
-import { bodyParts, coversNothing, type Verifier } from './verifier.ts'
+import { BODY_ALONE, bodyParts, coversNothing, type Verifier } from './verifier.ts'
 
 /** Static tokens and basic authentication: constant-time equality, and nothing else is proven. */
 export function credentialVerifier(row: Scheme, keys: readonly IndexedKey[]): Verifier {
@@ -15,6 +15,7 @@ export function credentialVerifier(row: Scheme, keys: readonly IndexedKey[]): Ve
   }))
   return {
     proof: [header],
+    requestLine: BODY_ALONE,
     authenticate(reading) {
       const value = reading.headers.only(header)
       if (value === null) return reject('duplicate-signature')

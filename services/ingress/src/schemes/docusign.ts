@@ -7,7 +7,7 @@ import { createHmac } from 'node:crypto'
 import { equalAscii } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, coversBody, membersPattern, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, bodyParts, coversBody, membersPattern, type Outcome, type Verifier } from './verifier.ts'
 
 const NAME = /^x-docusign-signature-([1-9]\d{0,2})$/
 const KEYS_MAX = 100
@@ -17,6 +17,7 @@ export function docusign(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
     proof: [NAME],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
       const byName = new Map<string, string>()
       for (const [raw, value] of reading.headers) {

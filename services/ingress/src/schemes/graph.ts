@@ -7,7 +7,7 @@ import { equalBytes } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { asLabel, atPath } from './location.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const ITEMS_MAX = 1000
 
@@ -21,6 +21,7 @@ export function graph(context: SchemeContext): Verifier {
   }
   return {
     proof: [],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
       const items = atPath(reading.json().value, ['value'])
       if (!Array.isArray(items) || items.length === 0 || items.length > ITEMS_MAX) {

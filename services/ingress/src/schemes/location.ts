@@ -1,6 +1,6 @@
 /**
  * Where a value stands in a request, as settings write it: `$.data.id` is a path into the JSON body,
- * `form:trigger_id` a field of a form body, anything else the name of a header.
+ * `form:trigger_id` a field of a form body or, with GET, of the query, anything else the name of a header.
  */
 import { SallyportError } from '@sallyport/core/errors'
 import { ID_BYTES_MAX } from '@sallyport/core/event'

@@ -11,7 +11,7 @@ import { atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 interface Claim {
   readonly timestamp: string
@@ -24,6 +24,7 @@ export function mailgun(context: SchemeContext): Verifier {
   const tolerance = context.tolerance({})
   return {
     proof: [],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
       const claim = readClaim(reading)
       if ('kind' in claim) return claim

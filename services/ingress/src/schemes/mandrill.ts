@@ -10,7 +10,7 @@ import { type Challenge, emptyAnswer } from './handshakes.ts'
 import { asLabel, atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, URL_TOO, type Verifier } from './verifier.ts'
 
 /** Mandrill signs the test that it sends on creation with this key, which everybody knows. */
 const TEST_KEY = { key: createSecretKey(Buffer.from('test-webhook')), secretIndex: 0, text: 'test-webhook' }
@@ -19,6 +19,7 @@ export function mandrill(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
     proof: ['x-mandrill-signature'],
+    requestLine: URL_TOO,
     greet: reading => greet(reading),
     authenticate(reading): Outcome {
       const claim = readClaim(reading)

@@ -13,7 +13,7 @@ import { checkFreshness, type Tolerance } from './freshness.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const CERTIFICATE_URL =
   /^https:\/\/api(?:\.sandbox|-m|-m\.sandbox)?\.paypal\.com\/v1\/notifications\/certs\/CERT-[A-Za-z0-9-]{1,100}$/
@@ -32,6 +32,7 @@ export function paypal(context: SchemeContext): Verifier {
   const certificates = certificateCache(context.fetchText)
   return {
     proof: ['paypal-transmission-sig', 'paypal-cert-url'],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome | Promise<Outcome> {
       const transmission = readTransmission(reading, webhookId)
       if ('kind' in transmission) return transmission

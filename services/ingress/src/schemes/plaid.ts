@@ -12,7 +12,7 @@ import { type Jwt, provesJwt, readJwt, timeClaim } from './jwt.ts'
 import { KeyCache } from './key-cache.ts'
 import type { Reading } from './reading.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, bodyParts, coversBody, type Outcome, type Verifier } from './verifier.ts'
 
 const KEEP_MS = 3_600_000
 const KEY_ID = /^[A-Za-z0-9_-]{1,100}$/
@@ -38,6 +38,7 @@ export function plaid(context: SchemeContext): Verifier {
   }, KEEP_MS)
   return {
     proof: ['plaid-verification'],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome | Promise<Outcome> {
       const token = reading.headers.only('plaid-verification')
       if (token === null) return reject('duplicate-signature')

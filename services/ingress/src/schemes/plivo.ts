@@ -7,7 +7,7 @@ import { type Form, parseForm, queryOf } from './form.ts'
 import { matchText, SIGNATURE_BASE64, sortedFields, splitUrl } from './form-signing.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, URL_TOO, type Verifier } from './verifier.ts'
 
 const LISTED_MAX = 10
 const SIGNATURES = ['x-plivo-signature-v3', 'x-plivo-signature-ma-v3']
@@ -16,6 +16,7 @@ export function plivo(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
     proof: SIGNATURES,
+    requestLine: URL_TOO,
     authenticate(reading): Outcome {
       const signatures = readSignatures(reading)
       if (!Array.isArray(signatures)) return signatures as Rejection

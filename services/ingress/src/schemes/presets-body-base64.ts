@@ -74,7 +74,7 @@ export const BODY_BASE64_PRESETS: readonly Preset[] = [
       prefix: 'sha256=',
     },
     handshake: 'twitter',
-    methods: ['POST', 'GET'],
+    probes: ['GET'],
     caution:
       'The CRC answer is a signature of the token: only tokens that no delivery could have as a body are answered.',
   },
@@ -93,7 +93,7 @@ export const BODY_BASE64_PRESETS: readonly Preset[] = [
       prefix: 'sha256=',
     },
     handshake: 'twitter',
-    methods: ['POST', 'GET'],
+    probes: ['GET'],
   },
   {
     name: 'typeform',

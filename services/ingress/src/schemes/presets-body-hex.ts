@@ -41,7 +41,7 @@ export const BODY_HEX_PRESETS: readonly Preset[] = [
     scheme: { algorithm: 'hmac-sha256', header: 'X-Hub-Signature-256', prefix: 'sha256=' },
     type: '$.object',
     handshake: 'meta',
-    methods: ['POST', 'GET'],
+    probes: ['GET'],
     options: {
       verifyToken: { kind: 'text', words: 'the verify token that was entered at Meta for the GET challenge' },
     },
@@ -132,7 +132,7 @@ export const BODY_HEX_PRESETS: readonly Preset[] = [
     scheme: { algorithm: 'hmac-sha1', header: 'X-Hub-Signature', prefix: 'sha1=' },
     id: '$.id',
     type: '$.topic',
-    methods: ['POST', 'HEAD'],
+    probes: ['HEAD'],
     handshake: 'head',
   },
   {
@@ -170,7 +170,7 @@ export const BODY_HEX_PRESETS: readonly Preset[] = [
     digestWindow: '10m',
     scheme: { algorithm: 'hmac-sha256', header: 'X-Dropbox-Signature' },
     handshake: 'dropbox',
-    methods: ['POST', 'GET'],
+    probes: ['GET'],
     caution:
       'Deliveries name accounts only, so that equal bodies are normal: two within ten minutes count as one.',
   },

@@ -167,7 +167,7 @@ export const CODE_PRESETS: readonly Preset[] = [
     identityReason: `${NO_ID}; the digest is of the signed payload`,
     retryHorizon: '24h',
     code: braintree,
-    methods: ['POST', 'GET'],
+    probes: ['GET'],
     options: {
       publicKey: {
         kind: 'text',
@@ -185,7 +185,7 @@ export const CODE_PRESETS: readonly Preset[] = [
     identityReason: 'a delivery is a batch; the digest is of the signed URL and fields',
     retryHorizon: '24h',
     code: mandrill,
-    methods: ['POST', 'HEAD'],
+    probes: ['HEAD'],
     caution: 'Mandrill signs the URL as configured there: set url where a proxy changes it.',
   },
   {

@@ -41,7 +41,7 @@ export const URL_PRESETS: readonly Preset[] = [
     id: '$.action.id',
     type: '$.action.type',
     handshake: 'head',
-    methods: ['POST', 'HEAD'],
+    probes: ['HEAD'],
     caution: 'Trello signs the callback URL as registered: set url where a proxy changes it.',
   },
 ]
@@ -152,7 +152,7 @@ export const TOKEN_PRESETS: readonly Preset[] = [
     id: '$.eventId',
     type: ['$.data.events[0].eventType', '$.eventType'],
     handshake: 'okta',
-    methods: ['POST', 'GET'],
+    probes: ['GET'],
     caution: 'The token proves the sender, not the body. A 4xx answer loses the event.',
   },
   {

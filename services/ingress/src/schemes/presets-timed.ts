@@ -16,7 +16,6 @@ const HUBSPOT = {
   retryHorizon: '24h',
   id: '$[0].eventId',
   type: '$[0].subscriptionType',
-  methods: ['POST', 'GET'],
 } as const
 
 export const TIMED_PRESETS: readonly Preset[] = [
@@ -64,6 +63,7 @@ export const TIMED_PRESETS: readonly Preset[] = [
     title: 'HubSpot v3',
     rank: 12,
     ...HUBSPOT,
+    methods: ['POST', 'GET'],
     scheme: {
       algorithm: 'hmac-sha256',
       header: 'X-HubSpot-Signature-v3',
@@ -167,7 +167,9 @@ export const TIMED_PRESETS: readonly Preset[] = [
     },
     id: 'X-Zendesk-Webhook-Invocation-Id',
     type: '$.type',
-    methods: ['POST', 'PUT', 'PATCH', 'GET', 'DELETE'],
+    methods: ['POST', 'PUT', 'PATCH'],
+    caution:
+      'Zendesk signs neither URL nor method: webhooks that use GET or DELETE put their data where nothing signs them, and get 405.',
   },
   {
     name: 'calendly',
@@ -223,6 +225,7 @@ export const TIMED_PRESETS: readonly Preset[] = [
     title: 'HubSpot v2',
     rank: 45,
     ...HUBSPOT,
+    methods: ['POST', 'GET'],
     scheme: {
       algorithm: 'sha256',
       header: 'X-HubSpot-Signature',

@@ -10,7 +10,7 @@ import { KeyCache } from './key-cache.ts'
 import { asLabel, atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const CERTIFICATES_URL = 'https://www.googleapis.com/oauth2/v1/certs'
 const ISSUERS = ['https://accounts.google.com', 'accounts.google.com']
@@ -29,6 +29,7 @@ export function pubsub(context: SchemeContext): Verifier {
     prove(jwt, keys.get(jwt.keyId ?? ''), audience, emails, reading)
   return {
     proof: ['authorization'],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome | Promise<Outcome> {
       const { nowMs } = reading
       const jwt = readToken(reading)

@@ -50,6 +50,11 @@ export class Reading {
     return this.#query
   }
 
+  /** The fields of a form: in the body or, as a form is sent with GET, in the query. */
+  fields(): Form | null {
+    return this.request.method === 'GET' ? this.query() : this.form()
+  }
+
   /** The only value of a query field; null where it is absent or repeated. */
   queryField(name: string): string | null {
     const query = this.query()
@@ -67,7 +72,7 @@ export class Reading {
   at(location: CompiledLocation): unknown {
     if (location.from === 'header') return this.headers.only(location.name) ?? undefined
     if (location.from === 'json') return atPath(this.json().value, location.path)
-    const form = this.form()
+    const form = this.fields()
     return form === null ? undefined : (onlyField(form, location.field) ?? undefined)
   }
 }

@@ -4,8 +4,11 @@
  */
 
 interface RejectionEntry {
-  /** 400: the request is no delivery of this sender. 401: its proof is missing or wrong. 403: proven, but not ours. */
-  readonly status: 400 | 401 | 403
+  /**
+   * 400: the request is no delivery of this sender. 401: its proof is missing or wrong. 403: proven, but not ours. 405: its
+   * data would stand where nothing signs them.
+   */
+  readonly status: 400 | 401 | 403 | 405
   readonly words: string
 }
 
@@ -119,6 +122,11 @@ export const REJECTIONS = {
     status: 400,
     words: 'The body lacks the structure in which this sender puts its signature or its signed fields.',
   },
+  'method-not-allowed': {
+    status: 405,
+    words:
+      'The source takes no delivery with this method: its data would stand where the signature does not reach, and be lost.',
+  },
   'not-json': {
     status: 400,
     words: 'The body is genuine but no JSON, and the source names fields in it or sets a JSON Schema.',
@@ -143,7 +151,7 @@ export type RejectionCode = keyof typeof REJECTIONS
 export interface Rejection {
   readonly kind: 'rejected'
   readonly code: RejectionCode
-  readonly status: 400 | 401 | 403
+  readonly status: 400 | 401 | 403 | 405
   /** What was found, for the sender's developer. Never holds a secret or an expected signature. */
   readonly detail: string
   /** The proof held, and the body that it vouches for has no usable time. */

@@ -4,7 +4,7 @@
  *   claim (what does the request say?) → prove (does a key agree?) → freshness (is it now?)
  *
  * The claim is read strictly before anything is computed; the time is judged after the proof, so that a code such
- * as `stale-timestamp` tells of a genuine signature. Invariants V1–V7 stand in scheme.ts.
+ * as `stale-timestamp` tells of a genuine signature. Invariants V1–V8 stand in scheme.ts.
  */
 import { credentialVerifier } from './credential.ts'
 import { decodeStrict } from './encoding.ts'
@@ -23,6 +23,8 @@ import {
   type HeaderNames,
   membersPattern,
   type Outcome,
+  type RequestLine,
+  targetOf,
   type Verifier,
 } from './verifier.ts'
 
@@ -66,6 +68,7 @@ export function compileRow(
 
 class RowVerifier implements Verifier {
   readonly proof: HeaderNames
+  readonly requestLine: RequestLine
   readonly #row: Scheme
   readonly #header: string
   readonly #time: RowTime | null
@@ -78,6 +81,7 @@ class RowVerifier implements Verifier {
     this.#row = row
     this.#header = row.header.toLowerCase()
     this.proof = [this.#header]
+    this.requestLine = { url: template.url, method: template.method }
     this.#time = time
     this.#template = template
     this.#prove = compileProver(row, template, keys)
@@ -103,8 +107,11 @@ class RowVerifier implements Verifier {
       const late = checkFreshness(sentAt, reading.nowMs, this.#time.tolerance)
       if (late !== null) return late
     }
-    const signedParts = bodyParts(reading.request.body, before + after, this.#changes)
-    return { kind: 'authentic', secretIndex, sentAt, signedParts, covers: this.#covers }
+    const signedTarget = targetOf(reading, this.requestLine)
+    // A retry has a new time, and then nothing but the target is the data.
+    const surroundings = signedTarget === '' ? before + after : ''
+    const signedParts = bodyParts(reading.request.body, surroundings, this.#changes)
+    return { kind: 'authentic', secretIndex, sentAt, signedParts, signedTarget, covers: this.#covers }
   }
 
   #readClaim(reading: Reading): Claim | Rejection {

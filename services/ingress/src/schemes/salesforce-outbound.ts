@@ -7,7 +7,7 @@ import { equalBytes } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { asLabel } from './location.ts'
 import { reject } from './rejections.ts'
-import { bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const HEAD_BYTES = 4096
 
@@ -22,6 +22,7 @@ export function salesforceOutbound(context: SchemeContext): Verifier {
     .map(({ text, secretIndex }) => ({ bytes: Buffer.from(text, 'utf8'), secretIndex }))
   return {
     proof: [],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
       const token = reading.queryField('token')
       if (token === null || token === '') return reject('missing-signature', 'The URL has no token.')

@@ -10,6 +10,7 @@
  * V5  A signed time is bounded on both sides.
  * V6  An id that the signature of this very delivery does not cover never makes an event of its own (identity DIGEST).
  * V7  Nothing that a request holds makes verification throw.
+ * V8  What is data is signed and kept: body, and where the signature covers them query and method; else it is refused.
  */
 import type { Identity } from '@sallyport/core/event'
 import type { SenderResponse } from '../delivery.ts'
@@ -152,8 +153,13 @@ export interface Preset {
   readonly handshake?: HandshakeName | readonly HandshakeName[]
   /** Answer to an accepted delivery, where the sender demands one. Default: 200 with the event id. */
   readonly success?: SenderResponse
-  /** HTTP methods of deliveries and handshakes. Default POST. */
+  /**
+   * HTTP methods of deliveries. Default POST. Others only where their data are signed: GET and DELETE, whose data stand
+   * in the URL, need a signature that covers it.
+   */
   readonly methods?: readonly string[]
+  /** HTTP methods of handshakes alone: a request that uses one is never an event. Default none. */
+  readonly probes?: readonly string[]
   /** What a source of this preset must or may set. `secrets` unless said otherwise. */
   readonly needs?: 'secrets' | 'publicKeys' | 'nothing'
   readonly options?: Readonly<Record<string, OptionRule>>

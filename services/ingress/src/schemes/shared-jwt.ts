@@ -19,7 +19,17 @@ import type { IndexedKey } from './keys.ts'
 import { asLabel } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { bodyParts, coversBody, coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import {
+  BODY_ALONE,
+  bodyParts,
+  coversBody,
+  coversNothing,
+  type Outcome,
+  type RequestLine,
+  targetOf,
+  URL_TOO,
+  type Verifier,
+} from './verifier.ts'
 
 interface SharedJwtRule {
   readonly header: string
@@ -27,6 +37,8 @@ interface SharedJwtRule {
   readonly times: JwtTimes
   /** Whether `bind` checks a hash of the body. */
   readonly bindsBody: boolean
+  /** What of the request line its claims bind. */
+  readonly requestLine: RequestLine
   /** Checks what binds the token to this request and source. */
   readonly bind: (jwt: Jwt, reading: Reading) => Rejection | null
   /** The id that only the token holds. */
@@ -36,6 +48,7 @@ interface SharedJwtRule {
 function sharedJwt(keys: readonly IndexedKey[], rule: SharedJwtRule): Verifier {
   return {
     proof: [rule.header],
+    requestLine: rule.requestLine,
     authenticate(reading): Outcome {
       const token = reading.headers.only(rule.header)
       if (token === null) return reject('duplicate-signature')
@@ -47,11 +60,13 @@ function sharedJwt(keys: readonly IndexedKey[], rule: SharedJwtRule): Verifier {
       if (key === undefined) return reject('wrong-signature')
       const failed = checkJwtTimes(jwt, reading.nowMs, rule.times) ?? rule.bind(jwt, reading)
       if (failed !== null) return failed
+      const signedTarget = targetOf(reading, rule.requestLine)
       return {
         kind: 'authentic',
         secretIndex: key.secretIndex,
         sentAt: timeClaim(jwt, 'iat'),
-        signedParts: bodyParts(reading.request.body, jwt.signed),
+        signedParts: bodyParts(reading.request.body, signedTarget === '' ? jwt.signed : ''),
+        signedTarget,
         covers: rule.bindsBody ? coversBody : coversNothing,
         ...(rule.id === undefined ? {} : { id: rule.id(jwt) }),
       }
@@ -74,6 +89,7 @@ export function netlify(context: SchemeContext): Verifier {
     header: 'x-webhook-signature',
     algorithms: ['HS256'],
     bindsBody: true,
+    requestLine: BODY_ALONE,
     times: { requireExpiry: false, leewayMs: 5_000 },
     bind(jwt, reading) {
       if (jwt.claims.iss !== 'netlify') return reject('wrong-claim')
@@ -89,6 +105,7 @@ export function livekit(context: SchemeContext): Verifier {
     header: 'authorization',
     algorithms: ['HS256'],
     bindsBody: true,
+    requestLine: BODY_ALONE,
     times: { requireExpiry: true, leewayMs: 10_000 },
     bind(jwt, reading) {
       if (jwt.claims.iss !== apiKey) return reject('wrong-claim')
@@ -103,6 +120,7 @@ export function qstash(context: SchemeContext): Verifier {
     header: 'upstash-signature',
     algorithms: ['HS256'],
     bindsBody: true,
+    requestLine: URL_TOO,
     times: { requireExpiry: true, leewayMs: 0 },
     bind(jwt, reading) {
       const { iss, sub, body } = jwt.claims
@@ -119,6 +137,7 @@ export function messagebird(context: SchemeContext): Verifier {
     header: 'messagebird-signature-jwt',
     algorithms: ['HS256', 'HS384', 'HS512'],
     bindsBody: true,
+    requestLine: URL_TOO,
     times: { requireExpiry: true, leewayMs: 5_000 },
     bind(jwt, reading) {
       const { iss, jti, url_hash, payload_hash } = jwt.claims
@@ -139,6 +158,7 @@ export function monday(context: SchemeContext): Verifier {
     header: 'authorization',
     algorithms: ['HS256'],
     bindsBody: false,
+    requestLine: BODY_ALONE,
     times: { requireExpiry: true, leewayMs: 5_000 },
     bind: jwt =>
       audience.length === 0 || claimNames(jwt.claims.aud, audience) ? null : reject('wrong-claim'),

@@ -12,7 +12,7 @@ import { type Challenge, emptyAnswer } from './handshakes.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
-import type { Covers, Outcome, Verifier } from './verifier.ts'
+import { BODY_ALONE, type Covers, type Outcome, type Verifier } from './verifier.ts'
 
 const HOST = /^sns\.[a-z0-9-]{3,40}\.amazonaws\.com(\.cn)?$/
 const CERTIFICATE_PATH = /^\/SimpleNotificationService-[A-Za-z0-9-]{1,100}\.pem$/
@@ -40,6 +40,7 @@ export function sns(context: SchemeContext): Verifier {
   const certificates = certificateCache(context.fetchText)
   return {
     proof: [],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome | Promise<Outcome> {
       const message = readMessage(reading)
       if ('kind' in message) return message

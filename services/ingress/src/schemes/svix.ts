@@ -7,13 +7,14 @@ import type { SchemeContext } from './context.ts'
 import { asLabel, compileLocation } from './location.ts'
 import { compileRow } from './row.ts'
 import type { Scheme, TimestampRule } from './scheme.ts'
-import type { Outcome, Verifier } from './verifier.ts'
+import { BODY_ALONE, type Outcome, type Verifier } from './verifier.ts'
 
 /** A verifier of both families, made from the row of each. */
 export function svix(context: SchemeContext, own: Scheme, plain: Scheme): Verifier {
   const families = { svix: compileFamily(context, own), webhook: compileFamily(context, plain) }
   return {
     proof: [...families.svix.proof, ...families.webhook.proof],
+    requestLine: BODY_ALONE,
     authenticate(reading): Outcome | Promise<Outcome> {
       const family = reading.headers.get('svix-signature') === undefined ? 'webhook' : 'svix'
       const outcome = families[family].authenticate(reading)

@@ -19,6 +19,8 @@ export interface Template {
   /** Lower-case names of the headers that the text holds. */
   readonly headers: ReadonlySet<string>
   readonly timestamp: boolean
+  readonly url: boolean
+  readonly method: boolean
   readonly secret: boolean
 }
 
@@ -58,7 +60,16 @@ export function compileTemplate(text: string, setting: string): Template {
   if (at < text.length) parts.push({ kind: 'literal', text: text.slice(at) })
   const all = [...before, ...after]
   const has = (name: Placeholder) => all.some(part => part.kind === 'placeholder' && part.name === name)
-  return { before, after, body, headers, timestamp: has('timestamp'), secret: has('secret') }
+  return {
+    before,
+    after,
+    body,
+    headers,
+    timestamp: has('timestamp'),
+    url: has('url'),
+    method: has('method'),
+    secret: has('secret'),
+  }
 }
 
 /** The text of one side of the body, or why it cannot be told. */

@@ -10,12 +10,13 @@ import type { SchemeContext } from './context.ts'
 import { matchText, SIGNATURE_BASE64, sortedFields, splitUrl } from './form-signing.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { coversNothing, type Outcome, type Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, URL_TOO, type Verifier } from './verifier.ts'
 
 export function twilio(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
     proof: ['x-twilio-signature'],
+    requestLine: URL_TOO,
     authenticate(reading): Outcome {
       const signature = reading.headers.only('x-twilio-signature')
       if (signature === null) return reject('duplicate-signature')

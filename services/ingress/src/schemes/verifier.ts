@@ -1,3 +1,4 @@
+import { queryOf } from './form.ts'
 import type { Challenge } from './handshakes.ts'
 import type { CompiledLocation } from './location.ts'
 import type { Reading } from './reading.ts'
@@ -12,6 +13,8 @@ export interface Authentic {
   readonly sentAt: number | null
   /** See `Verdict.signedParts`. */
   readonly signedParts: readonly (string | Buffer)[]
+  /** See `Verdict.signedTarget`. Absent where `signedParts` hold it. */
+  readonly signedTarget?: string
   /** Whether this proof vouches for the very value that stands at a place (V6). */
   readonly covers: Covers
   /** The sender's id and type, where only the scheme's own code can tell them; the id of a SENDER_ID preset is covered. */
@@ -30,6 +33,17 @@ export const coversNothing: Covers = () => false
 
 export type Outcome = Authentic | Rejection | Unavailable
 
+/** Which parts of the request line a proof covers to the byte. */
+export interface RequestLine {
+  /** The URL with its query. */
+  readonly url: boolean
+  readonly method: boolean
+}
+
+/** Most senders sign neither: their data stand in the body. */
+export const BODY_ALONE: RequestLine = { url: false, method: false }
+export const URL_TOO: RequestLine = { url: true, method: false }
+
 /** Names of headers in lower case, or what a family of names looks like. */
 export type HeaderNames = readonly (string | RegExp)[]
 
@@ -40,6 +54,8 @@ export interface Verifier {
    * would be at every reader's disposal, so no source may keep them. Empty where the proof stands in URL or body.
    */
   readonly proof: HeaderNames
+  /** What of the request line the proof binds; only that may carry data of the event. */
+  readonly requestLine: RequestLine
   /** Judges a delivery. Synchronous unless a certificate must be fetched. Never throws (V7). */
   authenticate(reading: Reading): Outcome | Promise<Outcome>
   /** Answers what the sender asks before it signs anything; null where the request is no such question. */
@@ -51,6 +67,13 @@ export interface Verifier {
 /** Whether a header, its name in lower case, is one of these. */
 export function isAmong(name: string, names: HeaderNames): boolean {
   return names.some(one => (typeof one === 'string' ? one === name : one.test(name)))
+}
+
+/** See `Verdict.signedTarget`. */
+export function targetOf({ request, url }: Reading, line: RequestLine): string {
+  const method = line.method && request.method !== 'POST' ? request.method : ''
+  const query = line.url ? queryOf(url) : ''
+  return method === '' && query === '' ? '' : `${method}?${query}`
 }
 
 /**
