@@ -13,26 +13,28 @@
  * - every transaction ended, and alike in all its partitions: none is torn
  * - every record below a committed position had a settled claim when the position was committed
  * - no process ends by itself, none ignores SIGTERM, and no partition stands still for two minutes
- * - every fault point of the schedule was passed, so that a process died or froze there
+ * - every fault point of the schedule was passed, so that a process died or froze there, and every other kind of step
+ *   did what it is for at least once
  *
  * The seed gives the events, their fates and the schedule; without `--seed` it is drawn and printed. The last line is
  * `accepted A, effects E, lost L, duplicated D, torn T, seed S`. When the schedule is through, random steps follow
  * until enough events are accepted: 20,000, or a million in the soak.
  */
-import { spawnSync } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Cluster, startCluster } from '../support/cluster.ts'
+import { KafkaProxy } from '../support/kafka-proxy/kafka-proxy.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { NAME } from './processor/agent.ts'
+import { BrokerFaults } from './processor/broker-faults.ts'
 import { Chaos } from './processor/chaos.ts'
 import { Fleet } from './processor/fleet.ts'
 import { Load, PARTITIONS } from './processor/load.ts'
+import { RequestFaults } from './processor/request-faults.ts'
 import { RunFolder } from './processor/run-folder.ts'
 import {
   describeStep,
@@ -40,7 +42,9 @@ import {
   SESSION_TIMEOUT_MS,
   type Step,
   scheduleOf,
+  stepName,
 } from './processor/schedule.ts'
+import { writeSoakReport } from './processor/soak-report.ts'
 import { readStates } from './processor/transaction-state.ts'
 import type { Judging } from './processor/transactions.ts'
 import { dumpAnswers } from './processor/transactions-report.ts'
@@ -79,10 +83,14 @@ const ACCEPTED_MIN = ONLY === undefined ? SIZE.acceptedMin : 1
 const REST_MS = 5_000
 const COORDINATOR_LOG = '-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction=debug'
 const AGENT = fileURLToPath(new URL('./processor/agent.ts', import.meta.url))
-const REPORT = fileURLToPath(new URL('./soak-report.md', import.meta.url))
+
+/** A producer whose transactions share an epoch does not withstand the trouble of requests: that is asked for by name. */
+function isWanted({ kind }: Step): boolean {
+  return ONLY?.includes(kind) ?? (kind !== 'requests' || JUDGING.epochs === 'own')
+}
 
 async function main(): Promise<number> {
-  const steps = scheduleOf(SEED, options.short).filter(({ kind }) => ONLY?.includes(kind) ?? true)
+  const steps = scheduleOf(SEED, options.short).filter(isWanted)
   const folder = new RunFolder({
     keeps: KEEPS,
     ...(options.logs === undefined ? {} : { logs: options.logs }),
@@ -94,8 +102,10 @@ async function main(): Promise<number> {
   say(
     `seed ${SEED}: ${steps.length} steps; three brokers of transaction version ${TRANSACTION_VERSION} and a registry start`,
   )
+  const proxy = await KafkaProxy.start(3)
   const cluster = await startCluster({
     brokers: 3,
+    moreListeners: proxy.listeners,
     transactionVersion: TRANSACTION_VERSION,
     folder: { path: folder.brokers, onOrphan: folder.onOrphan },
     properties: {
@@ -104,13 +114,18 @@ async function main(): Promise<number> {
     },
   })
   try {
-    return await run(cluster, folder, steps)
+    return await run(cluster, proxy, folder, steps)
   } finally {
     await cluster.stop()
   }
 }
 
-async function run(cluster: Cluster, folder: RunFolder, steps: readonly Step[]): Promise<number> {
+async function run(
+  cluster: Cluster,
+  proxy: KafkaProxy,
+  folder: RunFolder,
+  steps: readonly Step[],
+): Promise<number> {
   const config = path.join(folder.path, 'sallyport.yaml')
   writeFileSync(
     config,
@@ -121,13 +136,16 @@ processors: [${AGENT}]
 `,
   )
   const load = new Load(cluster, SEED, SIZE.perSecond)
+  const targets = path.join(folder.path, 'targets.json')
   const fleet = new Fleet({
     connection: cluster,
     config,
+    targets,
     folder: folder.processes,
     onOrphan: folder.onOrphan,
   })
-  const chaos = new Chaos(cluster, fleet, load, SEED)
+  const requests = new RequestFaults(proxy)
+  const chaos = new Chaos(cluster, fleet, load, new BrokerFaults(cluster, targets), requests, SEED)
   const watch = new Watch(cluster.brokers, load, () =>
     fleet.members.map(member => `    ${member.name}\n${member.tail(12)}`).join('\n'),
   )
@@ -143,6 +161,7 @@ processors: [${AGENT}]
   let stepsRun = steps.length
   for (const step of endlessSteps(SEED)) {
     if (load.accepted.size >= ACCEPTED_MIN) break
+    if (!isWanted(step)) continue
     say(`${describeStep(step)}; ${watch.state()} of ${ACCEPTED_MIN}`)
     await chaos.run(step)
     stepsRun++
@@ -154,12 +173,24 @@ processors: [${AGENT}]
   say(`${watch.state()}; the processes stop`)
   await Promise.all([...fleet.members].map(member => fleet.stop(member)))
   await watch.stop()
+  await proxy.stop()
 
   const verdict = await judge(cluster.brokers, load.accepted, await groupOffsets(cluster.brokers), JUDGING)
   const missed = chaos.missed.map(fault => `no process passed ${fault} in time`)
-  const problems = [...fleet.problems, ...watch.problems, ...missed]
-  console.log(`\nfault points struck: ${chaos.struck}`)
-  console.log(`${[...verdict.facts, `slowest effect: ${watch.slowestMs} ms`].join('\n')}\n`)
+  const unstruck = [...new Set(steps.map(stepName))].filter(name => !chaos.struck.has(name))
+  const problems = [
+    ...fleet.problems,
+    ...watch.problems,
+    ...missed,
+    ...unstruck.map(name => `no step of the kind “${name}” did what it is for`),
+  ]
+  const facts = [
+    `steps that struck: ${counted(chaos.struck)}`,
+    `requests that were troubled: ${counted(requests.deeds)}`,
+    ...verdict.facts,
+    `slowest effect: ${watch.slowestMs} ms`,
+  ]
+  console.log(`\n${facts.join('\n')}\n`)
   for (const problem of problems) console.log(`problem: ${problem}`)
   const explained = explainAll(verdict)
   if (explained !== '') console.log(explained)
@@ -171,14 +202,12 @@ processors: [${AGENT}]
   const once = lost.length === 0 && duplicated.length === 0 && effects === accepted
   const result = `accepted ${accepted}, effects ${effects}, lost ${lost.length}, duplicated ${duplicated.length}, torn ${transactions.torn.length}, seed ${SEED}`
   if (options.soak) {
-    const facts = [
+    writeSoakReport(TRANSACTION_VERSION, result, [
       `${load.duplicates} of the events were sent again`,
-      `${stepsRun} steps of chaos; a process died or froze at a fault point ${chaos.struck} times`,
-      ...verdict.facts,
-      `slowest effect: ${watch.slowestMs} ms`,
+      `${stepsRun} steps of chaos`,
+      ...facts,
       `problems: ${problems.length + verdict.problems.length}`,
-    ]
-    writeFileSync(REPORT, soakReport(result, facts))
+    ])
   }
   const good = clean && once && accepted >= ACCEPTED_MIN
   if (!good) folder.tell()
@@ -186,27 +215,8 @@ processors: [${AGENT}]
   return good ? 0 : 1
 }
 
-function soakReport(result: string, facts: readonly string[]): string {
-  const cpus = os.cpus()
-  const minutes = Math.round(performance.now() / 60_000)
-  return `# The last soak
-
-\`npm run test:soak\` wrote this on ${new Date().toISOString().slice(0, 10)}${commit()}: ${minutes} minutes with three brokers of transaction version ${TRANSACTION_VERSION} and three processes on ${cpus.length} × ${cpus[0]?.model.trim()}, Node ${process.version}.
-
-${facts.map(fact => `- ${fact}`).join('\n')}
-
-\`\`\`text
-${result}
-\`\`\`
-`
-}
-
-/** The commit that ran, where git tells. */
-function commit(): string {
-  const { stdout } = spawnSync('git', ['describe', '--always', '--dirty', '--exclude', '*'], {
-    encoding: 'utf8',
-  })
-  return stdout?.trim() ? `, of commit ${stdout.trim()}` : ''
+function counted(counts: ReadonlyMap<string, number>): string {
+  return [...counts].map(([name, count]) => `${name} ${count}`).join(', ') || 'none'
 }
 
 /** `topic/partition` → the group's committed offset. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import kafkajs from 'kafkajs'
 import { type Cluster, startCluster } from '../support/cluster.ts'
+import { coordinatorPartition } from '../support/coordinator.ts'
 import { eventOn, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, testProcessor } from '../support/processor.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
@@ -67,9 +68,8 @@ function impatientKafka(brokers: readonly string[]): kafkajs.Kafka {
 async function coordinatorOf(kafka: kafkajs.Kafka, groupId: string): Promise<number> {
   const [offsets] = await metadataOf(kafka, '__consumer_offsets')
   const partitions = offsets?.partitions ?? []
-  let hash = 0
-  for (let i = 0; i < groupId.length; i++) hash = (31 * hash + groupId.charCodeAt(i)) | 0
-  const leads = partitions.find(({ partitionId }) => partitionId === Math.abs(hash) % partitions.length)
+  const coordinates = coordinatorPartition(groupId, partitions.length)
+  const leads = partitions.find(({ partitionId }) => partitionId === coordinates)
   assert.ok(leads)
   return leads.leader - 1
 }

@@ -64,6 +64,8 @@ export interface Cluster {
   kill(broker: number): Promise<void>
   /** Starts a broker that was killed or stopped, on the same port with the same data, and waits until it answers. */
   restart(broker: number): Promise<void>
+  /** The process id of a broker that runs. */
+  pid(broker: number): number | undefined
   /** Freezes a broker (SIGSTOP): its connections stay open, and nothing answers. */
   pause(broker: number): void
   resume(broker: number): void
@@ -164,6 +166,10 @@ class JvmCluster implements Cluster {
       heapMib: CLUSTER_HEAP_MIB,
       onOrphan: this.#folder.onOrphan,
     })
+  }
+
+  pid(broker: number): number | undefined {
+    return this.#daemons[broker]?.pid
   }
 
   pause(broker: number): void {

@@ -6,11 +6,14 @@ import type { Cluster } from '../../support/cluster.ts'
 import { eventOf } from '../../support/events.ts'
 import { rawKafka } from '../../support/raw-kafka.ts'
 import { NAME, OUTPUT } from './agent.ts'
+import type { BrokerFaults } from './broker-faults.ts'
+import type { BrokerStruck } from './broker-strike.ts'
 import { fateOf, TIERS } from './fate.ts'
 import type { Fleet, Member } from './fleet.ts'
 import { type Load, PARTITIONS } from './load.ts'
 import { Random } from './random.ts'
-import { SESSION_TIMEOUT_MS, type Step } from './schedule.ts'
+import type { RequestFaults } from './request-faults.ts'
+import { SESSION_TIMEOUT_MS, type Step, type Strike, stepName } from './schedule.ts'
 
 /** Processes that normally run. */
 export const FLEET_SIZE = 3
@@ -19,62 +22,103 @@ const OPEN_MS = 4_000
 /** How long a process may take to pass a fault point, ms, and how many get the chance before the point is given up. */
 const STRIKE_TIMEOUT_MS = 30_000
 const STRIKES_MAX = 2
+/** The markers may be written before the strike comes: so many processes try. */
+const BROKER_STRIKES_MAX = 4
+/** Processes that reach the brokers through the proxy while it troubles them. */
+const THROUGH_PROXY_MIN = 2
 
 export class Chaos {
-  /** Fault points at which a process died or froze. */
-  struck = 0
+  /** How many times each kind of step did what it is for, by `stepName`. */
+  readonly struck = new Map<string, number>()
   /** Fault points that no process passed in time: what happens there was not tested. */
   readonly missed: string[] = []
   readonly #cluster: Cluster
   readonly #fleet: Fleet
   readonly #load: Load
+  readonly #brokers: BrokerFaults
+  readonly #requests: RequestFaults
   readonly #random: Random
 
-  constructor(cluster: Cluster, fleet: Fleet, load: Load, seed: number) {
+  constructor(
+    cluster: Cluster,
+    fleet: Fleet,
+    load: Load,
+    brokers: BrokerFaults,
+    requests: RequestFaults,
+    seed: number,
+  ) {
     this.#cluster = cluster
     this.#fleet = fleet
     this.#load = load
+    this.#brokers = brokers
+    this.#requests = requests
     this.#random = Random.of(seed, 'chaos')
   }
 
   async run(step: Step): Promise<void> {
+    if (await this.#do(step)) this.struck.set(stepName(step), (this.struck.get(stepName(step)) ?? 0) + 1)
+    await this.fill()
+  }
+
+  /** Returns whether it did what it is for. */
+  async #do(step: Step): Promise<boolean> {
     switch (step.kind) {
-      case 'kill':
-        await Promise.all(this.#victims(step.count).map(member => this.#fleet.kill(member)))
+      case 'kill': {
+        const victims = this.#victims(step.count)
+        await Promise.all(victims.map(member => this.#fleet.kill(member)))
         await sleep(step.afterMs)
-        break
-      case 'freeze':
-        await this.#victim()?.freeze(step.ms)
-        break
-      case 'terminate':
-        await this.#stop(this.#victim())
+        return victims.length > 0
+      }
+      case 'freeze': {
+        const victim = this.#victim()
+        await victim?.freeze(step.ms)
+        return victim !== undefined
+      }
+      case 'terminate': {
+        const victim = this.#victim()
+        await this.#stop(victim)
         await sleep(step.afterMs)
-        break
+        return victim !== undefined
+      }
       case 'join':
-        await this.#joinAndLeave(step.ms, step.end)
-        break
-      case 'rolling':
-        for (const member of [...this.#fleet.members]) {
+        return await this.#joinAndLeave(step.ms, step.end)
+      case 'rolling': {
+        const members = [...this.#fleet.members]
+        for (const member of members) {
           await this.#stop(member)
           await (await this.#fleet.add()).joined()
         }
-        break
-      case 'broker':
-        await this.#brokerDies(step.broker, step.ms, step.alsoKill)
-        break
+        return members.length > 0
+      }
+      case 'broker': {
+        const dying = this.#brokers.die(step.broker, step.ms)
+        const victim = step.alsoKill ? this.#victim() : undefined
+        if (victim !== undefined) await this.#fleet.kill(victim)
+        await dying
+        return true
+      }
+      case 'broker-freeze':
+        await this.#brokers.freeze(step.broker, step.ms)
+        return true
+      case 'broker-hang':
+        return await this.#brokers.freeze(step.broker, step.ms)
+      case 'coordinator':
+      case 'ending':
+      case 'leader':
+        return await this.#strikeBroker(step)
+      case 'requests':
+        return await this.#troubleRequests(step.ms, step.seed)
       case 'hang':
-        await this.#leaveTransactionsOpen()
-        break
+        return (await this.#leaveTransactionsOpen()) > 0
       case 'abort-start': {
         const member = await this.#fleet.add()
         await sleep(step.afterMs)
         await this.#stop(member)
-        break
+        return true
       }
       case 'fault':
-        await this.#strike(step.fault, step.action)
+        return await this.#strike(step.fault, step.action)
     }
-    await this.fill()
   }
 
   /** Brings the fleet to its size. */
@@ -82,59 +126,89 @@ export class Chaos {
     while (this.#fleet.members.length < FLEET_SIZE) await (await this.#fleet.add()).joined()
   }
 
-  async #joinAndLeave(ms: number, end: 'kill' | 'terminate'): Promise<void> {
+  async #joinAndLeave(ms: number, end: 'kill' | 'terminate'): Promise<boolean> {
     const member = await this.#fleet.add()
-    await member.joined()
+    const hasJoined = await member.joined()
     await sleep(ms)
     await (end === 'kill' ? this.#fleet.kill(member) : this.#stop(member))
+    return hasJoined
   }
 
-  async #brokerDies(broker: number, ms: number, alsoKill: boolean): Promise<void> {
-    await this.#cluster.kill(broker)
-    const victim = alsoKill ? this.#victim() : undefined
-    if (victim !== undefined) await this.#fleet.kill(victim)
-    await sleep(ms)
-    await this.#cluster.restart(broker)
-  }
-
-  async #strike(fault: string, action: 'kill' | 'freeze'): Promise<void> {
+  async #strike(fault: string, action: 'kill' | 'freeze'): Promise<boolean> {
     for (let strike = 1; strike <= STRIKES_MAX; strike++) {
-      if (await this.#strikeOnce(fault, action)) {
-        this.struck++
-        return
-      }
+      if (await this.#strikeOnce(fault, action)) return true
       await this.fill()
     }
     this.missed.push(fault)
+    return false
   }
 
   /** A process takes another one's place, and dies or freezes at the point. False: it did not pass it in time. */
   async #strikeOnce(fault: string, action: 'kill' | 'freeze'): Promise<boolean> {
-    await this.#stop(this.#victim())
-    const member = await this.#fleet.add(fault)
+    const member = await this.#replace(fault)
     if (fault.startsWith('leave')) {
       await member.joined()
       await sleep(1_000)
       member.expected = true
       member.signal('SIGTERM')
     }
-    const late = sleep(STRIKE_TIMEOUT_MS, undefined, { ref: false })
-    const at = await Promise.race([member.struck, member.exited.then(() => undefined), late])
-    if (at === undefined) {
-      // Else it would die or freeze later, when nobody looks.
-      await this.#fleet.kill(member)
-    } else if (action === 'kill') {
+    if ((await this.#waitForStrike(member)) === undefined) return false
+    if (action === 'kill') {
       await member.exited
     } else {
       await sleep(SESSION_TIMEOUT_MS + 2_000)
       member.signal('SIGCONT')
       if (member.expected) await this.#stop(member)
     }
-    return at !== undefined
+    return true
   }
 
-  /** What a foreign producer that died leaves: records that must never take effect, and readers that are held up. */
-  async #leaveTransactionsOpen(): Promise<void> {
+  /** A process takes another one's place, and kills or freezes a broker at the point; it goes on itself. */
+  async #strikeBroker(step: Strike): Promise<boolean> {
+    for (let strike = 1; strike <= BROKER_STRIKES_MAX; strike++) {
+      const struck = await this.#brokers.withTargets(async () =>
+        this.#waitForStrike(await this.#replace(step.fault)),
+      )
+      if (struck !== undefined) {
+        const broker: BrokerStruck = JSON.parse(struck)
+        await this.#brokers.recover(broker, step.ms)
+        if (step.kind !== 'ending' || (await this.#brokers.wasEnding(broker))) return true
+      }
+      await this.fill()
+    }
+    return false
+  }
+
+  /** Where the fault that a process was started with struck. Undefined, and it is killed: not in time. */
+  async #waitForStrike(member: Member): Promise<string | undefined> {
+    const late = sleep(STRIKE_TIMEOUT_MS, undefined, { ref: false })
+    const struck = await Promise.race([member.struck, member.exited.then(() => undefined), late])
+    if (struck !== undefined) return struck
+    // Else it would strike later, when nobody looks.
+    await this.#fleet.kill(member)
+    return await Promise.race([member.struck, sleep(0, undefined)])
+  }
+
+  async #replace(fault: string, brokers?: readonly string[]): Promise<Member> {
+    await this.#stop(this.#victim())
+    return await this.#fleet.add(fault, brokers)
+  }
+
+  /** Some of the processes reach the brokers through the proxy, from the first such step on until they end. */
+  async #troubleRequests(ms: number, seed: number): Promise<boolean> {
+    const { brokers } = this.#requests
+    const through = this.#fleet.members.filter(member => member.brokers === brokers)
+    for (let count = through.length; count < THROUGH_PROXY_MIN; count++)
+      await (await this.#replace('', brokers)).joined()
+    return (await this.#requests.trouble(ms, seed)) > 0
+  }
+
+  /**
+   * What a foreign producer that died leaves: records that must never take effect, and readers that are held up.
+   * Returns how many transactions it left.
+   */
+  async #leaveTransactionsOpen(): Promise<number> {
+    let left = 0
     const kafka = rawKafka(this.#cluster.brokers)
     const createPartitioner: kafkajs.ICustomPartitioner =
       () =>
@@ -164,12 +238,14 @@ export class Chaos {
           )
           await transaction.send({ topic, messages: [this.#load.encode(event)] })
         }
+        left++
       } catch {
         // A broker is away: what could be left open is.
       } finally {
         await producer.disconnect().catch(() => {})
       }
     }
+    return left
   }
 
   async #stop(member: Member | undefined): Promise<void> {

@@ -1,6 +1,8 @@
 /**
  * Loaded before the product (`node --import`): dies or freezes at a chosen step of the transaction recipe or of the
- * restore. `CHAOS_FAULT` is `point:before|after:n:kill|freeze`; the n-th time that the point is passed counts. The
+ * restore, or strikes a broker there. `CHAOS_FAULT` is `point:before|after:n:action`; the n-th time that the point is
+ * passed counts. The action is `kill` or `freeze`, of this process or, as in `kill-coordinator` and `freeze-leader`, of
+ * a broker that the transaction under way needs: `CHAOS_TARGETS` names the file that tells which that is. The
  * product's code knows nothing of it: the prototypes of its adapters are wrapped here. Each record of a transaction
  * gets its number as a header, by which the checker tells apart the transactions of one epoch.
  *
@@ -17,22 +19,32 @@ import { CheckpointFolder } from '@sallyport/processor/checkpoint-folder'
 import { Membership } from '@sallyport/processor/membership'
 import { Restore } from '@sallyport/processor/restore'
 import kafkajs from 'kafkajs'
+import { strikeBroker, type Target, type UnderWay } from './broker-strike.ts'
 import { TRANSACTION_HEADER } from './transactions.ts'
 
 let transactions = 0
-const [point, side, nth, action] = (process.env.CHAOS_FAULT ?? '').split(':')
+const [point, side, nth, deed = ''] = (process.env.CHAOS_FAULT ?? '').split(':')
+const [action, target] = deed.split('-') as ['kill' | 'freeze', Target?]
 let passed = 0
+let hasStruck = false
 
-function pass(name: string, at: 'before' | 'after'): void {
-  if (name !== point || at !== side || ++passed !== Number(nth)) return
+function pass(name: string, at: 'before' | 'after', underWay?: UnderWay): void {
+  if (name !== point || at !== side || ++passed < Number(nth) || hasStruck) return
+  if (target !== undefined && underWay !== undefined) {
+    const struck = strikeBroker(action, target, process.env.CHAOS_TARGETS as string, underWay)
+    hasStruck = struck !== undefined
+    if (hasStruck) writeSync(1, `#fault ${JSON.stringify(struck)}\n`)
+    return
+  }
+  hasStruck = true
   writeSync(1, `#fault ${name}:${at}\n`)
   process.kill(process.pid, action === 'freeze' ? 'SIGSTOP' : 'SIGKILL')
 }
 
-async function around<T>(name: string, work: () => Promise<T>): Promise<T> {
-  pass(name, 'before')
+async function around<T>(name: string, work: () => Promise<T>, underWay?: UnderWay): Promise<T> {
+  pass(name, 'before', underWay)
   const result = await work()
-  pass(name, 'after')
+  pass(name, 'after', underWay)
   return result
 }
 
@@ -73,14 +85,17 @@ kafkajs.Kafka.prototype.producer = function (config) {
     first = false
     const transaction = await around(isBarrier ? 'init' : 'begin', begin)
     const number = `${process.pid}-${++transactions}`
+    const written: string[] = []
+    const underWay = { transactionalId: config?.transactionalId ?? '', written }
     return {
       ...transaction,
-      send: record =>
-        around(isBarrier ? 'barrier' : stepOf(record.topic), () =>
-          transaction.send(numbered(record, number)),
-        ),
-      sendOffsets: offsets => around('offsets', () => transaction.sendOffsets(offsets)),
-      commit: () => around(isBarrier ? 'barrier-commit' : 'commit', () => transaction.commit()),
+      send: record => {
+        written.push(...record.messages.map(({ partition }) => `${record.topic}/${partition}`))
+        const step = isBarrier ? 'barrier' : stepOf(record.topic)
+        return around(step, () => transaction.send(numbered(record, number)), underWay)
+      },
+      sendOffsets: offsets => around('offsets', () => transaction.sendOffsets(offsets), underWay),
+      commit: () => around(isBarrier ? 'barrier-commit' : 'commit', () => transaction.commit(), underWay),
     }
   }
   return producer

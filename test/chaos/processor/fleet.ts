@@ -22,6 +22,8 @@ export interface FleetRequest {
   readonly config: string
   /** Takes a log file per process. */
   readonly folder: string
+  /** Has what fault points need that strike a broker, as `CHAOS_TARGETS` of fault-points.ts. */
+  readonly targets: string
   /** A shell command for when the checker is killed. */
   readonly onOrphan: string
 }
@@ -37,9 +39,9 @@ export class Fleet {
     this.#request = request
   }
 
-  /** Starts one more process; `fault` as `CHAOS_FAULT` of fault-points.ts. */
-  async add(fault = ''): Promise<Member> {
-    const member = new Member(`p${++this.#count}`, this.#request)
+  /** Starts one more process; `fault` as `CHAOS_FAULT` of fault-points.ts. It reaches the brokers at `brokers`. */
+  async add(fault = '', brokers = this.#request.connection.brokers): Promise<Member> {
+    const member = new Member(`p${++this.#count}`, this.#request, brokers)
     await member.launch(fault)
     this.members.push(member)
     void member.exited.then(({ code, signal }) => {
@@ -86,6 +88,8 @@ export class Fleet {
 
 export class Member {
   readonly name: string
+  /** The brokers that it begins with. */
+  readonly brokers: readonly string[]
   /** Set once its end is wanted. */
   expected = false
   readonly #request: FleetRequest
@@ -95,13 +99,14 @@ export class Member {
   #daemon: Daemon | undefined
   #rest = ''
 
-  constructor(name: string, request: FleetRequest) {
+  constructor(name: string, request: FleetRequest, brokers: readonly string[]) {
     this.name = name
+    this.brokers = brokers
     this.#request = request
   }
 
   async launch(fault: string): Promise<void> {
-    const { connection, config, onOrphan } = this.#request
+    const { connection, config, targets, onOrphan } = this.#request
     this.#daemon = await startDaemon({
       name: this.name,
       command: process.execPath,
@@ -112,7 +117,8 @@ export class Member {
       ],
       env: {
         CHAOS_FAULT: fault,
-        KAFKA_BROKERS: connection.brokers.join(','),
+        CHAOS_TARGETS: targets,
+        KAFKA_BROKERS: this.brokers.join(','),
         SCHEMA_REGISTRY_URL: connection.registryUrl,
         LOG_LEVEL: process.env.LOG_LEVEL ?? 'info',
       },

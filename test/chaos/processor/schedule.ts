@@ -30,6 +30,16 @@ const FAULT_POINTS = {
   leave: 1,
 }
 
+/** The points at which a transaction is under way, those at which something was written, and when its end has begun. */
+const STRIKE_POINTS = {
+  coordinator: ['claims:after', 'offsets:after', 'commit:before'],
+  leader: ['claims:after', 'output:after', 'commit:before'],
+  ending: ['commit:after'],
+}
+/** A broker that stands still for longer than this is taken for dead, ms: Kafka's `broker.session.timeout.ms`. */
+const BROKER_SESSION_MS = 9_000
+const ACTIONS = ['kill', 'freeze'] as const
+
 export type Step =
   /** SIGKILL of some processes at once, and others in their place `afterMs` later. */
   | { readonly kind: 'kill'; readonly count: number; readonly afterMs: number }
@@ -48,6 +58,24 @@ export type Step =
   | { readonly kind: 'abort-start'; readonly afterMs: number }
   /** A process dies or freezes at a fault point (see `fault-points.ts`). */
   | { readonly kind: 'fault'; readonly fault: string; readonly action: 'kill' | 'freeze' }
+  /** SIGSTOP of a broker for a second or two: a delay, not a death. */
+  | { readonly kind: 'broker-freeze'; readonly broker: number; readonly ms: number }
+  /** SIGSTOP of a broker until others have taken over what it led; then it wakes. */
+  | { readonly kind: 'broker-hang'; readonly broker: number; readonly ms: number }
+  /**
+   * SIGKILL or SIGSTOP of a broker for `ms`, by a process that has a transaction under way: of its coordinator, of the
+   * leader of one partition that it wrote to, or of the coordinator between EndTxn and its markers.
+   */
+  | Strike
+  /** Processes reach the brokers through a proxy that delays, repeats, reorders and loses whole requests. */
+  | { readonly kind: 'requests'; readonly ms: number; readonly seed: number }
+
+export interface Strike {
+  readonly kind: keyof typeof STRIKE_POINTS
+  readonly fault: string
+  readonly action: (typeof ACTIONS)[number]
+  readonly ms: number
+}
 
 export function scheduleOf(seed: number, short: boolean): Step[] {
   const random = Random.of(seed, 'schedule')
@@ -61,10 +89,31 @@ export function scheduleOf(seed: number, short: boolean): Step[] {
     { kind: 'rolling' },
     { kind: 'join', ms: 2_000, end: 'terminate' },
     { kind: 'abort-start', afterMs: random.between(300, 2_500) },
+    { kind: 'broker-freeze', broker: random.between(0, 2), ms: random.between(800, 2_500) },
+    { kind: 'requests', ms: random.between(8_000, 15_000), seed: random.between(1, 1_000_000) },
   ]
-  if (short) return random.shuffle([...once, ...kills.slice(0, 8), ...freezes.slice(0, 2)])
+  const strikes = {
+    coordinator: ACTIONS.map(action => strike('coordinator', action, random)),
+    ending: ACTIONS.map(action => strike('ending', action, random)),
+    leader: ACTIONS.map(action => strike('leader', action, random)),
+  }
+  if (short) {
+    const some = [random.pick(strikes.coordinator), ...strikes.ending, random.pick(strikes.leader)]
+    return random.shuffle([...once, ...some, ...kills.slice(0, 5), ...freezes.slice(0, 2)])
+  }
+  const hang: Step = { kind: 'broker-hang', broker: random.between(0, 2), ms: random.between(14_000, 20_000) }
   const more = Array.from({ length: 30 }, () => randomStep(random))
-  return random.shuffle([...once, ...kills, ...freezes, ...more])
+  const all = [...once, hang, ...Object.values(strikes).flat(), { kind: 'terminate', afterMs: 500 } as const]
+  return random.shuffle([...all, ...kills, ...freezes, ...more])
+}
+
+/** Names what a step does, for counting: strikes at a broker by what befalls it. */
+export function stepName(step: Step): string {
+  return isStrike(step) ? `${step.kind} ${step.action}` : step.kind
+}
+
+export function isStrike(step: Step): step is Strike {
+  return step.kind in STRIKE_POINTS
 }
 
 /** What happens after the schedule, for as long as the run goes on. */
@@ -94,7 +143,24 @@ export function describeStep(step: Step): string {
       return `SIGTERM ${step.afterMs} ms after a start`
     case 'fault':
       return `${step.action} at ${step.fault}`
+    case 'broker-freeze':
+      return `SIGSTOP of broker ${step.broker} for ${step.ms} ms`
+    case 'broker-hang':
+      return `SIGSTOP of broker ${step.broker} for ${step.ms} ms, while others take over`
+    case 'coordinator':
+    case 'ending':
+    case 'leader':
+      return `${BROKER_ACTIONS[step.action]} of ${STRUCK[step.kind]} for ${step.ms} ms (${step.fault})`
+    case 'requests':
+      return `requests are delayed, repeated, reordered and lost for ${step.ms} ms`
   }
+}
+
+const BROKER_ACTIONS = { kill: 'SIGKILL', freeze: 'SIGSTOP' }
+const STRUCK = {
+  coordinator: 'the coordinator of a transaction under way',
+  ending: 'a coordinator between EndTxn and its markers',
+  leader: 'the leader of a partition that a transaction wrote to',
 }
 
 /** Before and after each point. */
@@ -110,6 +176,20 @@ function faultSteps(action: 'kill' | 'freeze', random: Random): Step[] {
   )
 }
 
+function strike(kind: Strike['kind'], action: Strike['action'], random: Random): Strike {
+  const point = `${random.pick(STRIKE_POINTS[kind])}:${random.between(1, 8)}`
+  const target = kind === 'leader' ? 'leader' : 'coordinator'
+  const ms = action === 'kill' ? random.between(0, 6_000) : brokerFreezeMs(random)
+  return { kind, fault: `${point}:${action}-${target}`, action, ms }
+}
+
+/** Mostly a delay; now and then the others take over. */
+function brokerFreezeMs(random: Random): number {
+  return random.next() < 0.8
+    ? random.between(800, 2_500)
+    : random.between(BROKER_SESSION_MS + 2_000, BROKER_SESSION_MS + 6_000)
+}
+
 function randomStep(random: Random): Step {
   const kind = random.pick([
     'kill',
@@ -120,6 +200,12 @@ function randomStep(random: Random): Step {
     'broker',
     'hang',
     'abort-start',
+    'broker-freeze',
+    'broker-hang',
+    'coordinator',
+    'ending',
+    'leader',
+    'requests',
   ] as const)
   switch (kind) {
     case 'kill':
@@ -143,5 +229,15 @@ function randomStep(random: Random): Step {
       return { kind }
     case 'abort-start':
       return { kind, afterMs: random.between(200, 4_000) }
+    case 'broker-freeze':
+      return { kind, broker: random.between(0, 2), ms: random.between(500, 2_500) }
+    case 'broker-hang':
+      return { kind, broker: random.between(0, 2), ms: random.between(14_000, 20_000) }
+    case 'coordinator':
+    case 'ending':
+    case 'leader':
+      return strike(kind, random.pick(ACTIONS), random)
+    case 'requests':
+      return { kind, ms: random.between(5_000, 20_000), seed: random.between(1, 1_000_000) }
   }
 }

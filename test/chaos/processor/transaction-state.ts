@@ -23,7 +23,7 @@ export interface TransactionState {
   readonly status: string
   /** `topic/partition` of each that the transaction has by then. */
   readonly partitions: readonly string[]
-  /** When the state came about by the coordinator's clock, ms since the epoch. */
+  /** When it was written down by the coordinator's clock, ms since the epoch. */
   readonly at: number
   /** What the client speaks: 2 where each end bumps the epoch. */
   readonly clientVersion: number
@@ -41,6 +41,8 @@ const STATUSES = [
 ]
 /** Bytes of a key before the transactional id: the key's version, and how long the id is. */
 const KEY_HEAD_BYTES = 4
+/** Bytes of the times in a value. A completed state has the time of its preparation there: the record's is the truth. */
+const TIMES_BYTES = 16
 /** The tag of an optional field. */
 const CLIENT_VERSION = 2
 
@@ -52,9 +54,9 @@ export async function readStates(brokers: readonly string[]): Promise<Transactio
 
 /** Undefined for a record that is no state: one that deletes a transactional id. Transactional ids are ASCII here. */
 export function decodeState(
-  record: Pick<LogRecord, 'partition' | 'offset' | 'key' | 'value'>,
+  record: Pick<LogRecord, 'partition' | 'offset' | 'timestamp' | 'key' | 'value'>,
 ): TransactionState | undefined {
-  const { partition, offset, key, value } = record
+  const { partition, offset, timestamp, key, value } = record
   if (value === null) return undefined
   const reader = Reader.from(value)
   const isCompact = reader.readInt16() > 0
@@ -70,8 +72,7 @@ export function decodeState(
     isCompact,
     isCompact,
   )
-  const at = Number(reader.readInt64())
-  reader.readInt64() // When the transaction began.
+  reader.skip(TIMES_BYTES)
   return {
     partition,
     offset,
@@ -80,7 +81,7 @@ export function decodeState(
     epoch,
     status: STATUSES[status] ?? String(status),
     partitions: (topics ?? []).flat(),
-    at,
+    at: timestamp,
     clientVersion: isCompact ? clientVersion(reader) : 0,
   }
 }

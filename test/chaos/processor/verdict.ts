@@ -2,18 +2,16 @@
 import { HEADER } from '@sallyport/core/headers'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { commonProperties } from 'sallyport/broker/kafka-server'
-import { NAME, OUTPUT } from './agent.ts'
-import { endsDead, type Fate, lastAttempt, TIERS } from './fate.ts'
+import { OUTPUT } from './agent.ts'
+import { endsDead, type Fate, lastAttempt } from './fate.ts'
 import { claimOf, replayClaims } from './ledger.ts'
 import { type Accepted, PARTITIONS } from './load.ts'
 import type { LogRecord, Marker } from './partition-log.ts'
 import { readTopic, type TopicLog } from './topic-log.ts'
+import { CLAIMS, DEAD_LETTER, RETRIES } from './topics.ts'
 import { type Judging, judgeTransactions, type TransactionsVerdict } from './transactions.ts'
 import { type Question, questionsOf, transactionProblems } from './transactions-report.ts'
 
-export const DEAD_LETTER = `sallyport.${NAME}.dead-letter`
-const CLAIMS = `sallyport.${NAME}.claims`
-const RETRIES = TIERS.map((_, i) => `sallyport.${NAME}.retry.${i + 1}`)
 /** The group's offsets are written in the tasks' transactions too. */
 const OFFSETS = '__consumer_offsets'
 const OFFSETS_PARTITIONS = Number(commonProperties(3)['offsets.topic.num.partitions'])

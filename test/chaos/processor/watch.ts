@@ -4,7 +4,7 @@ import { partitionOf } from '@sallyport/core/partition'
 import { OUTPUT } from './agent.ts'
 import { type Load, PARTITIONS } from './load.ts'
 import { TopicLog } from './topic-log.ts'
-import { DEAD_LETTER } from './verdict.ts'
+import { DEAD_LETTER } from './topics.ts'
 
 /** How often the effects are read, ms. */
 const LOOK_MS = 1_000

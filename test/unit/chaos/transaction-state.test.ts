@@ -15,6 +15,7 @@ describe('the coordinators’ states of transactions', () => {
     decodeState({
       partition: 4,
       offset: 17,
+      timestamp: 1764500000358,
       key: String(Buffer.from(KEY, 'hex')),
       value: Buffer.from(value, 'hex'),
     }),

@@ -1,0 +1,48 @@
+/** What happens to requests between the processes and the brokers: a proxy does it to those that begin there. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { KafkaProxy } from '../../support/kafka-proxy/kafka-proxy.ts'
+import { randomRule } from '../../support/kafka-proxy/random-rule.ts'
+import { ofApi, untouched } from '../../support/kafka-proxy/rule.ts'
+
+/** The requests of transactions. */
+const TROUBLED = ofApi('InitProducerId', 'AddPartitionsToTxn', 'Produce', 'TxnOffsetCommit', 'EndTxn')
+/** What happens to how many of a hundred. */
+const PERCENT = { delay: 8, overtake: 4, duplicate: 8, cut: 2, drop: 1 }
+/** A second or two: a delay. */
+const DELAY_MS_MAX = 2_000
+/** A copy may come when later transactions have begun and ended. */
+const COPY_MS_MAX = 5_000
+
+export class RequestFaults {
+  /** What was done to requests, and how many times. */
+  readonly deeds = new Map<string, number>()
+  /** `host:port` of each broker, through the proxy. */
+  readonly brokers: readonly string[]
+  readonly #proxy: KafkaProxy
+
+  constructor(proxy: KafkaProxy) {
+    this.#proxy = proxy
+    this.brokers = proxy.brokers
+  }
+
+  /** Returns how many requests something happened to. */
+  async trouble(ms: number, seed: number): Promise<number> {
+    let count = 0
+    this.#proxy.use(
+      randomRule(seed, {
+        matches: TROUBLED,
+        percent: PERCENT,
+        delayMsMax: DELAY_MS_MAX,
+        copyMsMax: COPY_MS_MAX,
+        sendAgain: this.#proxy.sendAgain,
+        onDeed: deed => {
+          count++
+          this.deeds.set(deed, (this.deeds.get(deed) ?? 0) + 1)
+        },
+      }),
+    )
+    await sleep(ms)
+    this.#proxy.use(untouched)
+    return count
+  }
+}
