@@ -8,6 +8,7 @@ import path from 'node:path'
 import type { PublishRecord } from '@sallyport/core/kafka/publisher'
 import { loadSettings } from '@sallyport/core/settings'
 import type { Door } from '@sallyport/ingress/config'
+import type { Learning } from '@sallyport/ingress/learning'
 import type { PublishTarget } from '@sallyport/ingress/publish'
 import { Readiness } from '@sallyport/ingress/readiness'
 import type { FetchText } from '@sallyport/ingress/schemes/fetch'
@@ -20,6 +21,7 @@ export interface TestHandler {
   readonly url: string
   /** Keys of the records that would have been published, in order. */
   readonly keys: readonly string[]
+  readonly doors: ReadonlyMap<string, Door>
   /** Lines of the log. */
   readonly lines: readonly string[]
   close(): void
@@ -33,14 +35,25 @@ export interface TestHandlerOptions {
   /** Settings of the ingress, as a line of YAML's flow style. */
   readonly ingress?: string
   readonly door?: Partial<Door>
+  /** Learns the secrets that handshakes offer; by default none. */
+  readonly learning?: Pick<Learning, 'known' | 'learn'>
   /** Whether the handler takes itself for one that only this machine can reach. Default true. */
   readonly loopback?: boolean
 }
 
+const NOT_LEARNING: Pick<Learning, 'known' | 'learn'> = { known: true, learn: async () => 'closed' }
+
 /** Serves the sources at NOW. */
 export async function testHandler(
   sources: Readonly<Record<string, SourceSettings>>,
-  { fetchText, publish = async () => {}, ingress = '', door = {}, loopback = true }: TestHandlerOptions = {},
+  {
+    fetchText,
+    publish = async () => {},
+    ingress = '',
+    door = {},
+    learning = NOT_LEARNING,
+    loopback = true,
+  }: TestHandlerOptions = {},
 ): Promise<TestHandler> {
   const keys: string[] = []
   const publisher = {
@@ -62,7 +75,7 @@ export async function testHandler(
         keep: [],
         allowFrom: null,
         encoding: 'refuse',
-        secretStore: null,
+        usable: () => true,
         bucket: null,
         ...door,
       },
@@ -72,7 +85,7 @@ export async function testHandler(
     settings: ingressSettings(ingress),
     loopback,
     doors: () => doors,
-    reload: () => {},
+    learning,
     target: () => target,
     readiness,
     clock: () => NOW_MS,
@@ -84,6 +97,7 @@ export async function testHandler(
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/webhooks`,
     keys,
+    doors,
     lines,
     close() {
       server.close()

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   config: () => import('./commands/config.ts'),
   init: () => import('./commands/init.ts'),
   add: () => import('./commands/add.ts'),
+  sources: () => import('./commands/sources.ts'),
   events: () => import('./commands/events.ts'),
   tail: () => import('./commands/tail.ts'),
   listen: () => import('./commands/listen.ts'),

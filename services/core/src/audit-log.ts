@@ -4,7 +4,7 @@ import { encodeWire } from './codec.ts'
 import { SallyportError } from './errors.ts'
 import type { createKafka } from './kafka/client.ts'
 import type { FetchedBatch } from './kafka/group-consumer.ts'
-import { appendAudit } from './kafka/operation-producer.ts'
+import { appendRecord } from './kafka/operation-producer.ts'
 import type { PartitionReader } from './kafka/partition-reader.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
 import type { ProduceRecord } from './kafka/task-producer.ts'
@@ -67,7 +67,7 @@ export class AuditLog {
   /** Appends a record outside any transaction; returns its offset. */
   async append(record: AuditRecord): Promise<number> {
     await this.prepare()
-    return await appendAudit(this.#kafka, this.encode(record))
+    return await appendRecord(this.#kafka, AUDIT_TOPIC, this.encode(record))
   }
 
   /** Registers the schema, so that `encode` can name it. */

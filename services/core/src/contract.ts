@@ -207,6 +207,42 @@ export interface Positions {
   readonly inputs: Readonly<Record<string, number>>
 }
 
+/**
+ * One step of learning the secret that a source's sender hands over. Value of sallyport.source-secrets; its
+ * time is the record's append time. All ingresses fold these records in the order of the topic and so agree.
+ */
+export interface SourceSecret {
+  /** Name of the source in sallyport.yaml. */
+  readonly source: string
+  /**
+   * OPENED: an operator lets a secret be learnt for a while. CLOSED: no more. LEARNT: the sender handed one
+   * over; the first that came within the time counts, and closes it. FORGOTTEN: every secret that was learnt
+   * so far is dropped.
+   */
+  readonly step: SourceSecretStep
+  /** Id of the time that an operator opened; empty on FORGOTTEN. */
+  readonly window: string
+  /** Who did it, and from where; empty for an ingress. */
+  readonly by: string
+  /** OPENED: how long it stays open, ms from the record's append time. */
+  readonly forMs: number
+  /** OPENED: SHA-256 (hex) of what the handshake's URL must hold as ?learn=; null: nothing. */
+  readonly nonceHash: string | null
+  /** OPENED: addresses and networks that the handshake must come from; empty: any. */
+  readonly from: readonly string[]
+  /** OPENED: what is learnt takes the place of every earlier secret, instead of standing before them. */
+  readonly replaces: boolean
+  /** LEARNT: which of the sealing keys sealed it. */
+  readonly keyId: string | null
+  /**
+   * LEARNT: the secret, sealed with AES-256-GCM under a key that stands in no topic: 12 bytes of nonce, 16 of
+   * tag, then the ciphertext. Bound to source and window.
+   */
+  readonly sealed: Buffer | null
+}
+
+export type SourceSecretStep = 'UNKNOWN' | 'OPENED' | 'CLOSED' | 'LEARNT' | 'FORGOTTEN'
+
 /** A schema’s file in `schemas/`, without its ending → the type of its values. */
 export interface SchemaTypes {
   'agent-event.v1': AgentEvent
@@ -215,4 +251,5 @@ export interface SchemaTypes {
   'claim.v1': Claim
   'event.v1': Event
   'positions.v1': Positions
+  'source-secret.v1': SourceSecret
 }

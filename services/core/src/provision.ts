@@ -6,7 +6,14 @@ import { createKafka } from './kafka/client.ts'
 import { createRegistry } from './kafka/registry.ts'
 import type { Log } from './log.ts'
 import { type Settings, topicPlan } from './settings.ts'
-import { AUDIT_TOPIC, EVENTS_TOPIC, sharedTopicSpecs, type TopicSpec } from './topics.ts'
+import { SOURCE_SECRET_SCHEMA } from './source-secrets.ts'
+import {
+  AUDIT_TOPIC,
+  EVENTS_TOPIC,
+  SOURCE_SECRETS_TOPIC,
+  sharedTopicSpecs,
+  type TopicSpec,
+} from './topics.ts'
 
 /** The subject under which a topic's value schema is registered (Confluent's TopicNameStrategy). */
 export function valueSubject(topic: string): string {
@@ -24,7 +31,11 @@ export interface Provision {
 export function sharedProvision(settings: Settings): Provision {
   return {
     topics: sharedTopicSpecs(topicPlan(settings)),
-    schemas: { [valueSubject(EVENTS_TOPIC)]: EVENT_SCHEMA, [valueSubject(AUDIT_TOPIC)]: AUDIT_SCHEMA },
+    schemas: {
+      [valueSubject(EVENTS_TOPIC)]: EVENT_SCHEMA,
+      [valueSubject(AUDIT_TOPIC)]: AUDIT_SCHEMA,
+      [valueSubject(SOURCE_SECRETS_TOPIC)]: SOURCE_SECRET_SCHEMA,
+    },
   }
 }
 

@@ -3,7 +3,7 @@ import { errorMessage, SallyportError } from './errors.ts'
 
 const REFERENCE = /^\$\{(env|file):([^}]+)\}$/
 /** Settings whose text must be a reference, so that no secret ever stands in sallyport.yaml. */
-const SECRET_KEYS = new Set(['secrets', 'password', 'verifyToken', 'privateKey'])
+const SECRET_KEYS = new Set(['secrets', 'sealingKeys', 'password', 'verifyToken', 'privateKey'])
 
 /**
  * A source's settings with every `${env:NAME}` and `${file:PATH}` replaced by what it refers to (a file's last

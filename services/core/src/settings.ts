@@ -38,6 +38,11 @@ export interface IngressSettings {
   readonly publishTimeoutMs: number
   readonly inFlightBytesMax: number
   readonly retryAfterMs: number
+  /**
+   * References to the keys that seal the secrets which sources learn from their senders; the first seals, all open. Only
+   * sources with `awaitSecret` need one.
+   */
+  readonly sealingKeys?: readonly string[]
   /** How much a refused caller is told of why its proof does not hold. */
   readonly refusalDetail: 'auto' | 'terse' | 'full'
   readonly drainTimeoutMs: number

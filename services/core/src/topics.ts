@@ -4,6 +4,8 @@ import { SallyportError } from './errors.ts'
 export const EVENTS_TOPIC = 'sallyport.events'
 /** Every operator's action; one partition, so that offsets order them: an offset is a generation. */
 export const AUDIT_TOPIC = 'sallyport.audit'
+/** The secrets that senders handed over, sealed, and when they may; one partition, so that all agree on their order. */
+export const SOURCE_SECRETS_TOPIC = 'sallyport.source-secrets'
 
 /** The topics of one processor. All are co-partitioned with `sallyport.events`: partition p belongs to task p. */
 export interface ProcessorTopics {
@@ -101,6 +103,14 @@ export function sharedTopicSpecs(plan: TopicPlan): TopicSpec[] {
       retentionMs: FOR_EVER_MS,
       recordBytesMax: CLAIM_RECORD_BYTES_MAX,
     },
+    {
+      name: SOURCE_SECRETS_TOPIC,
+      partitions: 1,
+      // Not compacted: of several secrets that were offered at once the first counts, for whoever reads it later too.
+      cleanup: 'delete',
+      retentionMs: FOR_EVER_MS,
+      recordBytesMax: CLAIM_RECORD_BYTES_MAX,
+    },
   ]
 }
 
@@ -138,7 +148,7 @@ export function processorTopicSpecs(
 
 const PROCESSOR_NAME = /^[a-z][a-z0-9-]{0,62}$/
 /** Second parts of topic names that a processor's name would collide with. */
-const RESERVED = new Set(['events', 'audit', 'agent-events'])
+const RESERVED = new Set(['events', 'audit', 'agent-events', 'source-secrets'])
 
 /** Throws `SP_PROCESSOR` unless the name can stand in topic names. */
 export function checkProcessorName(name: string): void {

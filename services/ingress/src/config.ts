@@ -1,14 +1,14 @@
 /** From `sallyport.yaml` and the environment to doors: what the server needs to know of each source. */
-import path from 'node:path'
 import type { Clock } from '@sallyport/core/clock'
 import { durationText } from '@sallyport/core/duration'
 import { SallyportError } from '@sallyport/core/errors'
+import { SealingKeys } from '@sallyport/core/sealing'
 import { resolveSecrets } from '@sallyport/core/secrets'
 import type { Settings, SourceEntry } from '@sallyport/core/settings'
+import type { LearntSecrets } from './learning.ts'
 import { Networks } from './networks.ts'
 import type { EncodingPolicy } from './receive.ts'
 import { type HeaderNames, isAmong } from './schemes/verifier.ts'
-import { storedSecret } from './secret-store.ts'
 import { compileSource, type Source, type SourceSettings } from './sources.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -20,8 +20,8 @@ export interface Door {
   /** Where deliveries may come from; null for anywhere. */
   readonly allowFrom: Networks | null
   readonly encoding: EncodingPolicy
-  /** Absolute path of the file that keeps the secret of the sender's handshake; null where none is offered. */
-  readonly secretStore: string | null
+  /** Whether a secret is one that the source could verify with. */
+  readonly usable: (secret: string) => boolean
   /** How many verified deliveries are let in; null for any number. */
   readonly bucket: TokenBucket | null
 }
@@ -31,7 +31,6 @@ interface DoorSettings {
   readonly headers?: readonly string[]
   readonly allowFrom?: readonly string[]
   readonly contentEncoding?: EncodingPolicy
-  readonly secretStore?: string
   readonly rate?: { readonly perSecond: number; readonly burst?: number }
 }
 
@@ -43,27 +42,36 @@ export function openDoors(
   settings: Settings,
   env: NodeJS.ProcessEnv,
   clock: Clock,
+  learnt: LearntSecrets = new Map(),
 ): ReadonlyMap<string, Door> {
-  return new Map(
+  const doors = new Map(
     Object.entries(settings.sources).map(([name, entry]) => {
-      const door = openDoor(name, entry, path.dirname(settings.file), env, clock)
+      const door = openDoor(name, entry, env, clock, learnt.get(name))
       checkWindow(name, door.source, settings.windowMs)
       return [name, door]
     }),
   )
+  const learner = [...doors.values()].find(({ source }) => source.learns)
+  if (learner !== undefined) checkSealing(settings, learner.source)
+  return doors
 }
 
-function openDoor(
+/**
+ * One door. `learnt`: the secrets that its sender handed over, which stand before those of the settings. Throws as
+ * `openDoors` does.
+ */
+export function openDoor(
   name: string,
   entry: SourceEntry,
-  folder: string,
   env: NodeJS.ProcessEnv,
   clock: Clock,
+  learnt: readonly string[] = [],
 ): Door {
   const place = `sources.${name}`
-  const { door, signing } = sourceSettings(name, entry, folder, env)
+  const { door, signing } = sourceSettings(name, entry, env)
   const { headers, allowFrom, contentEncoding, rate } = door
-  const source = compileSource(name, signing)
+  const usable = (secret: string): boolean => canUse(name, signing, secret)
+  const source = compileSource(name, withLearnt(signing, learnt.filter(usable)))
   return {
     source,
     // Kept bytes cannot be read without the name of their encoding.
@@ -73,7 +81,7 @@ function openDoor(
     ],
     allowFrom: allowFrom === undefined ? null : new Networks(allowFrom, `${place}.allowFrom`),
     encoding: contentEncoding ?? 'refuse',
-    secretStore: storePath(door, folder),
+    usable,
     bucket: rate === undefined ? null : bucketOf(rate, clock),
   }
 }
@@ -85,17 +93,12 @@ function openDoor(
 export function sourceSettings(
   name: string,
   entry: SourceEntry,
-  folder: string,
   env: NodeJS.ProcessEnv,
 ): { readonly door: DoorSettings; readonly signing: SourceSettings } {
   const place = `sources.${name}`
   const resolved = resolveSecrets(entry, place, env) as DoorSettings & SourceSettings
-  const { headers, allowFrom, contentEncoding, secretStore, rate, ...signing } = resolved
-  return { door: resolved, signing: withStoredSecret(signing, storePath(resolved, folder), place) }
-}
-
-function storePath({ secretStore }: DoorSettings, folder: string): string | null {
-  return secretStore === undefined ? null : path.resolve(folder, secretStore)
+  const { headers, allowFrom, contentEncoding, rate, ...signing } = resolved
+  return { door: resolved, signing }
 }
 
 function bucketOf(rate: { perSecond: number; burst?: number }, clock: Clock): TokenBucket {
@@ -103,19 +106,39 @@ function bucketOf(rate: { perSecond: number; burst?: number }, clock: Clock): To
   return new TokenBucket({ perSecond, burst }, clock)
 }
 
-/** A source that waits for its sender's secret takes the stored one, if there is one by now. */
-function withStoredSecret(settings: SourceSettings, store: string | null, place: string): SourceSettings {
-  if (settings.awaitSecret !== true) return settings
-  if (store === null) {
-    throw new SallyportError(
-      'SP_SETTINGS',
-      `${place}.secretStore is required with awaitSecret: name the file that will keep the sender's secret`,
-    )
+/** What was learnt stands before what the settings say. */
+function withLearnt(settings: SourceSettings, learnt: readonly string[]): SourceSettings {
+  if (settings.awaitSecret !== true || learnt.length === 0) return settings
+  return { ...settings, secrets: [...learnt, ...(settings.secrets ?? [])] }
+}
+
+/** Whether a secret that somebody offers is one at all, written as this sender writes it. */
+function canUse(name: string, settings: SourceSettings, secret: string): boolean {
+  try {
+    compileSource(name, { ...settings, secrets: [secret] })
+    return true
+  } catch {
+    return false
   }
-  const secret = storedSecret(store)
-  if (secret === undefined) return settings
-  const { awaitSecret, ...rest } = settings
-  return { ...rest, secrets: [secret] }
+}
+
+/** The keys of `ingress.sealingKeys`, or undefined where there are none. Throws `SP_SETTINGS` or `SP_SECRET_MISSING`. */
+export function sealingKeys(
+  { ingress }: Pick<Settings, 'ingress'>,
+  env: NodeJS.ProcessEnv,
+): SealingKeys | undefined {
+  if (ingress.sealingKeys === undefined) return undefined
+  const { sealingKeys: texts } = resolveSecrets({ sealingKeys: ingress.sealingKeys }, 'ingress', env)
+  return new SealingKeys(texts, 'ingress.sealingKeys')
+}
+
+/** What is learnt lies in Kafka for all ingresses, where only a key that all have keeps it secret. */
+function checkSealing(settings: Settings, { name }: Source): void {
+  if (settings.ingress.sealingKeys !== undefined) return
+  throw new SallyportError(
+    'SP_SETTINGS',
+    `ingress.sealingKeys is required, because sources.${name} learns its secret: name a variable or file, the same for every ingress, with what openssl rand -base64 32 prints`,
+  )
 }
 
 /** A sender that may still repeat an event after its claim has expired would have it processed twice. */

@@ -1,23 +1,27 @@
-/** Does what a sender's handshake asks for beyond an answer: keep the secret that it offers, confirm a subscription. */
+/** Does what a sender's handshake asks for beyond an answer: learn the secret that it offers, confirm a subscription. */
 import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
 import type { Door } from './config.ts'
+import type { Learning, Offer } from './learning.ts'
 import { type Problem, rejection, tryAgain } from './problem.ts'
 import { type FetchText, fetchText } from './schemes/fetch.ts'
 import type { Challenge } from './schemes/handshakes.ts'
-import { storeSecret } from './secret-store.ts'
+import { reject } from './schemes/rejections.ts'
 
-/**
- * Undefined when everything is done and the challenge's answer may be given; else why not. `secretStored` is called
- * after a secret was stored: only with it can the source verify. `fetch` gets the address that confirms a subscription.
- */
+export interface HandshakeParts {
+  readonly learning: Pick<Learning, 'learn'>
+  readonly log: Log
+  readonly retryAfterMs: number
+  /** Gets the address that confirms a subscription. */
+  readonly fetchText?: FetchText | undefined
+}
+
+/** Undefined when everything is done and the challenge's answer may be given; else why not. */
 export async function completeHandshake(
   challenge: Challenge,
   door: Door,
-  secretStored: () => void,
-  retryAfterMs: number,
-  log: Log,
-  fetch: FetchText = fetchText,
+  caller: Omit<Offer, 'secret'>,
+  { learning, log, retryAfterMs, fetchText: fetch = fetchText }: HandshakeParts,
 ): Promise<Problem | undefined> {
   const { name } = door.source
   try {
@@ -25,13 +29,12 @@ export async function completeHandshake(
       await fetch(challenge.confirmUrl)
       log.info({ source: name }, 'a subscription is confirmed')
     }
-    if (challenge.storesSecret === undefined) return undefined
-    if (door.secretStore === null || !storeSecret(door.secretStore, challenge.storesSecret)) {
-      return rejection(403, 'secret-already-stored', 'This source has its secret already.')
-    }
-    log.info({ source: name, file: door.secretStore }, "the sender's secret is stored")
-    secretStored()
-    return undefined
+    const secret = challenge.storesSecret
+    if (secret === undefined) return undefined
+    const outcome = door.usable(secret) ? await learning.learn(name, { secret, ...caller }) : 'closed'
+    if (outcome === 'learnt') return undefined
+    const { status, code, detail } = reject('secret-not-expected')
+    return rejection(status, code, detail)
   } catch (error) {
     log.error({ source: name, code: challenge.code, error: reasonOf(error, challenge) }, 'a handshake failed')
     return tryAgain('handshake-failed', 'Start the handshake again.', retryAfterMs)

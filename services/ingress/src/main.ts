@@ -9,14 +9,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '@sallyport/core/clock'
 import type { Connection } from '@sallyport/core/connection'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { createKafka } from '@sallyport/core/kafka/client'
+import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { Publisher } from '@sallyport/core/kafka/publisher'
+import { createRegistry } from '@sallyport/core/kafka/registry'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
 import { ensureProvision, sharedProvision, valueSubject } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
+import { SourceSecretLog } from '@sallyport/core/source-secret-log'
 import { EVENTS_TOPIC, eventRecordBytesMax } from '@sallyport/core/topics'
 import { createAdminServer } from './admin.ts'
 import { watchFiles } from './file-watch.ts'
+import { Learning } from './learning.ts'
 import { closeListener, createListener, listen, reloadCertificate } from './listener.ts'
 import { Networks } from './networks.ts'
 import { fits, grown, type PublishTarget } from './publish.ts'
@@ -63,11 +68,27 @@ export async function startIngress(
   const stopping = new AbortController()
   let target: PublishTarget | undefined
 
+  const kafka = createKafka(connection, 'sallyport-ingress', log)
+  const reader = new PartitionReader(connection, 'sallyport-ingress')
+  const learning = new Learning({
+    topic: new SourceSecretLog(kafka, reader, createRegistry(connection.registryUrl)),
+    sources: () => sources.learners,
+    keys: () => sources.sealing,
+    onLearnt: secrets => sources.takeLearnt(secrets),
+    clock: systemClock,
+    log,
+    timeoutMs: ingress.publishTimeoutMs,
+  })
+  const following = new Set<Promise<void>>()
+  const followLearning = (): void => {
+    if (sources.learners.length === 0 || target === undefined || following.size > 0) return
+    following.add(learning.follow(stopping.signal))
+  }
   const handle = createHandler({
     settings: ingress,
     loopback: isLoopback(ingress.host),
     doors: () => sources.doors,
-    reload: () => sources.reload(),
+    learning,
     target: () => target,
     readiness,
     clock: systemClock,
@@ -83,11 +104,14 @@ export async function startIngress(
   const ready = provisionUntilDone(settings, connection, log, stopping.signal).then(schemaId => {
     target = { publisher, schemaId, partitions: settings.partitions }
     readiness.provisioned()
+    followLearning()
     void watchKafka(target, readiness, stopping.signal, log)
   })
   ready.catch(() => {})
   const reload = (): void => {
     sources.reload()
+    followLearning()
+    learning.refresh()
     reloadTls(server, settings, log)
   }
   process.on('SIGHUP', reload)
@@ -107,6 +131,8 @@ export async function startIngress(
         readiness.draining()
         stopping.abort()
         await closeListener(server, deadlineMs)
+        await Promise.all(following)
+        await reader.close()
         await publisher.close()
         if (admin !== undefined) await closeListener(admin, 0)
       })()

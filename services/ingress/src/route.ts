@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Caller } from './caller.ts'
+import { onlyField, parseForm, queryOf } from './schemes/form.ts'
 
 const WEBHOOKS = '/webhooks/'
 
@@ -28,4 +29,10 @@ export function sourceOf(path: string): string | undefined {
 /** The absolute URL as the sender called it; `publicUrl` replaces scheme and host where they differ from what arrives. */
 export function urlOf(req: IncomingMessage, caller: Caller, publicUrl: string | undefined): string {
   return (publicUrl ?? `${caller.secure ? 'https' : 'http'}://${caller.host}`) + originForm(req.url ?? '/')
+}
+
+/** The value of `?learn=` in a request target: what an operator was given to put into the address at the sender. */
+export function nonceOf(target: string): string | null {
+  const query = parseForm(queryOf(target))
+  return query === null ? null : onlyField(query, 'learn')
 }

@@ -29,6 +29,7 @@ import type { SenderResponse } from './delivery.ts'
 import { misframed } from './framing.ts'
 import { completeHandshake } from './handshake.ts'
 import { answerHealth } from './health.ts'
+import type { Learning } from './learning.ts'
 import { Networks } from './networks.ts'
 import { type Problem, problem, rejection, tryAgain } from './problem.ts'
 import { fits, type PublishTarget, publish } from './publish.ts'
@@ -36,7 +37,7 @@ import type { Readiness } from './readiness.ts'
 import { receive, refuseEarly } from './receive.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { answerAccepted, answerProblem, answerSender, type Linger } from './respond.ts'
-import { pathOf, sourceOf, urlOf } from './route.ts'
+import { nonceOf, pathOf, sourceOf, urlOf } from './route.ts'
 import type { FetchText } from './schemes/fetch.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { spanned } from './spanned.ts'
@@ -49,8 +50,8 @@ export interface ServerParts {
   readonly loopback: boolean
   /** The sources by name, as they are now. */
   readonly doors: () => ReadonlyMap<string, Door>
-  /** Takes the sources from their files again. */
-  readonly reload: () => void
+  /** Learns the secrets that senders hand over. */
+  readonly learning: Pick<Learning, 'known' | 'learn'>
   /** Undefined until topics and schema are known to exist. */
   readonly target: () => PublishTarget | undefined
   readonly readiness: Readiness
@@ -163,7 +164,10 @@ class Ingress {
     if (door.allowFrom !== null && !door.allowFrom.includes(caller.address() ?? '')) return addressRefused()
     const target = this.#parts.target()
     if (target === undefined) return this.#tryAgain('not-ready', NOT_READY)
-    return fits(target) ? undefined : this.#tryAgain('not-ready', OUTGROWN)
+    if (!fits(target)) return this.#tryAgain('not-ready', OUTGROWN)
+    // Until then its secret may only be unknown here, and a 401 would end many a sender's tries.
+    const isUnknown = door.source.learns && !this.#parts.learning.known
+    return isUnknown ? this.#tryAgain('not-ready', NOT_READY) : undefined
   }
 
   async #pass(passage: Passage): Promise<void> {
@@ -217,10 +221,11 @@ class Ingress {
     }
   }
 
-  async #shakeHands({ door }: Passage, challenge: Challenge): Promise<Ending> {
-    const { reload, log, fetchText } = this.#parts
+  async #shakeHands({ door, req, caller }: Passage, challenge: Challenge): Promise<Ending> {
+    const { learning, log, fetchText } = this.#parts
     const { retryAfterMs } = this.#settings
-    const refusal = await completeHandshake(challenge, door, reload, retryAfterMs, log, fetchText)
+    const from = { nonce: nonceOf(req.url ?? ''), address: caller.address() }
+    const refusal = await completeHandshake(challenge, door, from, { learning, log, retryAfterMs, fetchText })
     if (refusal !== undefined) return { kind: 'refused', problem: refusal }
     return { kind: 'challenged', code: challenge.code, response: challenge.response }
   }

@@ -30,7 +30,7 @@ export interface SourceSettings {
   readonly publicKeys?: readonly string[]
   /** How the secrets are written, where the sender leaves it open. */
   readonly secretEncoding?: SecretEncoding
-  /** Start without a secret and take the one that the sender's handshake offers (Asana, Notion). */
+  /** Take the secret that the sender's handshake offers (Asana, Notion, Salesforce) when an operator lets it. */
   readonly awaitSecret?: boolean
   /** A text is the path or header; for a preset with its own time, only `tolerance` and `future`. */
   readonly timestamp?: string | TimestampSettings

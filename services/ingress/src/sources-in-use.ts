@@ -2,8 +2,10 @@
 import type { Clock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
-import { loadSettings, type Settings } from '@sallyport/core/settings'
-import { type Door, openDoors } from './config.ts'
+import type { SealingKeys } from '@sallyport/core/sealing'
+import { loadSettings, type Settings, type SourceEntry } from '@sallyport/core/settings'
+import { type Door, openDoor, openDoors, sealingKeys } from './config.ts'
+import type { LearntSecrets } from './learning.ts'
 
 const FILE_REFERENCE = /\$\{file:([^}]+)\}/g
 
@@ -16,6 +18,8 @@ export class SourcesInUse {
   readonly #clock: Clock
   readonly #log: Log
   #settings: Settings
+  #sealing: SealingKeys | undefined
+  #learnt: LearntSecrets = new Map()
   #doors: ReadonlyMap<string, Door>
 
   /** Throws what `openDoors` throws. */
@@ -24,7 +28,33 @@ export class SourcesInUse {
     this.#clock = clock
     this.#log = log
     this.#settings = settings
+    this.#sealing = sealingKeys(settings, env)
     this.#doors = openDoors(settings, env, clock)
+  }
+
+  /** The keys that seal what sources learn; undefined where the settings name none. */
+  get sealing(): SealingKeys | undefined {
+    return this.#sealing
+  }
+
+  /** The sources that learn their secret. */
+  get learners(): readonly string[] {
+    return [...this.#doors.values()].flatMap(({ source }) => (source.learns ? source.name : []))
+  }
+
+  /** Takes what the sources have learnt: their doors alone are made anew. */
+  takeLearnt(learnt: LearntSecrets): void {
+    this.#learnt = learnt
+    const doors = new Map(this.#doors)
+    for (const name of this.learners) {
+      try {
+        const entry = this.#settings.sources[name] as SourceEntry
+        doors.set(name, openDoor(name, entry, this.#env, this.#clock, learnt.get(name)))
+      } catch (error) {
+        this.#log.error({ source: name, error: errorMessage(error) }, 'what was learnt cannot be used')
+      }
+    }
+    this.#doors = doors
   }
 
   get doors(): ReadonlyMap<string, Door> {
@@ -33,10 +63,10 @@ export class SourcesInUse {
 
   /** Every file that the doors were made of. */
   get files(): readonly string[] {
-    const { file, sources } = this.#settings
-    const secrets = [...JSON.stringify(sources).matchAll(FILE_REFERENCE)].map(([, name]) => name as string)
-    const stores = [...this.#doors.values()].flatMap(({ secretStore }) => secretStore ?? [])
-    return [file, ...secrets, ...stores]
+    const { file, sources, ingress } = this.#settings
+    const references = JSON.stringify([sources, ingress.sealingKeys])
+    const secrets = [...references.matchAll(FILE_REFERENCE)].map(([, name]) => name as string)
+    return [file, ...secrets]
   }
 
   /** Reads sources and secrets again. Other settings need a restart, which the log says where one differs. */
@@ -44,9 +74,14 @@ export class SourcesInUse {
     const { file } = this.#settings
     try {
       const settings = loadSettings(file, this.#env)
-      const doors = openDoors(settings, this.#env, this.#clock)
+      const sealing = sealingKeys(settings, this.#env)
+      const doors = openDoors(settings, this.#env, this.#clock, this.#learnt)
       this.#sayWhatWaits(settings)
-      this.#settings = { ...this.#settings, sources: settings.sources }
+      const { sealingKeys: _, ...inUse } = this.#settings.ingress
+      const keys = settings.ingress.sealingKeys
+      const ingress = keys === undefined ? inUse : { ...inUse, sealingKeys: keys }
+      this.#settings = { ...this.#settings, sources: settings.sources, ingress }
+      this.#sealing = sealing
       this.#doors = doors
       this.#log.info({ file, sources: [...doors.keys()] }, 'sources and secrets are reloaded')
     } catch (error) {
@@ -55,8 +90,8 @@ export class SourcesInUse {
   }
 
   #sayWhatWaits(settings: Settings): void {
-    const { host, port, ...limits } = settings.ingress
-    const { host: _host, port: _port, ...inUse } = this.#settings.ingress
+    const { host, port, sealingKeys: _keys, ...limits } = settings.ingress
+    const { host: _host, port: _port, sealingKeys: _old, ...inUse } = this.#settings.ingress
     if (JSON.stringify(limits) !== JSON.stringify(inUse) || settings.windowMs !== this.#settings.windowMs) {
       this.#log.warn({ file: settings.file }, 'settings beside the sources have changed: restart to use them')
     }

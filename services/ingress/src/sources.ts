@@ -47,6 +47,9 @@ export interface Source {
   readonly digestWindowMs: number
   /** Answer to an accepted delivery that the sender demands, or null for the usual one. */
   readonly success: SenderResponse | null
+  /** It takes the secret that its sender's handshake offers, when an operator lets it. */
+  readonly learns: boolean
+  /** It learns, and has no secret yet. */
   readonly awaitsSecret: boolean
   readonly url: string | undefined
   readonly verifier: Verifier
@@ -127,6 +130,7 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     retryHorizonMs: preset === null ? 0 : durationMs(preset.retryHorizon, 'retryHorizon'),
     digestWindowMs: digestWindowMsOf(name, settings, preset),
     success: successOf(name, settings, preset),
+    learns: settings.awaitSecret === true,
     awaitsSecret: scheme.awaitsSecret,
     url: urlOf(name, settings),
     verifier,
@@ -215,7 +219,8 @@ function verifierOf(
   const keys =
     preset.needs === 'publicKeys' || preset.needs === 'nothing' ? [] : scheme.keys(row?.secretEncoding)
   const option = (key: string) => scheme.option(key)
-  const handshakes = compileHandshakes(names, { keys, awaitsSecret: scheme.awaitsSecret, option })
+  const learns = settings.awaitSecret === true
+  const handshakes = compileHandshakes(names, { keys, learns, option })
   return { ...base, ...handshakes, proof: [...base.proof, ...handshakes.proof] }
 }
 

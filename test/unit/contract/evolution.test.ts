@@ -3,7 +3,7 @@ import { evolutionProblems } from 'sallyport/contract/evolution'
 import { currentSchemas, releasedSchemas } from 'sallyport/contract/schema-files'
 
 /** Schemas that are newer than the newest release, which may still change at will; the next release empties it. */
-const UNRELEASED: readonly string[] = []
+const UNRELEASED: readonly string[] = ['source-secret.v1']
 
 interface Field {
   name: string

@@ -14,6 +14,18 @@ describe('generated files', () => {
   it('what a type allows fits its schema', () => {
     const values: SchemaTypes = {
       'agent-event.v1': { eventId: 'e', agentId: 'a', status: 's', attempt: 1, processedAt: 0 },
+      'source-secret.v1': {
+        source: 'asana',
+        step: 'LEARNT',
+        window: 'w1',
+        by: '',
+        forMs: 0,
+        nonceHash: null,
+        from: [],
+        replaces: false,
+        keyId: 'k1',
+        sealed: Buffer.from('sealed'),
+      },
       'audit.v1': {
         operation: 3,
         kind: 'REDRIVE',

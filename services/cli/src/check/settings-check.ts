@@ -45,7 +45,11 @@ function checkSource(settings: Settings, name: string, env: NodeJS.ProcessEnv): 
   const about = `source ${name}`
   try {
     const source = sourceOf(settings, name, env)
-    if (source?.awaitsSecret) return warning(about, 'waits for the secret of its sender’s handshake')
+    if (source?.learns)
+      return ok(
+        about,
+        `${source.scheme}, at /webhooks/${name}, learns its secret: sallyport sources learn ${name}`,
+      )
     return ok(about, `${source?.scheme}, at /webhooks/${name}`)
   } catch (error) {
     return startsHere(settings, name, env) ?? problem(about, error)

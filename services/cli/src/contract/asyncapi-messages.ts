@@ -2,6 +2,7 @@
 import { AUDIT_SCHEMA } from '@sallyport/core/audit'
 import { type AvroSchema, EVENT_SCHEMA } from '@sallyport/core/codec'
 import { HEADER } from '@sallyport/core/headers'
+import { SOURCE_SECRET_SCHEMA } from '@sallyport/core/source-secrets'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 
 export type Json = Record<string, unknown>
@@ -83,6 +84,7 @@ export const MESSAGES: Readonly<Json> = {
   Claim: message(CLAIM_SCHEMA, {}, CLAIM_KEY),
   Positions: message(POSITIONS_SCHEMA, {}, CLAIM_KEY),
   Barrier: message(BARRIER_SCHEMA, {}, CLAIM_KEY),
+  SourceSecret: message(SOURCE_SECRET_SCHEMA, {}, 'The name of the source.'),
   AuditRecord: message(AUDIT_SCHEMA, {}, 'The name of the processor.'),
 }
 

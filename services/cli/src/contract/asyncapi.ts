@@ -6,7 +6,7 @@
  */
 import { topicConfig } from '@sallyport/core/kafka/admin'
 import type { Settings } from '@sallyport/core/settings'
-import { AUDIT_TOPIC, EVENTS_TOPIC, type TopicSpec } from '@sallyport/core/topics'
+import { AUDIT_TOPIC, EVENTS_TOPIC, SOURCE_SECRETS_TOPIC, type TopicSpec } from '@sallyport/core/topics'
 import { type ProcessorConfig, processorProvision } from '@sallyport/processor/config'
 import { type Json, MESSAGES, messageName, outputMessage } from './asyncapi-messages.ts'
 
@@ -112,6 +112,12 @@ function sharedRoles(): Record<string, TopicRole> {
       text: 'Every operator’s action; its offset is the generation of the events that it sent round again.',
       audience: 'internal',
       messages: ['AuditRecord'],
+      isInput: true,
+    },
+    [SOURCE_SECRETS_TOPIC]: {
+      text: 'The secrets that senders handed over, sealed with a key that stands in no topic, and when an operator let them.',
+      audience: 'internal',
+      messages: ['SourceSecret'],
       isInput: true,
     },
   }

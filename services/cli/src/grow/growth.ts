@@ -4,9 +4,12 @@ import { SallyportError } from '@sallyport/core/errors'
 import { withAdmin } from '@sallyport/core/kafka/admin'
 import { partitionCounts } from '@sallyport/core/kafka/partition-growth'
 import type { Settings } from '@sallyport/core/settings'
-import { AUDIT_TOPIC, EVENTS_TOPIC } from '@sallyport/core/topics'
+import { AUDIT_TOPIC, EVENTS_TOPIC, SOURCE_SECRETS_TOPIC } from '@sallyport/core/topics'
 import type { Desk } from '../operations/desk.ts'
 import { provisionOf } from '../provision-of.ts'
+
+/** Topics whose one partition is what orders their records. */
+const LONE: ReadonlySet<string> = new Set([AUDIT_TOPIC, SOURCE_SECRETS_TOPIC])
 
 /** When a topic grows: see grow.ts. */
 export type Stage = 'claims' | 'others' | 'events'
@@ -46,7 +49,7 @@ export async function lookAt(desk: Desk, settings: Settings): Promise<Growth> {
     const wanted = new Set(specs.map(({ name }) => name))
     return await partitionCounts(
       admin,
-      names.filter(name => name !== AUDIT_TOPIC && (wanted.has(name) || topicRole(name) !== undefined)),
+      names.filter(name => !LONE.has(name) && (wanted.has(name) || topicRole(name) !== undefined)),
     )
   })
   return growthOf(counts, settings.partitions)

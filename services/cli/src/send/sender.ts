@@ -4,7 +4,6 @@
  *   settings → signing settings → sample or file → headers of the signed request
  */
 import { randomUUID } from 'node:crypto'
-import path from 'node:path'
 import { SallyportError } from '@sallyport/core/errors'
 import type { Settings } from '@sallyport/core/settings'
 import { sourceSettings } from '@sallyport/ingress/config'
@@ -49,7 +48,7 @@ export class Sender {
         `${settings.file} has no source ${name}; it has: ${Object.keys(settings.sources).join(', ')}`,
       )
     }
-    return new Sender(name, sourceSettings(name, entry, path.dirname(settings.file), env).signing)
+    return new Sender(name, sourceSettings(name, entry, env).signing)
   }
 
   /** Deliveries of distinct events as the sender might make them. `nowMs`: ms since the epoch. */

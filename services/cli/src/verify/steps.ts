@@ -39,7 +39,7 @@ export const FAILED_AT: Readonly<Record<RejectionCode, Step>> = {
   'stale-timestamp': 'time',
   'future-timestamp': 'time',
   'challenge-refused': 'allowed',
-  'secret-already-stored': 'allowed',
+  'secret-not-expected': 'there',
   'topic-not-allowed': 'allowed',
   'not-json': 'fields',
   'missing-field': 'fields',

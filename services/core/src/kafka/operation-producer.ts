@@ -68,9 +68,13 @@ export class OperationProducer {
   }
 }
 
-/** Appends one record to the audit outside any transaction, and returns its offset. Throws `SP_BROKER_UNREACHABLE`. */
-export async function appendAudit(
+/**
+ * Appends one record to a topic of one partition outside any transaction, and returns its offset. Throws
+ * `SP_BROKER_UNREACHABLE`.
+ */
+export async function appendRecord(
   kafka: kafkajs.Kafka,
+  topic: string,
   record: Omit<ProduceRecord, 'headers'>,
 ): Promise<number> {
   const producer = kafka.producer({
@@ -81,11 +85,11 @@ export async function appendAudit(
   })
   try {
     await producer.connect()
-    return await send(producer, AUDIT_TOPIC, 0, [record])
+    return await send(producer, topic, 0, [record])
   } catch (error) {
     throw new SallyportError(
       'SP_BROKER_UNREACHABLE',
-      `the audit record may not be written (${errorMessage(error)}): run the command again, it goes on from what is there`,
+      `the record of ${topic} may not be written (${errorMessage(error)}): run the command again, it goes on from what is there`,
       { cause: error, retryable: true },
     )
   } finally {

@@ -4,7 +4,8 @@
  * A greeting is judged before any signature, because the sender signs nothing yet: its answer must be harmless
  * whoever asks. A response is judged after the proof. Invariants, cited by the tests:
  * H1  No answer is a signature of a text that somebody unproven chose freely (X's CRC, Braintree's challenge).
- * H2  A secret that a greeting offers is taken only while the source waits for one; never instead of another.
+ * H2  A secret that a greeting offers is taken only in a time that an operator opened (`learning.ts`); else the answer is
+ *     that of any delivery that proves nothing.
  * H3  What is echoed is short, and sent as text/plain with nosniff or as JSON: no page of ours runs it.
  */
 import { createHmac } from 'node:crypto'
@@ -22,7 +23,7 @@ export interface Challenge {
   /** Which handshake, for logs and metrics. */
   readonly code: string
   readonly response: SenderResponse
-  /** A secret that the sender hands over: the source must keep it, and only now can it verify. */
+  /** A secret that the sender hands over: it must be learnt before the answer, or the request refused (H2). */
   readonly storesSecret?: string
   /** An address of the sender that must be fetched before the answer, to complete the subscription. */
   readonly confirmUrl?: string
@@ -31,8 +32,8 @@ export interface Challenge {
 /** What a handshake may use. */
 export interface HandshakeContext {
   readonly keys: readonly IndexedKey[]
-  /** The source has no secret and waits for the sender to offer one. */
-  readonly awaitsSecret: boolean
+  /** The source takes the secret that its sender offers, when an operator lets it. */
+  readonly learns: boolean
   readonly option: (name: string) => string | undefined
 }
 
@@ -86,11 +87,15 @@ function knowsSecret(context: HandshakeContext, text: string): boolean {
   return known
 }
 
-/** H2: takes an offered secret, repeats the answer for the one that is stored, and refuses any other. */
-function offeredSecret(context: HandshakeContext, offer: string, answer: Challenge): Challenge | Rejection {
-  if (!/^[\x21-\x7e]{8,512}$/.test(offer)) return reject('challenge-refused')
-  if (context.awaitsSecret) return { ...answer, storesSecret: offer }
-  return knowsSecret(context, offer) ? answer : reject('secret-already-stored')
+/** H2: repeats the answer for a secret that is known; whether another one may be learnt is not for the request to say. */
+function offeredSecret(
+  context: HandshakeContext,
+  offer: string | null,
+  answer: Challenge,
+): Challenge | Rejection {
+  if (offer === null || !/^[\x21-\x7e]{8,512}$/.test(offer)) return reject('secret-not-expected')
+  if (knowsSecret(context, offer)) return answer
+  return context.learns ? { ...answer, storesSecret: offer } : reject('secret-not-expected')
 }
 
 function hexMac(key: IndexedKey, text: string): string {
@@ -217,8 +222,8 @@ const HANDSHAKES: Readonly<Record<HandshakeName, Handshake>> = {
     greet(reading, context) {
       const offer = reading.headers.only(HOOK_SECRET)
       if (offer === undefined) return null
-      if (offer === null) return reject('challenge-refused')
-      return offeredSecret(context, offer, emptyAnswer('asana-hook-secret', 200, { [HOOK_SECRET]: offer }))
+      const answer = emptyAnswer('asana-hook-secret', 200, { [HOOK_SECRET]: offer ?? '' })
+      return offeredSecret(context, offer, answer)
     },
   },
   /** POST {"challenge": …}, echoed as JSON (H3). */

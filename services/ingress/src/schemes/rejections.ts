@@ -102,17 +102,18 @@ export const REJECTIONS = {
   },
   'no-secret-yet': {
     status: 401,
-    words: 'The source waits for the sender’s handshake and has no secret yet.',
+    words:
+      'The source waits for the sender’s handshake and has no secret yet. Run: npx sallyport sources learn NAME.',
   },
   'challenge-refused': {
     status: 403,
     words:
       'The handshake is not answered: wrong verify token, or a challenge that this sender would not send.',
   },
-  'secret-already-stored': {
-    status: 403,
+  'secret-not-expected': {
+    status: 401,
     words:
-      'A handshake offers a new secret although one is stored. Anybody could send that; it is not taken.',
+      'A handshake offers a secret, and no operator lets this source learn one: not now, not from there, or not without the nonce in the URL. Run: npx sallyport sources learn NAME.',
   },
   'topic-not-allowed': {
     status: 403,
