@@ -19,7 +19,6 @@ const SIGNED = listPresets().flatMap(preset => {
   const settings: SourceSettings = {
     preset: name,
     secrets: ['c0ffeec0ffeec0ff'],
-    url: URL,
     ...(scheme.algorithm === 'basic' ? { username: 'user' } : {}),
   }
   const body = Buffer.from(

@@ -325,8 +325,6 @@ const CODED: readonly Coded[] = [
 export const CODED_SENDERS = CODED.map(({ settings, keys, ...coded }) => ({
   ...coded,
   name: settings.preset as string,
-  source: sourceOf(
-    { ...settings, ...(settings.preset === 'salesforce-outbound' ? {} : { url: URL_SIGNED }) },
-    { fetchText: async () => keys ?? Promise.reject(new Error('offline')) },
-  ),
+  settings,
+  source: sourceOf(settings, { fetchText: async () => keys ?? Promise.reject(new Error('offline')) }),
 }))

@@ -8,14 +8,15 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
+import { isHost } from './host.ts'
 import { canonicalAddress, type Networks } from './networks.ts'
 
 /** The caller of one request, as far as `trusted` proxies can be believed. */
 export class Caller {
   /** TLS from the sender to the outermost trusted proxy, or to here. */
   readonly secure: boolean
-  /** Host as the sender called it. */
-  readonly host: string
+  /** Host as the sender called it; null where a header that should name one does not look like a host. */
+  readonly host: string | null
   readonly #req: IncomingMessage
   readonly #trusted: Networks | null
 
@@ -25,9 +26,9 @@ export class Caller {
     this.#req = req
     this.#trusted = believed ? trusted : null
     const secure = socket instanceof TLSSocket
-    const host = headers.host ?? ''
+    const named = [headers.host, believed ? headerText(headers['x-forwarded-host']) : undefined]
     this.secure = (believed ? forwardedSecure(headerText(headers['x-forwarded-proto'])) : undefined) ?? secure
-    this.host = (believed ? forwardedHost(headerText(headers['x-forwarded-host'])) : undefined) ?? host
+    this.host = named.every(host => host === undefined || isHost(host)) ? (named[1] ?? named[0] ?? '') : null
   }
 
   /** The sender's IP address in canonical form, or null where it cannot be told (A3). */
@@ -64,13 +65,6 @@ function withoutPort(entry: string): string {
 function forwardedSecure(text: string | undefined): boolean | undefined {
   if (text === undefined) return undefined
   return text.split(',').every(value => value.trim().toLowerCase() === 'https')
-}
-
-const HOST = /^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$|^\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?$/
-
-/** Exactly one plausible host; anything else counts as not said. */
-function forwardedHost(text: string | undefined): string | undefined {
-  return text !== undefined && HOST.test(text) ? text : undefined
 }
 
 function headerText(value: string | string[] | undefined): string | undefined {

@@ -6,9 +6,10 @@ import { SealingKeys } from '@sallyport/core/sealing'
 import { resolveSecrets } from '@sallyport/core/secrets'
 import type { Settings, SourceEntry } from '@sallyport/core/settings'
 import type { LearntSecrets } from './learning.ts'
-import { Networks } from './networks.ts'
+import { isLoopback, Networks } from './networks.ts'
 import type { EncodingPolicy } from './receive.ts'
 import { type HeaderNames, isAmong } from './schemes/verifier.ts'
+import { requireUrl } from './source-url.ts'
 import { compileSource, type Source, type SourceSettings } from './sources.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -47,7 +48,9 @@ export function openDoors(
   const doors = new Map(
     Object.entries(settings.sources).map(([name, entry]) => {
       const door = openDoor(name, entry, env, clock, learnt.get(name))
+      const { ingress } = settings
       checkWindow(name, door.source, settings.windowMs)
+      requireUrl(door.source, ingress.publicUrl, isLoopback(ingress.host))
       return [name, door]
     }),
   )

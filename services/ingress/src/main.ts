@@ -23,7 +23,7 @@ import { createAdminServer } from './admin.ts'
 import { watchFiles } from './file-watch.ts'
 import { Learning } from './learning.ts'
 import { closeListener, createListener, listen, reloadCertificate } from './listener.ts'
-import { Networks } from './networks.ts'
+import { isLoopback } from './networks.ts'
 import { fits, grown, type PublishTarget } from './publish.ts'
 import { Readiness } from './readiness.ts'
 import { createHandler } from './server.ts'
@@ -139,10 +139,6 @@ export async function startIngress(
       return drained
     },
   }
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || new Networks(['127.0.0.0/8', '::1'], 'ingress.host').includes(host)
 }
 
 function openPublisher(settings: Settings, connection: Connection, log: Log): Publisher {

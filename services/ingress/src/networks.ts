@@ -55,3 +55,8 @@ function parseRange(text: string, setting: string): readonly [Address, number] {
   }
   return [network, bits]
 }
+
+/** Whether a listener on this host is reachable from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || new Networks(['127.0.0.0/8', '::1'], 'ingress.host').includes(host)
+}

@@ -138,6 +138,10 @@ class Ingress {
     const path = pathOf(req.url ?? '')
     if (answerHealth(path, res, this.#parts.readiness)) return undefined
     const caller = new Caller(req, this.#trusted)
+    if (caller.host === null) {
+      this.#refuse(res, NO_SOURCE, noHost())
+      return undefined
+    }
     if (!this.#plainHttp && !caller.secure) {
       this.#refuse(res, NO_SOURCE, httpsRequired())
       return undefined
@@ -305,6 +309,13 @@ const TOO_MANY = 'This source sends more than its rate allows. Send the same del
 
 function unknownSource(): Problem {
   return problem('unknown-source', 'Deliveries go to POST /webhooks/:source, with a source that is set up.')
+}
+
+function noHost(): Problem {
+  return problem(
+    'malformed-request',
+    'Host, and X-Forwarded-Host where a trusted proxy sends it, must be one host.',
+  )
 }
 
 function httpsRequired(): Problem {

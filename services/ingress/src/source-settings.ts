@@ -40,7 +40,7 @@ export interface SourceSettings {
   readonly bodySchema?: object
   readonly id?: Locations
   readonly type?: Locations
-  /** The URL as registered at the sender, for schemes that sign it. Default: the request's own URL. */
+  /** The URL as registered at the sender; only for schemes that sign it. Default: `ingress.publicUrl` with the path and query that came, on loopback the request's own URL. */
   readonly url?: string
   /** How long an id is remembered where it is a digest; see `digestWindowMsOf`. Default: the sender's, else 24h. */
   readonly window?: string

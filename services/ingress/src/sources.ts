@@ -4,11 +4,11 @@
  *   settings → preset or custom row → keys and tolerance → verifier, id, type, required fields, body schema
  */
 
-import { durationMs, durationWithin } from '@sallyport/core/duration'
+import { durationMs } from '@sallyport/core/duration'
 import type { Identity } from '@sallyport/core/event'
-import { DURATION_LIMITS } from '@sallyport/core/settings'
 import { type BodySchema, compileBodySchema } from './body-schema.ts'
 import type { SenderResponse } from './delivery.ts'
+import { digestWindowMsOf } from './digest-window.ts'
 import { checkOptions, SchemeContext } from './schemes/context.ts'
 import { checkRow } from './schemes/custom-row.ts'
 import { type FetchText, fetchText } from './schemes/fetch.ts'
@@ -22,10 +22,12 @@ import {
 } from './schemes/location.ts'
 import { findPreset, listPresets } from './schemes/presets.ts'
 import { compileRow, type RowTime } from './schemes/row.ts'
-import type { OptionRule, Preset, Scheme, TimestampRule } from './schemes/scheme.ts'
+import type { OptionRule, Preset, Scheme, SignedUrl, TimestampRule } from './schemes/scheme.ts'
 import { compileTemplate } from './schemes/template.ts'
 import { type HeaderNames, isAmong, type Verifier } from './schemes/verifier.ts'
 import { bad, type SourceSettings, timestampOf } from './source-settings.ts'
+import { signedUrlOf, urlOf } from './source-url.ts'
+import { refuseAmbiguous, wantsJson } from './unambiguous.ts'
 
 export type { SourceSettings, TimestampSettings } from './source-settings.ts'
 
@@ -52,6 +54,9 @@ export interface Source {
   /** It learns, and has no secret yet. */
   readonly awaitsSecret: boolean
   readonly url: string | undefined
+  readonly signedUrl: SignedUrl
+  /** A body that is no JSON is refused: id or type are read from it, and other bytes of the signed text could pose as one. */
+  readonly wantsJson: boolean
   readonly verifier: Verifier
   readonly id: CompiledLocations
   readonly type: CompiledLocations
@@ -116,6 +121,7 @@ export function compileSource(name: string, settings: SourceSettings, context: S
   )
   const verifier = verifierOf(name, settings, preset, row, scheme, timestamp.rule)
   const own = settings.id !== undefined
+  const signedUrl = signedUrlOf(preset, row)
   const id = compileLocations(settings.id ?? preset?.id, `sources.${name}.id`)
   const type = compileLocations(settings.type ?? preset?.type, `sources.${name}.type`)
   refuseProofs(name, 'id', id, verifier.proof)
@@ -132,7 +138,9 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     success: successOf(name, settings, preset),
     learns: settings.awaitSecret === true,
     awaitsSecret: scheme.awaitsSecret,
-    url: urlOf(name, settings),
+    url: urlOf(name, settings, signedUrl),
+    signedUrl,
+    wantsJson: wantsJson(settings, row, signedUrl, id, type),
     verifier,
     id,
     type,
@@ -249,6 +257,7 @@ function rowVerifier(
       'is required: scheme.signed holds {timestamp}, so name the header that it stands in',
     )
   }
+  refuseAmbiguous(name, row, template, keys, rule, settings.url !== undefined)
   if (rule === null) return compileRow(row, keys, null, setting)
   const at: RowTime['at'] =
     rule.at === 'list' ? 'list' : compileLocation(rule.at, `sources.${name}.timestamp`)
@@ -287,12 +296,6 @@ function covers(row: Scheme | null, id: CompiledLocations): boolean {
     .every(place => (place.from === 'header' ? template.headers.has(place.name) : template.body))
 }
 
-function urlOf(name: string, settings: SourceSettings): string | undefined {
-  if (settings.url === undefined) return undefined
-  if (!URL.canParse(settings.url)) throw bad(name, 'url', 'must be the whole URL as registered at the sender')
-  return settings.url
-}
-
 function successOf(name: string, settings: SourceSettings, preset: Preset | null): SenderResponse | null {
   const own = settings.success
   if (own === undefined) return preset?.success ?? null
@@ -302,20 +305,4 @@ function successOf(name: string, settings: SourceSettings, preset: Preset | null
   const body = own.body ?? ''
   const contentType = own.contentType ?? 'text/plain; charset=utf-8'
   return { status, headers: body === '' ? {} : { 'content-type': contentType }, body }
-}
-
-const DIGEST_WINDOW_DEFAULT = '24h'
-
-/**
- * Where the id is a digest, two genuine equal bodies look like one event, so such a source forgets sooner than
- * others: after its `window`, else what the preset says of its sender, else 24 h, or for as long as the sender may
- * repeat a delivery.
- */
-function digestWindowMsOf(name: string, settings: SourceSettings, preset: Preset | null): number {
-  if (settings.window !== undefined) {
-    return durationWithin(settings.window, `sources.${name}.window`, DURATION_LIMITS.window)
-  }
-  if (preset?.digestWindow !== undefined) return durationMs(preset.digestWindow, 'digestWindow')
-  const horizonMs = preset === null ? 0 : durationMs(preset.retryHorizon, 'retryHorizon')
-  return Math.max(durationMs(DIGEST_WINDOW_DEFAULT, 'digestWindow'), horizonMs)
 }

@@ -9,12 +9,11 @@
 import type { BodySchema } from './body-schema.ts'
 import type { RawRequest, Verdict } from './delivery.ts'
 import { anyId, provenId, typeAt } from './labels.ts'
-import { queryOf } from './schemes/form.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { asLabel } from './schemes/location.ts'
 import { type ParsedJson, Reading } from './schemes/reading.ts'
 import { type Rejection, reject, type Unavailable } from './schemes/rejections.ts'
-import type { Authentic, Outcome } from './schemes/verifier.ts'
+import { type Authentic, type Outcome, signedQuery } from './schemes/verifier.ts'
 import type { Source } from './sources.ts'
 
 const VERIFIED = Symbol('verified')
@@ -64,7 +63,7 @@ export function verify(
 ): Verification | Promise<Verification> {
   try {
     const { verifier } = source
-    const reading = new Reading(request, source.url, nowMs)
+    const reading = new Reading(request, source.url, nowMs, source.wantsJson)
     const greeting = verifier.greet?.(reading)
     if (greeting !== undefined && greeting !== null) return greeting
     const misplaced = checkMethod(source, request)
@@ -102,6 +101,7 @@ function conclude(source: Source, reading: Reading, outcome: Outcome): Verificat
 }
 
 function checkFields(source: Source, reading: Reading): Rejection | null {
+  if (source.wantsJson && reading.request.body.length > 0 && !reading.json().ok) return reject('not-json')
   for (const [text, location] of source.required) {
     if (location.from === 'json' && !reading.json().ok) return reject('not-json')
     if (isEmpty(reading.at(location))) {
@@ -138,7 +138,7 @@ function verdictOf(source: Source, reading: Reading, outcome: Authentic): Verdic
     sentAt: outcome.sentAt,
     signedParts: proven?.kind === 'too-long' ? [proven.text] : outcome.signedParts,
     signedTarget: proven?.kind === 'too-long' ? '' : (outcome.signedTarget ?? ''),
-    query: source.verifier.requestLine.url ? queryOf(reading.url) || null : null,
+    query: signedQuery(reading, source.verifier.requestLine),
   }
 }
 

@@ -14,7 +14,6 @@ const GENUINE = listPresets().flatMap(({ name, scheme, needs }) => {
   const settings: SourceSettings = {
     preset: name,
     secrets: ['c0ffeec0ffeec0ff'],
-    url: URL_SIGNED,
     ...(scheme.algorithm === 'basic' ? { username: 'user' } : {}),
   }
   const body = `{"id":"1","type":"thing.done","webhookTimestamp":${NOW_MS}}`

@@ -48,7 +48,8 @@ export function box(context: SchemeContext): Verifier {
           if (!equalAscii(given, createHmac('sha256', key).update(body).update(time).digest('base64')))
             continue
           const late = checkFreshness(sentAt, reading.nowMs, tolerance)
-          const signedParts = bodyParts(reading.request.body, time)
+          // The digest is of what is signed, which is the same for both writings of a body.
+          const signedParts = bodyParts(Buffer.from(body), time)
           return late ?? { kind: 'authentic', secretIndex, sentAt, signedParts, covers: coversBody }
         }
       }

@@ -8,6 +8,7 @@ import { equalAscii } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { splitUrl } from './form-signing.ts'
 import { checkFreshness } from './freshness.ts'
+import { isText } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
@@ -73,12 +74,16 @@ function canonicalHeaders(reading: Reading): { text: string; id: string | null }
   for (const name of names.sort()) {
     const value = reading.headers.only(name)
     if (value === null) return reject('duplicate-header')
-    if (value !== undefined) values.set(name, value.trim())
+    if (value === undefined) continue
+    // V4: within a value this would be the next header.
+    if (/;[!#$%&'*+.^_`|~0-9a-z-]+:/.test(value))
+      return reject('ambiguous-text', `The header ${name} holds ";name:".`)
+    values.set(name, value.trim())
   }
   values.set(SIGNED_HEADERS, [...values.keys()].join(','))
   const pairs = [...values].map(([name, value]) => `${name}:${value}`)
-  const id = names.includes(IDEMPOTENCY_KEY) ? (reading.headers.only(IDEMPOTENCY_KEY) ?? null) : null
-  return { text: pairs.join(';'), id }
+  const id = values.get(IDEMPOTENCY_KEY) ?? ''
+  return { text: pairs.join(';'), id: isText(id) ? id : null }
 }
 
 /**

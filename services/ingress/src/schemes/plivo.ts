@@ -7,7 +7,7 @@ import { type Form, parseForm, queryOf } from './form.ts'
 import { matchText, SIGNATURE_BASE64, sortedFields, splitUrl } from './form-signing.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { coversNothing, type Outcome, URL_TOO, type Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, URL_AND_ADDED_QUERY, type Verifier } from './verifier.ts'
 
 const LISTED_MAX = 10
 const SIGNATURES = ['x-plivo-signature-v3', 'x-plivo-signature-ma-v3']
@@ -16,7 +16,7 @@ export function plivo(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
     proof: SIGNATURES,
-    requestLine: URL_TOO,
+    requestLine: URL_AND_ADDED_QUERY,
     authenticate(reading): Outcome {
       const signatures = readSignatures(reading)
       if (!Array.isArray(signatures)) return signatures as Rejection
@@ -24,6 +24,8 @@ export function plivo(context: SchemeContext): Verifier {
       if (nonce === null) return reject('duplicate-header')
       if (nonce === undefined || nonce === '')
         return reject('missing-id', 'The nonce header is absent or empty.')
+      // V4: the last dot ends the signed fields.
+      if (nonce.includes('.')) return reject('ambiguous-text', 'The nonce holds ".".')
       const text = signedText(reading)
       if (typeof text !== 'string') return text
       const match = matchText('sha256', keys, [`${text}.${nonce}`], signatures)
@@ -52,8 +54,9 @@ function readSignatures(reading: Reading): string[] | Rejection {
 
 function signedText(reading: Reading): string | Rejection {
   const { method, body } = reading.request
-  const parts = splitUrl(reading.url)
-  const query = parseForm(queryOf(reading.url))
+  const url = reading.urlWithQuery
+  const parts = splitUrl(url)
+  const query = parseForm(queryOf(url))
   if (parts === null || query === null) return reject('malformed-body', 'The URL cannot be read.')
   const path = /^[^?#]*/.exec(parts.rest)?.[0] ?? ''
   const base = parts.scheme + parts.userInfo + parts.host + parts.port + path

@@ -84,6 +84,7 @@ export const JWT_PRESETS: readonly Preset[] = [
     identityReason: HEADER_ID,
     retryHorizon: '24h',
     code: qstash,
+    signedUrl: 'whole',
     id: 'Upstash-Message-Id',
     methods: ['POST', 'PUT', 'PATCH', 'GET', 'DELETE'],
     caution:
@@ -113,7 +114,8 @@ export const JWT_PRESETS: readonly Preset[] = [
     identityReason: 'jti differs from attempt to attempt',
     retryHorizon: '24h',
     code: messagebird,
+    signedUrl: 'whole',
     type: ['$.type', '$.event'],
-    caution: 'Bird signs the URL as registered: set url where a proxy changes it.',
+    caution: 'Bird signs the URL as registered: beyond loopback set url or ingress.publicUrl.',
   },
 ]

@@ -22,7 +22,8 @@ export const URL_PRESETS: readonly Preset[] = [
     },
     id: '$.event_id',
     type: '$.type',
-    caution: 'Square signs the notification URL as configured there: set url where a proxy changes it.',
+    caution:
+      'Square signs the notification URL as configured there: beyond loopback set url or ingress.publicUrl.',
   },
   {
     name: 'trello',
@@ -42,7 +43,7 @@ export const URL_PRESETS: readonly Preset[] = [
     type: '$.action.type',
     handshake: 'head',
     probes: ['HEAD'],
-    caution: 'Trello signs the callback URL as registered: set url where a proxy changes it.',
+    caution: 'Trello signs the callback URL as registered: beyond loopback set url or ingress.publicUrl.',
   },
 ]
 

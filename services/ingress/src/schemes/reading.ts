@@ -14,18 +14,24 @@ const NOT_JSON: ParsedJson = { ok: false, value: undefined }
 export class Reading {
   readonly request: RawRequest
   readonly headers: HeaderList
-  /** The sender-facing URL: the source's `url` setting, or the request's own. */
+  /** The URL that is signed: the source's `url` setting, or the request's own. Tokens and questions stand in the latter. */
   readonly url: string
+  /** Whether `url` is the source's setting, of which no byte is a stranger's. */
+  readonly urlIsFixed: boolean
+  /** Whether the source takes JSON alone. */
+  readonly jsonOnly: boolean
   /** The clock, ms since the epoch. */
   readonly nowMs: number
   #json: ParsedJson | undefined
   #form: Form | null | undefined
   #query: Form | null | undefined
 
-  constructor(request: RawRequest, url: string | undefined, nowMs: number) {
+  constructor(request: RawRequest, url: string | undefined, nowMs: number, jsonOnly = false) {
     this.request = request
     this.headers = request.headers
     this.url = url ?? request.url
+    this.urlIsFixed = url !== undefined
+    this.jsonOnly = jsonOnly
     this.nowMs = nowMs
   }
 
@@ -44,9 +50,15 @@ export class Reading {
     return this.#form
   }
 
-  /** The fields of the URL's query; null where it is malformed. */
+  /** The URL of senders that add a query to the registered one and sign both: `url` with the query that came. */
+  get urlWithQuery(): string {
+    const query = queryOf(this.request.url)
+    return this.urlIsFixed && query !== '' ? `${/^[^?#]*/.exec(this.url)?.[0]}?${query}` : this.url
+  }
+
+  /** The fields of the query that came, whatever `url` says; null where it is malformed. */
   query(): Form | null {
-    if (this.#query === undefined) this.#query = parseForm(queryOf(this.url))
+    if (this.#query === undefined) this.#query = parseForm(queryOf(this.request.url))
     return this.#query
   }
 

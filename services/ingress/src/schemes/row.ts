@@ -6,11 +6,13 @@
  * The claim is read strictly before anything is computed; the time is judged after the proof, so that a code such
  * as `stale-timestamp` tells of a genuine signature. Invariants V1–V8 stand in scheme.ts.
  */
+import { timeDigitsOf } from './boundaries.ts'
 import { credentialVerifier } from './credential.ts'
 import { decodeStrict } from './encoding.ts'
 import { checkFreshness, type Tolerance } from './freshness.ts'
 import type { IndexedKey } from './keys.ts'
 import type { CompiledLocation } from './location.ts'
+import { urlCouldShift } from './open-url.ts'
 import { compileProver, type Prover, SIGNATURE_BYTES } from './prover.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
@@ -76,6 +78,8 @@ class RowVerifier implements Verifier {
   readonly #prove: Prover
   readonly #changes: RegExp | undefined
   readonly #covers: Covers
+  /** V4: the length of a time in digits that nothing else ends. */
+  readonly #timeDigits: number | null
 
   constructor(row: Scheme, keys: readonly IndexedKey[], time: RowTime | null, template: Template) {
     this.#row = row
@@ -87,6 +91,7 @@ class RowVerifier implements Verifier {
     this.#prove = compileProver(row, template, keys)
     this.#changes = membersPattern(row.changesOnRetry)
     this.#covers = place => (place.from === 'header' ? template.headers.has(place.name) : template.body)
+    this.#timeDigits = timeDigitsOf(template, time?.unit ?? null)
     this.authenticate = this.authenticate.bind(this)
   }
 
@@ -101,6 +106,8 @@ class RowVerifier implements Verifier {
     if (typeof after !== 'string') return after
     const secretIndex = this.#prove(claim.signatures, { before, after, time: claimed.text, reading })
     if (secretIndex === -1) return explainMismatch(this.#row, claim.signatures)
+    const shifted = this.#findShift(reading, claimed.text)
+    if (shifted !== null) return shifted
     const sentAt = claimed.sentAt ?? this.#readBodyTime(reading)
     if (sentAt !== null && typeof sentAt !== 'number') return sentAt
     if (sentAt !== null && this.#time !== null) {
@@ -144,7 +151,22 @@ class RowVerifier implements Verifier {
     if (text === null) return reject('duplicate-header', 'The timestamp header came more than once.')
     if (text === undefined || text === '') return reject('missing-timestamp')
     const sentAt = readTime(text, time.unit)
-    return sentAt === null ? reject('malformed-timestamp') : { kind: 'time', text, sentAt }
+    const isOpen = this.#timeDigits !== null && text.length !== this.#timeDigits
+    return sentAt === null || isOpen ? reject('malformed-timestamp') : { kind: 'time', text, sentAt }
+  }
+
+  /** V4: whether the very text that is proven is that of another request too. */
+  #findShift(reading: Reading, time: string): Rejection | null {
+    if (this.#row.algorithm === 'sha256' && reading.request.body.includes(0)) {
+      return reject('malformed-body', 'The body holds a NUL, as whatever lengthens a plain hash does.')
+    }
+    if (!this.#template.url) return null
+    const { after } = this.#template
+    const at = after.findIndex(part => part.kind === 'placeholder' && part.name === 'url')
+    const between = after.slice(0, Math.max(at, 0))
+    const text = renderSide(between, reading, time, '')
+    const shifts = typeof text !== 'string' || urlCouldShift(this.#template, reading, text)
+    return shifts ? reject('ambiguous-text', 'Bytes of the URL could stand in the body as well.') : null
   }
 
   /** V5 for a time in the body: read only after the proof, since it is the proof that vouches for it. */

@@ -6,7 +6,7 @@
  * V1  Bytes are verified, never text that was parsed and written again.
  * V2  A signature is compared as text with the one text that the scheme would write: no lenient decoding.
  * V3  The signature header, and every header that the signature covers, comes exactly once.
- * V4  Signed text is unambiguous: a signed time has one form, and no signed header holds the separator after it.
+ * V4  Signed text is of one request: each part shows its own end (boundaries.ts, open-url.ts), or the text is refused.
  * V5  A signed time is bounded on both sides.
  * V6  An id that the signature of this very delivery does not cover never makes an event of its own (identity DIGEST).
  * V7  Nothing that a request holds makes verification throw.
@@ -122,6 +122,9 @@ export interface OptionRule {
   readonly words: string
 }
 
+/** How much of the URL a signature covers: all of it, path and query without the host, or nothing. */
+export type SignedUrl = 'whole' | 'path' | 'none'
+
 /** What is known of one sender. */
 export interface Preset {
   /** Name in `sallyport.yaml`. */
@@ -145,6 +148,8 @@ export interface Preset {
   readonly scheme?: Scheme
   /** The sender's own code, where no row can say how it signs. A row beside it says how to sign a request. */
   readonly code?: (context: SchemeContext) => Verifier
+  /** How much of the URL the sender's own code finds signed. Default `none`; of a row `signed` tells. */
+  readonly signedUrl?: SignedUrl
   /** The sender's own id of the event or delivery. */
   readonly id?: Locations
   readonly type?: Locations

@@ -1,4 +1,5 @@
 import { SallyportError } from '@sallyport/core/errors'
+import { queryOf } from './form.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 
@@ -6,9 +7,10 @@ import { type Rejection, reject } from './rejections.ts'
 
 type Placeholder = 'timestamp' | 'url' | 'method' | 'secret'
 
-type Part =
+export type Part =
   | { readonly kind: 'literal'; readonly text: string }
-  | { readonly kind: 'placeholder'; readonly name: Placeholder }
+  | { readonly kind: 'placeholder'; readonly name: Placeholder; readonly forbidden: string | null }
+  /** `forbidden`: the character that ends the value, which it must not hold (V4); null where nothing ends it. */
   | { readonly kind: 'header'; readonly name: string; readonly forbidden: string | null }
 
 export interface Template {
@@ -47,14 +49,11 @@ export function compileTemplate(text: string, setting: string): Template {
       parts = after
     } else if (header !== undefined) {
       headers.add(header.toLowerCase())
-      // V4: the first character after the header's place must not occur in its value.
-      parts.push({
-        kind: 'header',
-        name: header.toLowerCase(),
-        forbidden: /^[^{}]/.exec(text.slice(at))?.[0] ?? null,
-      })
+      const [left, right] = [text.slice(0, match.index), text.slice(at)]
+      parts.push({ kind: 'header', name: header.toLowerCase(), forbidden: endOf(left, right, body) })
     } else {
-      parts.push({ kind: 'placeholder', name: kind as Placeholder })
+      const forbidden = kind === 'url' && !body ? literalEnd(text.slice(at)) : null
+      parts.push({ kind: 'placeholder', name: kind as Placeholder, forbidden })
     }
   }
   if (at < text.length) parts.push({ kind: 'literal', text: text.slice(at) })
@@ -72,6 +71,20 @@ export function compileTemplate(text: string, setting: string): Template {
   }
 }
 
+/** The next character of a literal that follows; null where a placeholder does. */
+function literalEnd(right: string): string | null {
+  return /^[^{}]/.exec(right)?.[0] ?? null
+}
+
+/**
+ * V4: before the body a value is ended by the literal or the RFC 3339 time that follows, whose first colon has a known
+ * place; after the body, which is read from the right, by the literal before it.
+ */
+function endOf(left: string, right: string, isAfter: boolean): string | null {
+  if (isAfter) return /[^{}]$/.exec(left)?.[0] ?? null
+  return right.startsWith('{timestamp}') ? ':' : literalEnd(right)
+}
+
 /** The text of one side of the body, or why it cannot be told. */
 export function renderSide(
   parts: readonly Part[],
@@ -84,8 +97,11 @@ export function renderSide(
     if (part.kind === 'literal') text += part.text
     else if (part.kind === 'placeholder') {
       if (part.name === 'timestamp') text += timestamp
-      else if (part.name === 'url') text += reading.url
-      else text += part.name === 'method' ? reading.request.method : secret
+      else if (part.name === 'url') {
+        if (part.forbidden !== null && !reading.urlIsFixed && queryOf(reading.url).includes(part.forbidden))
+          return reject('ambiguous-text', `The URL's query holds "${part.forbidden}".`)
+        text += reading.url
+      } else text += part.name === 'method' ? reading.request.method : secret
     } else {
       const value = reading.headers.only(part.name)
       if (value === null) return reject('duplicate-header', `The header ${part.name} came more than once.`)

@@ -10,13 +10,13 @@ import type { SchemeContext } from './context.ts'
 import { matchText, SIGNATURE_BASE64, sortedFields, splitUrl } from './form-signing.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { coversNothing, type Outcome, URL_TOO, type Verifier } from './verifier.ts'
+import { coversNothing, type Outcome, URL_AND_ADDED_QUERY, type Verifier } from './verifier.ts'
 
 export function twilio(context: SchemeContext): Verifier {
   const keys = context.keys()
   return {
     proof: ['x-twilio-signature'],
-    requestLine: URL_TOO,
+    requestLine: URL_AND_ADDED_QUERY,
     authenticate(reading): Outcome {
       const signature = reading.headers.only('x-twilio-signature')
       if (signature === null) return reject('duplicate-signature')
@@ -25,7 +25,7 @@ export function twilio(context: SchemeContext): Verifier {
       if (typeof hash !== 'string') return hash
       const fields = signedFields(reading)
       if (typeof fields !== 'string') return fields
-      const match = matchText(hash, keys, texts(reading.url, fields), [signature])
+      const match = matchText(hash, keys, texts(reading.urlWithQuery, fields), [signature])
       if (match === null) {
         return reject(SIGNATURE_BASE64.test(signature) ? 'wrong-signature' : 'malformed-signature')
       }

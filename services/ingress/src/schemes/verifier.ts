@@ -38,11 +38,14 @@ export interface RequestLine {
   /** The URL with its query. */
   readonly url: boolean
   readonly method: boolean
+  /** The sender adds a query to the URL that is registered: what came is signed, also where the source sets `url`. */
+  readonly addsQuery?: true
 }
 
 /** Most senders sign neither: their data stand in the body. */
 export const BODY_ALONE: RequestLine = { url: false, method: false }
 export const URL_TOO: RequestLine = { url: true, method: false }
+export const URL_AND_ADDED_QUERY: RequestLine = { url: true, method: false, addsQuery: true }
 
 /** Names of headers in lower case, or what a family of names looks like. */
 export type HeaderNames = readonly (string | RegExp)[]
@@ -69,10 +72,16 @@ export function isAmong(name: string, names: HeaderNames): boolean {
   return names.some(one => (typeof one === 'string' ? one === name : one.test(name)))
 }
 
+/** See `Verdict.query`. */
+export function signedQuery({ url, urlWithQuery }: Reading, line: RequestLine): string | null {
+  return line.url ? queryOf(line.addsQuery === true ? urlWithQuery : url) || null : null
+}
+
 /** See `Verdict.signedTarget`. */
-export function targetOf({ request, url }: Reading, line: RequestLine): string {
-  const method = line.method && request.method !== 'POST' ? request.method : ''
-  const query = line.url ? queryOf(url) : ''
+export function targetOf(reading: Reading, line: RequestLine): string {
+  const { method: used } = reading.request
+  const method = line.method && used !== 'POST' ? used : ''
+  const query = signedQuery(reading, line) ?? ''
   return method === '' && query === '' ? '' : `${method}?${query}`
 }
 
