@@ -31,12 +31,26 @@ export interface IngressSettings {
   /** From the first byte of a request to the last of its body; not below `headerTimeoutMs`. */
   readonly bodyTimeoutMs: number
   readonly keepAliveTimeoutMs: number
+  /** How long an answer may wait for its sender to read it. */
+  readonly answerTimeoutMs: number
+  /** Age from which a connection takes no further request. */
+  readonly connectionAgeMaxMs: number
   readonly connectionsMax: number
+  /** Connections of one client address: an IPv4 address or an IPv6 network of 64 bits. */
+  readonly connectionsPerAddressMax: number
+  /** Requests of one connection that may be unanswered at once. */
+  readonly pipelinedRequestsMax: number
   /** 0: any number. */
   readonly requestsPerConnectionMax: number
   /** One deadline from the complete body to Kafka's acknowledgement. */
   readonly publishTimeoutMs: number
   readonly inFlightBytesMax: number
+  /** The part of `inFlightBytesMax` that one client address may take; never below `bodyBytesMax`. */
+  readonly inFlightBytesPerAddressMax: number
+  /** Failed verifications of one client address, since one succeeded. */
+  readonly failuresPerMinuteMax: number
+  /** Client addresses of which something is remembered. */
+  readonly addressesMax: number
   readonly retryAfterMs: number
   /**
    * References to the keys that seal the secrets which sources learn from their senders; the first seals, all open. Only
@@ -115,6 +129,8 @@ interface Document {
     headerTimeout: string
     bodyTimeout: string
     keepAliveTimeout: string
+    answerTimeout: string
+    connectionAgeMax: string
     publishTimeout: string
     retryAfter: string
     drainTimeout: string
@@ -147,6 +163,8 @@ export const DURATION_LIMITS = {
   'ingress.headerTimeout': ['100ms', '1h'],
   'ingress.bodyTimeout': ['100ms', '1h'],
   'ingress.keepAliveTimeout': ['100ms', '1d'],
+  'ingress.answerTimeout': ['100ms', '1h'],
+  'ingress.connectionAgeMax': ['1s', '365d'],
   'ingress.publishTimeout': ['100ms', '10m'],
   'ingress.retryAfter': ['1s', '1d'],
   'ingress.drainTimeout': ['0s', '1d'],
@@ -227,8 +245,17 @@ function ingressSettings(
   file: string,
   env: NodeJS.ProcessEnv,
 ): IngressSettings {
-  const { headerTimeout, bodyTimeout, keepAliveTimeout, publishTimeout, retryAfter, drainTimeout, ...rest } =
-    ingress
+  const {
+    headerTimeout,
+    bodyTimeout,
+    keepAliveTimeout,
+    answerTimeout,
+    connectionAgeMax,
+    publishTimeout,
+    retryAfter,
+    drainTimeout,
+    ...rest
+  } = ingress
   const { tls } = rest
   const folder = path.dirname(file)
   const settings: IngressSettings = {
@@ -241,6 +268,8 @@ function ingressSettings(
     headerTimeoutMs: within(file, 'ingress.headerTimeout', headerTimeout),
     bodyTimeoutMs: within(file, 'ingress.bodyTimeout', bodyTimeout),
     keepAliveTimeoutMs: within(file, 'ingress.keepAliveTimeout', keepAliveTimeout),
+    answerTimeoutMs: within(file, 'ingress.answerTimeout', answerTimeout),
+    connectionAgeMaxMs: within(file, 'ingress.connectionAgeMax', connectionAgeMax),
     publishTimeoutMs: within(file, 'ingress.publishTimeout', publishTimeout),
     retryAfterMs: within(file, 'ingress.retryAfter', retryAfter),
     drainTimeoutMs: within(file, 'ingress.drainTimeout', drainTimeout),

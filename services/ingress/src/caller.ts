@@ -9,7 +9,10 @@
 import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import { isHost } from './host.ts'
-import { canonicalAddress, type Networks } from './networks.ts'
+import { canonicalAddress, clientOf, type Networks } from './networks.ts'
+
+/** All who cannot be told apart (A3). */
+const UNKNOWN = '-'
 
 /** The caller of one request, as far as `trusted` proxies can be believed. */
 export class Caller {
@@ -39,6 +42,14 @@ export class Caller {
       return canonicalAddress(socket.remoteAddress ?? '') ?? null
     }
     return senderOf(forwardedFor, this.#trusted)
+  }
+
+  /** Whom limits count the request for; null for a trusted proxy that names no sender (A7). */
+  client(): string | null {
+    const trusted = this.#trusted
+    const address = this.address()
+    if (trusted !== null && address !== null && trusted.includes(address)) return null
+    return address === null ? UNKNOWN : (clientOf(address) ?? UNKNOWN)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Readiness, ReadinessState } from './readiness.ts'
-import { answer } from './respond.ts'
+import { answer, discardBody } from './respond.ts'
 
 const WORDS: Record<ReadinessState, string> = {
   starting: 'Kafka or the schema registry has not answered since the start',
@@ -26,5 +26,6 @@ export function answerHealth(path: string, res: ServerResponse, readiness: Readi
 }
 
 function answerState(res: ServerResponse, status: number, body: Record<string, string>): void {
+  if (!res.req.complete) discardBody(res.req)
   answer(res, status, 'application/json', JSON.stringify(body), { 'cache-control': 'no-store' })
 }

@@ -1,42 +1,52 @@
-/** The HTTP or HTTPS server in front of the stages, with every limit that Node keeps for us. */
+/** The HTTP or HTTPS server in front of the stages, and the operators' one, with the limits of their connections. */
 import { readFileSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { OPERATOR_LIMITS } from '@sallyport/core/peer'
+import { watchPeers } from '@sallyport/core/peers'
 import type { IngressSettings } from '@sallyport/core/settings'
-import { answerTransportError } from './transport-errors.ts'
-
-/** How often Node looks for requests that are past their deadline. */
-const TIMEOUT_CHECK_MS_MAX = 1_000
+import { ConnectionLimits } from './connection-limits.ts'
+import { Networks } from './networks.ts'
+import { answerText, answerTransportError, requestTimeout } from './transport-errors.ts'
 
 /** A server that is not listening yet. Throws `SP_SETTINGS` where the certificate or key cannot be used. */
 export function createListener(settings: IngressSettings, handle: RequestListener): Server {
-  const options = {
-    maxHeaderSize: settings.headerBytesMax,
-    headersTimeout: settings.headerTimeoutMs,
-    requestTimeout: settings.bodyTimeoutMs,
-    connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS_MAX, Math.ceil(settings.headerTimeoutMs / 4)),
-    keepAliveTimeout: settings.keepAliveTimeoutMs,
-  }
+  const options = { maxHeaderSize: settings.headerBytesMax, keepAliveTimeout: settings.keepAliveTimeoutMs }
   const { tls } = settings
   const server =
-    tls === undefined
-      ? createServer(options, handle)
-      : createTlsServer(
-          { ...options, ...readCertificate(tls), handshakeTimeout: settings.headerTimeoutMs },
-          handle,
-        )
-  server.maxConnections = settings.connectionsMax
-  // Unheard, Node would answer "100 Continue" before anything is known about the request.
-  server.on('checkContinue', handle)
+    tls === undefined ? createServer(options) : createTlsServer({ ...options, ...readCertificate(tls) })
+  const connections = new ConnectionLimits(
+    settings,
+    new Networks(settings.trustedProxies, 'ingress.trustedProxies'),
+  )
+  watchPeers(server as Server, handle, {
+    limits: settings,
+    late: answerText(requestTimeout()),
+    tls: tls !== undefined,
+    onPeer: peer => connections.arrives(peer),
+    onGone: peer => connections.leaves(peer),
+  })
   server.on('clientError', answerTransportError)
   // Without a handshake there is nobody to answer. Node would call it a clientError as well: an answer would be written
   // that can never leave, and a stranger's connection would stay open for ever.
   server.removeAllListeners('tlsClientError')
   server.on('tlsClientError', (_error, socket) => socket.destroy())
   return server as Server
+}
+
+/** Scrapers and probes are few; more connections are somebody else's. */
+const OPERATORS_CONNECTIONS_MAX = 256
+
+/** The server of the operators' listener, not listening yet. */
+export function createOperatorsServer(handle: RequestListener): Server {
+  const server = createServer()
+  server.maxConnections = OPERATORS_CONNECTIONS_MAX
+  watchPeers(server, handle, { limits: OPERATOR_LIMITS, late: answerText(requestTimeout()) })
+  server.on('clientError', answerTransportError)
+  return server
 }
 
 /** Takes the certificate and key from their files again; throws `SP_SETTINGS` and keeps the old where they are wrong. */

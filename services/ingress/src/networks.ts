@@ -31,6 +31,14 @@ export function canonicalAddress(text: string): string | undefined {
   return parseAddress(text)?.toString()
 }
 
+/** What counts as one client: an IPv4 address, or an IPv6 network of 64 bits; null for what is no address. */
+export function clientOf(address: string): string | null {
+  const parsed = parseAddress(address)
+  if (parsed === undefined) return null
+  if (parsed.kind() === 'ipv4') return parsed.toString()
+  return `${parsed.toNormalizedString().split(':', 4).join(':')}::/64`
+}
+
 /** Strict forms only: ipaddr.js would read `010.1` and `0x7f000001` as IPv4 as well. */
 const IPV4 = /^\d{1,3}(\.\d{1,3}){3}$/
 const LEADING_ZERO = /(^|\.)0\d/

@@ -14,6 +14,8 @@ const PROBLEMS = {
   'https-required': [403, 'HTTPS is required'],
   'address-refused': [403, 'Not from this address'],
   'too-many-requests': [429, 'Too many deliveries'],
+  'too-many-failures': [429, 'Too many deliveries that do not verify'],
+  'address-overloaded': [429, 'Too much in flight from one address'],
   'content-encoding': [415, 'The content encoding is not supported'],
   'headers-too-large': [431, 'The headers are too large'],
   'malformed-request': [400, 'Not an HTTP request'],
@@ -35,12 +37,19 @@ export interface Problem {
   readonly detail: string
   /** Sent besides the document's own headers: `Allow`, `Retry-After` … */
   readonly headers: Readonly<Record<string, string>>
+  /** The connection is closed with it: what still comes of the request is not waited for. */
+  readonly closes?: true
 }
 
 /** One of the ingress's own refusals. */
 export function problem(code: ProblemCode, detail: string, headers: Record<string, string> = {}): Problem {
   const [status, title] = PROBLEMS[code]
   return { status, code, title, detail, headers }
+}
+
+/** The same refusal; the connection is closed with it. */
+export function closing(refusal: Problem): Problem {
+  return { ...refusal, closes: true }
 }
 
 /** A refusal whose code and status the verification chose. */
@@ -58,6 +67,8 @@ export function tryAgain(
     | 'not-published'
     | 'key-unavailable'
     | 'too-many-requests'
+    | 'too-many-failures'
+    | 'address-overloaded'
     | 'handshake-failed',
   detail: string,
   retryAfterMs: number,

@@ -3,17 +3,20 @@
  *
  * - R1. What is known to be refused is refused before a byte of the body is read: the declared length, the content
  *   encoding, and with `Expect: 100-continue` before the sender starts to write it.
- * - R2. Bytes count against the budget from the moment they arrive, verified or not; declared bytes do not, or a
- *   stranger could take the whole budget with headers alone.
+ * - R2. Bytes count against the budget from the moment they arrive, verified or not, and so does the room that is kept
+ *   for more of them; declared bytes do not, or a stranger could take the whole budget with headers alone.
  * - R3. A body over its limit is refused, never cut; the limit holds before and after content decoding.
- * The deadline for headers and body is the HTTP server's own (`requestTimeout`), which costs nothing per request.
+ * The deadline for headers and body is the peer's (`core/src/peer.ts`), which costs nothing per request.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ByteBudget } from './byte-budget.ts'
+import { peerOf } from '@sallyport/core/peer'
+import { BodyBuffer } from './body-buffer.ts'
+import type { ByteBudget, ByteShare, Holding } from './byte-budget.ts'
 import { DECODABLE, decodable, decode } from './decode.ts'
 import { HeaderList, type RawRequest } from './delivery.ts'
 import { awaitsContinue } from './framing.ts'
-import { type Problem, problem, tryAgain } from './problem.ts'
+import { closing, type Problem, problem, tryAgain } from './problem.ts'
+import { malformedRequest, requestTimeout } from './transport-errors.ts'
 
 /**
  * What a source does with a body that has a content encoding. `refuse`: 415. `decode`: the signature covers what
@@ -27,9 +30,15 @@ export interface ReceiveLimits {
   readonly retryAfterMs: number
 }
 
+/** Complete. Its bytes are held in the budget until the caller gives them back. */
+export interface Received {
+  readonly kind: 'received'
+  readonly request: RawRequest
+  readonly holding: Holding
+}
+
 export type Receipt =
-  /** Complete. Its bytes are held in the budget until the caller gives them back. */
-  | { readonly kind: 'received'; readonly request: RawRequest }
+  | Received
   | { readonly kind: 'refused'; readonly problem: Problem }
   /** The sender went away; nobody is there to answer. */
   | { readonly kind: 'gone' }
@@ -61,14 +70,13 @@ export function receive(
   policy: EncodingPolicy,
   limits: ReceiveLimits,
   budget: ByteBudget,
+  share: ByteShare | null,
 ): Promise<Receipt> {
   if (awaitsContinue(req)) res.writeContinue()
-  const receipt = readBody(req, url, limits, budget)
+  const receipt = readBody(req, url, limits, budget, share)
   const encoding = policy === 'decode' ? encodingOf(req) : undefined
   if (encoding === undefined) return receipt
-  return receipt.then(read => {
-    return read.kind === 'received' ? decodeBody(read.request, encoding, limits, budget) : read
-  })
+  return receipt.then(read => (read.kind === 'received' ? decodeBody(read, encoding, limits, budget) : read))
 }
 
 function encodingOf(req: IncomingMessage): string | undefined {
@@ -81,63 +89,68 @@ function readBody(
   url: string,
   limits: ReceiveLimits,
   budget: ByteBudget,
+  share: ByteShare | null,
 ): Promise<Receipt> {
   return new Promise(resolve => {
-    const chunks: Buffer[] = []
-    let bytes = 0
+    const length = req.headers['content-length']
+    const body = new BodyBuffer(length === undefined ? limits.bodyBytesMax : Number(length))
+    const holding = budget.open(share, () => refuse(closing(overloaded(limits))))
     let settled = false
 
     function settle(receipt: Receipt): void {
+      if (settled) return
       settled = true
-      if (receipt.kind !== 'received') {
-        budget.give(bytes)
-        chunks.length = 0
-      }
+      if (receipt.kind !== 'received') budget.close(holding)
+      body.clear()
       resolve(receipt)
+    }
+    function refuse(refusal: Problem): void {
+      settle({ kind: 'refused', problem: refusal })
+    }
+    const peer = peerOf(req.socket)
+    if (peer !== undefined) {
+      peer.endBody = why => refuse(why === 'late' ? requestTimeout() : malformedRequest())
     }
     // No listener for 'error': without one Node reports a broken connection by 'close' alone.
     req.on('data', (chunk: Buffer) => {
       if (settled) return
-      if (bytes + chunk.length > limits.bodyBytesMax) {
-        settle({ kind: 'refused', problem: tooLarge(limits) })
-      } else if (!budget.take(chunk.length)) {
-        settle({ kind: 'refused', problem: overloaded(limits) })
-      } else {
-        bytes += chunk.length
-        chunks.push(chunk)
+      if (body.bytes + chunk.length > limits.bodyBytesMax) {
+        refuse(tooLarge(limits))
+        return
       }
+      const taken = budget.take(holding, body.growth(chunk.length))
+      if (taken === 'taken') body.add(chunk)
+      else refuse(taken === 'all' ? overloaded(limits) : addressOverloaded(limits))
     })
     req.on('end', () => {
       if (settled) return
-      const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)
+      const whole = body.whole()
+      budget.arrived(holding, whole.length)
       const headers = new HeaderList(req.rawHeaders)
-      settle({ kind: 'received', request: { method: req.method ?? '', url, headers, body } })
+      settle({ kind: 'received', request: { method: req.method ?? '', url, headers, body: whole }, holding })
     })
-    req.on('close', () => {
-      if (!settled) settle({ kind: 'gone' })
-    })
+    req.on('close', () => settle({ kind: 'gone' }))
   })
 }
 
 /** Decodes a body that was read. What comes out is unknown, so the longest body is held for it meanwhile. */
 async function decodeBody(
-  request: RawRequest,
+  { request, holding }: Received,
   encoding: string,
   limits: ReceiveLimits,
   budget: ByteBudget,
 ): Promise<Receipt> {
-  const encodedBytes = request.body.length
-  if (!budget.take(limits.bodyBytesMax)) {
-    budget.give(encodedBytes)
-    return { kind: 'refused', problem: overloaded(limits) }
+  const taken = budget.take(holding, limits.bodyBytesMax)
+  if (taken !== 'taken') {
+    budget.close(holding)
+    return { kind: 'refused', problem: taken === 'all' ? overloaded(limits) : addressOverloaded(limits) }
   }
   const decoded = await decode(encoding, request.body, limits.bodyBytesMax)
-  budget.give(encodedBytes + limits.bodyBytesMax)
   if (decoded.kind === 'decoded') {
-    // Just given back, so there is room.
-    budget.take(decoded.body.length)
-    return { kind: 'received', request: { ...request, body: decoded.body } }
+    budget.arrived(holding, decoded.body.length)
+    return { kind: 'received', request: { ...request, body: decoded.body }, holding }
   }
+  budget.close(holding)
   if (decoded.kind === 'too-large') return { kind: 'refused', problem: tooLarge(limits) }
   return { kind: 'refused', problem: problem('malformed-encoding', `The body is not ${encoding.trim()}.`) }
 }
@@ -153,6 +166,14 @@ function overloaded(limits: ReceiveLimits): Problem {
   return tryAgain(
     'overloaded',
     'Too many bytes wait to be stored. Send the same delivery again.',
+    limits.retryAfterMs,
+  )
+}
+
+function addressOverloaded(limits: ReceiveLimits): Problem {
+  return tryAgain(
+    'address-overloaded',
+    'Too many bytes of this address wait to be stored. Send the same delivery again.',
     limits.retryAfterMs,
   )
 }

@@ -3,22 +3,12 @@
  * it would answer requests whose connection must be closed in a particular way.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { peerOf } from '@sallyport/core/peer'
 import type { SenderResponse } from './delivery.ts'
 import { PROBLEM_CONTENT_TYPE, type Problem, problemBody } from './problem.ts'
 
-/** How much of a refused body is still read so that the sender gets to see the answer, and for how long. */
-export interface Linger {
-  readonly bytesMax: number
-  readonly timeoutMs: number
-}
-
-/** Connections whose last request was answered while its body still arrives. */
-const lingering = new WeakSet<object>()
-
-/** Whether a request on this connection has its answer but not yet the end of its body. */
-export function isLingering(socket: object): boolean {
-  return lingering.has(socket)
-}
+/** Up to how many bytes of a refused body are read, so that its sender gets to see the answer. */
+const DISCARD_BYTES_MAX = 64 * 1_048_576
 
 /** Writes a complete answer; does nothing where the sender has gone or has been answered. */
 export function answer(
@@ -58,13 +48,19 @@ export function answerAccepted(res: ServerResponse, eventId: string, tracerespon
   res.end(body, length === body.length ? 'latin1' : 'utf8')
 }
 
-/** Writes a problem document. Where the body is not read to its end yet, see `lingerThenClose`. */
-export function answerProblem(res: ServerResponse, problem: Problem, linger: Linger): void {
-  const unread = !res.req.complete && !res.req.destroyed
+/** Writes a problem document. Where the body is not read to its end yet, see `discardBody`. */
+export function answerProblem(res: ServerResponse, problem: Problem): void {
+  const { req } = res
+  const unread = !req.complete && !req.destroyed
   // Without "100 Continue" the body may or may not follow: only a closed connection leaves no doubt.
-  if (unread && res.req.headers.expect !== undefined) res.setHeader('Connection', 'close')
-  else if (unread) lingerThenClose(res.req, linger)
+  if (problem.closes || (unread && req.headers.expect !== undefined)) endConnection(res)
+  if (unread) discardBody(req)
   answer(res, problem.status, PROBLEM_CONTENT_TYPE, problemBody(problem), problem.headers)
+}
+
+function endConnection(res: ServerResponse): void {
+  if (!res.headersSent) res.setHeader('Connection', 'close')
+  peerOf(res.req.socket)?.closeWithAnswer()
 }
 
 /** Writes a handshake's answer or a source's own success answer. */
@@ -74,30 +70,17 @@ export function answerSender(res: ServerResponse, response: SenderResponse): voi
 }
 
 /**
- * Throws the rest of a refused body away as it arrives. Closing at once would reset the connection while the sender
- * still writes, and most HTTP clients then report the reset and never see the answer. Bounded, since nothing else
- * bounds a stranger who goes on writing.
+ * Throws the rest of a body away as it arrives. Closing at once would reset the connection while the sender still
+ * writes, and most HTTP clients then report the reset and never see the answer. Bounded in bytes here, and in time by
+ * the request's deadline, since nothing else bounds a stranger who goes on writing.
  */
-function lingerThenClose(req: IncomingMessage, linger: Linger): void {
-  const { socket } = req
-  const giveUp = (): void => {
-    socket.destroy()
-  }
-  const timer = setTimeout(giveUp, linger.timeoutMs)
-  lingering.add(socket)
+export function discardBody(req: IncomingMessage): void {
   let bytes = 0
-  const count = (chunk: Buffer): void => {
+  req.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > linger.bytesMax) giveUp()
-  }
-  const stop = (): void => {
-    clearTimeout(timer)
-    lingering.delete(socket)
-    req.off('data', count)
-  }
-  req.once('close', stop)
-  req.once('end', stop)
-  req.on('error', stop)
-  req.on('data', count)
+    if (bytes > DISCARD_BYTES_MAX) req.socket.destroy()
+  })
+  // Without a listener a broken connection would be thrown.
+  req.on('error', () => {})
   req.resume()
 }

@@ -1,13 +1,13 @@
 /**
  * The order of the stages for one delivery:
  *
- *     framing → HTTPS → route → method, length, encoding → address → receive (1) → verify (2) → rate → accept (3)
- *           → publish (4) → answer
+ *     framing → HTTPS → route → method, length, encoding → address → failures → receive (1) → verify (2) → rate
+ *           → accept (3) → publish (4) → answer
  *
  * - S1. A 2xx for a delivery is written only after `publish` resolved for this request's own record. Nothing is
  *   answered from memory.
- * - S2. Nothing is remembered about a request that failed verification, except in counters by source and code; the
- *   rate counts verified deliveries only.
+ * - S2. Nothing is remembered about a request that failed verification, except in counters by source and code and in
+ *   that of its address; the rate counts verified deliveries only.
  * - S3. Bytes taken from the budget are given back when the request is answered, whatever the answer.
  * - S4. No exception of a stage leaves `#deliver`: it becomes a 500 without its message.
  * - S5. An unknown source gets the same 404 whatever the method, before anything else of the request is looked at.
@@ -17,12 +17,14 @@ import type { Clock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
 import { acceptSeconds, countDelivery, previousSecretTotal } from '@sallyport/core/metrics'
+import { peerOf } from '@sallyport/core/peer'
 import type { IngressSettings } from '@sallyport/core/settings'
 import { type Span, SpanKind, startRoot, traceparentOf } from '@sallyport/core/trace'
 import Koa from 'koa'
 import { accept } from './accept.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Caller } from './caller.ts'
+import { CallerLimits, type CallerShare } from './caller-limits.ts'
 import type { Door } from './config.ts'
 import { ConnectionUse } from './connection-use.ts'
 import type { SenderResponse } from './delivery.ts'
@@ -31,12 +33,12 @@ import { completeHandshake } from './handshake.ts'
 import { answerHealth } from './health.ts'
 import type { Learning } from './learning.ts'
 import { Networks } from './networks.ts'
-import { type Problem, problem, rejection, tryAgain } from './problem.ts'
+import { closing, type Problem, problem, rejection, tryAgain } from './problem.ts'
 import { fits, type PublishTarget, publish } from './publish.ts'
 import type { Readiness } from './readiness.ts'
 import { receive, refuseEarly } from './receive.ts'
 import { RefusalLog } from './refusal-log.ts'
-import { answerAccepted, answerProblem, answerSender, type Linger } from './respond.ts'
+import { answerAccepted, answerProblem, answerSender } from './respond.ts'
 import { nonceOf, pathOf, sourceOf, urlOf } from './route.ts'
 import type { FetchText } from './schemes/fetch.ts'
 import type { Challenge } from './schemes/handshakes.ts'
@@ -73,13 +75,13 @@ interface Passage {
   readonly req: IncomingMessage
   readonly res: ServerResponse
   readonly caller: Caller
+  /** What the callers of its address hold and get wrong; null where they are not limited. */
+  readonly share: CallerShare | null
   readonly source: string
   readonly door: Door
   readonly span: Span
 }
 
-/** Up to how many bytes of a refused body are read for its sender's sake. */
-const LINGER_BYTES_MAX = 64 * 1_048_576
 const NO_SOURCE = '-'
 
 /** The stages as what an HTTP server calls. */
@@ -109,8 +111,8 @@ class Ingress {
   readonly #parts: ServerParts
   readonly #settings: IngressSettings
   readonly #budget: ByteBudget
+  readonly #callers: CallerLimits
   readonly #refusals: RefusalLog
-  readonly #linger: Linger
   readonly #use: ConnectionUse
   readonly #trusted: Networks
   readonly #plainHttp: boolean
@@ -120,8 +122,8 @@ class Ingress {
     this.#parts = parts
     this.#settings = settings
     this.#budget = new ByteBudget(settings.inFlightBytesMax)
+    this.#callers = new CallerLimits(settings, parts.clock)
     this.#refusals = new RefusalLog(log)
-    this.#linger = { bytesMax: LINGER_BYTES_MAX, timeoutMs: settings.bodyTimeoutMs }
     this.#use = new ConnectionUse(settings.requestsPerConnectionMax)
     this.#trusted = new Networks(settings.trustedProxies, 'ingress.trustedProxies')
     this.#plainHttp = parts.loopback || settings.plainHttp === 'allow'
@@ -157,7 +159,14 @@ class Ingress {
       this.#refuse(res, source, refusal)
       return undefined
     }
-    return this.#pass({ req, res, caller, source, door, span: startSpan(req, source) })
+    const client = caller.client()
+    const share = client === null ? null : this.#callers.of(client)
+    const barredMs = share?.barredMs() ?? 0
+    if (barredMs > 0) {
+      this.#refuse(res, source, closing(tryAgain('too-many-failures', TOO_MANY_FAILURES, barredMs)))
+      return undefined
+    }
+    return this.#pass({ req, res, caller, share, source, door, span: startSpan(req, source) })
   }
 
   /** What speaks against a delivery before its body is read. */
@@ -185,11 +194,11 @@ class Ingress {
   }
 
   async #deliver(passage: Passage): Promise<Ending> {
-    const { req, res, caller, source, door, span } = passage
+    const { req, res, caller, share, source, door, span } = passage
     const url = urlOf(req, caller, this.#settings.publicUrl)
-    const receipt = await receive(req, res, url, door.encoding, this.#settings, this.#budget)
+    const receipt = await receive(req, res, url, door.encoding, this.#settings, this.#budget, share)
     if (receipt.kind !== 'received') return receipt
-    const { request } = receipt
+    const { request, holding } = receipt
     try {
       const receivedAt = this.#parts.clock()
       const judged = spanned(span, 'verify', SpanKind.INTERNAL, () =>
@@ -202,13 +211,15 @@ class Ingress {
       this.#parts.log.error({ source, err: error }, 'a delivery failed unexpectedly')
       return { kind: 'refused', problem: problem('internal-error', 'Send the same delivery again.') }
     } finally {
-      this.#budget.give(request.body.length)
+      this.#budget.close(holding)
     }
   }
 
   #conclude(passage: Passage, verification: Verification, receivedAt: number): Promise<Ending> | Ending {
     switch (verification.kind) {
       case 'verified': {
+        passage.share?.verified()
+        peerOf(passage.req.socket)?.proves()
         const waitMs = passage.door.bucket?.take() ?? 0
         if (waitMs > 0) return { kind: 'refused', problem: tryAgain('too-many-requests', TOO_MANY, waitMs) }
         return this.#publish(passage, verification.delivery, receivedAt)
@@ -220,6 +231,7 @@ class Ingress {
       case 'rejected': {
         const { status, code, detail } = verification
         if (status === 405) return { kind: 'refused', problem: wrongMethod(passage.door) }
+        if (status === 401) passage.share?.failed()
         return { kind: 'refused', problem: rejection(status, code, detail) }
       }
     }
@@ -279,7 +291,7 @@ class Ingress {
   #refuse(res: ServerResponse, source: string, refusal: Problem): void {
     const { settings, loopback } = this.#parts
     const shown = mayKnow(res.req, settings.refusalDetail, loopback) ? refusal : terse(refusal)
-    answerProblem(res, shown, this.#linger)
+    answerProblem(res, shown)
     countDelivery(source, refusal.status, refusal.code)
     this.#refusals.refused(source, refusal)
   }
@@ -305,6 +317,8 @@ const NOT_READY = 'The ingress is starting and cannot store deliveries yet. Send
 const OUTGROWN = 'The ingress must be started with other settings. Send the same delivery again.'
 const NOT_PUBLISHED =
   'Kafka did not acknowledge the event in time. Send the same delivery again; it counts once even if it arrives twice.'
+const TOO_MANY_FAILURES =
+  'Too many deliveries from this address did not verify. Check the secret, and send the same delivery again later.'
 const TOO_MANY = 'This source sends more than its rate allows. Send the same delivery again later.'
 
 function unknownSource(): Problem {

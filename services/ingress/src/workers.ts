@@ -7,14 +7,14 @@
  * - S8. The first process tells the workers when to drain and when to reload. A worker whose first process is gone drains by itself.
  */
 import cluster, { type Worker } from 'node:cluster'
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SallyportError } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
 import { metrics } from '@sallyport/core/metrics'
 import type { IngressSettings } from '@sallyport/core/settings'
 import { AggregatorRegistry } from 'prom-client'
-import { closeListener, listen } from './listener.ts'
+import { closeListener, createOperatorsServer, listen } from './listener.ts'
 import { problem } from './problem.ts'
 import { answer, answerProblem } from './respond.ts'
 import { pathOf } from './route.ts'
@@ -94,15 +94,14 @@ function exitOf(worker: Worker): Promise<number | null> {
 /** What all workers counted, as one. */
 function createMetricsServer(): Server {
   const registry = new AggregatorRegistry()
-  const linger = { bytesMax: 65_536, timeoutMs: 1_000 }
-  return createServer((req, res) => {
+  return createOperatorsServer((req, res) => {
     if (pathOf(req.url ?? '') !== '/metrics') {
-      answerProblem(res, problem('unknown-path', 'Here is /metrics; ask the ingress for its health.'), linger)
+      answerProblem(res, problem('unknown-path', 'Here is /metrics; ask the ingress for its health.'))
       return
     }
     registry.clusterMetrics().then(
       text => answer(res, 200, registry.contentType, text),
-      () => answerProblem(res, problem('internal-error', 'A worker did not answer in time.'), linger),
+      () => answerProblem(res, problem('internal-error', 'A worker did not answer in time.')),
     )
   })
 }

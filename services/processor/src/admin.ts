@@ -1,14 +1,18 @@
 import { once } from 'node:events'
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { metrics } from '@sallyport/core/metrics'
+import { OPERATOR_LIMITS } from '@sallyport/core/peer'
+import { refuseTransport, watchPeers } from '@sallyport/core/peers'
 
 /** Of a process's processors: whether each has joined its group. */
 export type ProcessorsState = 'starting' | 'ready' | 'draining'
 
 /** Scrapers and probes are few; more connections are somebody else's. */
 const CONNECTIONS_MAX = 64
+const LATE = 'HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+const MALFORMED = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
 
 /**
  * The operators' listener of a process that runs processors: `/metrics` in Prometheus' text format, `/health/live`, and
@@ -18,10 +22,13 @@ export class AdminListener {
   readonly #server: Server
 
   constructor(state: () => ProcessorsState) {
-    this.#server = createServer((req, res) => {
-      answer(req.url ?? '', state(), res).catch(() => res.destroy())
-    })
+    this.#server = createServer()
     this.#server.maxConnections = CONNECTIONS_MAX
+    const handle: RequestListener = (req, res) => {
+      answer(req.url ?? '', state(), res).catch(() => res.destroy())
+    }
+    watchPeers(this.#server, handle, { limits: OPERATOR_LIMITS, late: LATE })
+    this.#server.on('clientError', (_error, stream) => refuseTransport(stream, MALFORMED))
   }
 
   /** Returns its URL. Throws `SP_PORT_TAKEN`. */
