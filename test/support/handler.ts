@@ -1,14 +1,13 @@
-/** The stages of the ingress behind a loopback server, without Kafka: what they would publish is kept in a list. */
-import { once } from 'node:events'
+/** The stages of the ingress behind its own listener, without Kafka: what they would publish is kept in a list. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import type { PublishRecord } from '@sallyport/core/kafka/publisher'
 import { loadSettings } from '@sallyport/core/settings'
 import type { Door } from '@sallyport/ingress/config'
 import type { Learning } from '@sallyport/ingress/learning'
+import { createListener, listen } from '@sallyport/ingress/listener'
 import type { PublishTarget } from '@sallyport/ingress/publish'
 import { Readiness } from '@sallyport/ingress/readiness'
 import type { FetchText } from '@sallyport/ingress/schemes/fetch'
@@ -24,6 +23,8 @@ export interface TestHandler {
   readonly doors: ReadonlyMap<string, Door>
   /** Lines of the log. */
   readonly lines: readonly string[]
+  /** How many connections the listener has. */
+  connections(): Promise<number>
   close(): void
 }
 
@@ -81,8 +82,9 @@ export async function testHandler(
       },
     ]),
   )
+  const settings = ingressSettings(ingress)
   const handle = createHandler({
-    settings: ingressSettings(ingress),
+    settings,
     loopback,
     doors: () => doors,
     learning,
@@ -92,13 +94,14 @@ export async function testHandler(
     log,
     ...(fetchText === undefined ? {} : { fetchText }),
   })
-  const server = createServer(handle).listen(0, '127.0.0.1')
-  await once(server, 'listening')
+  const server = createListener(settings, handle)
+  const url = await listen(server, '127.0.0.1', 0)
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/webhooks`,
+    url: `${url}/webhooks`,
     keys,
     doors,
     lines,
+    connections: () => promisify(server.getConnections.bind(server))(),
     close() {
       server.close()
       server.closeAllConnections()

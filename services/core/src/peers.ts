@@ -8,8 +8,8 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Peer, type PeerLimits, peerOf } from './peer.ts'
 
-/** How often every peer is looked at. With two looks for the deadline and two for the close it is 800 ms at most. */
-const LOOK_MS = 200
+/** How often every peer is looked at. With two looks for the deadline and two for the close it is 600 ms at most. */
+const LOOK_MS = 150
 /** A process that stood still for longer has not read what came meanwhile: such time is nobody's delay. */
 const STANDSTILL_MS = 1_000
 

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import { metrics } from '@sallyport/core/metrics'
+import type { PeerLimits } from '@sallyport/core/peer'
 import { answerHealth } from './health.ts'
 import { createOperatorsServer } from './listener.ts'
 import { problem } from './problem.ts'
@@ -8,7 +9,7 @@ import { answer, answerProblem } from './respond.ts'
 import { pathOf } from './route.ts'
 
 /** The operators' listener: `/metrics` in Prometheus' text format, and the health paths. Not for the open network. */
-export function createAdminServer(readiness: Readiness): Server {
+export function createAdminServer(readiness: Readiness, limits?: PeerLimits): Server {
   return createOperatorsServer((req, res) => {
     const path = pathOf(req.url ?? '')
     if (answerHealth(path, res, readiness)) return
@@ -20,5 +21,5 @@ export function createAdminServer(readiness: Readiness): Server {
       text => answer(res, 200, metrics.contentType, text),
       () => answerProblem(res, problem('internal-error', 'The metrics could not be collected.')),
     )
-  })
+  }, limits)
 }

@@ -11,7 +11,7 @@ export interface Known {
   forgettable(): boolean
 }
 
-const LOOKED_AT = 2
+const LOOKS = 2
 
 export class ClientTable<Entry extends Known> {
   readonly #entries = new Map<string, Entry>()
@@ -38,18 +38,15 @@ export class ClientTable<Entry extends Known> {
   }
 
   #makeRoom(): void {
-    let looked = 0
+    let looks = 0
+    const looksMax = this.#entries.size
     for (const [client, entry] of this.#entries) {
       const full = this.#entries.size >= this.#entriesMax
-      if (!full && ++looked > LOOKED_AT) return
-      if (!entry.inUse() && (full || entry.forgettable())) {
-        this.#entries.delete(client)
-        if (full) return
-      } else if (!full) {
-        // Looked at again after all others.
-        this.#entries.delete(client)
-        this.#entries.set(client, entry)
-      }
+      if (looks >= (full ? looksMax : LOOKS)) return
+      looks++
+      this.#entries.delete(client)
+      // Looked at again after all others.
+      if (entry.inUse() || !(full || entry.forgettable())) this.#entries.set(client, entry)
     }
   }
 }

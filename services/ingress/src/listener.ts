@@ -5,7 +5,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo } from 'node:net'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
-import { OPERATOR_LIMITS } from '@sallyport/core/peer'
+import { OPERATOR_LIMITS, type PeerLimits } from '@sallyport/core/peer'
 import { watchPeers } from '@sallyport/core/peers'
 import type { IngressSettings } from '@sallyport/core/settings'
 import { ConnectionLimits } from './connection-limits.ts'
@@ -41,10 +41,10 @@ export function createListener(settings: IngressSettings, handle: RequestListene
 const OPERATORS_CONNECTIONS_MAX = 256
 
 /** The server of the operators' listener, not listening yet. */
-export function createOperatorsServer(handle: RequestListener): Server {
+export function createOperatorsServer(handle: RequestListener, limits: PeerLimits = OPERATOR_LIMITS): Server {
   const server = createServer()
   server.maxConnections = OPERATORS_CONNECTIONS_MAX
-  watchPeers(server, handle, { limits: OPERATOR_LIMITS, late: answerText(requestTimeout()) })
+  watchPeers(server, handle, { limits, late: answerText(requestTimeout()) })
   server.on('clientError', answerTransportError)
   return server
 }

@@ -12,6 +12,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { peerOf } from '@sallyport/core/peer'
 import { BodyBuffer } from './body-buffer.ts'
 import type { ByteBudget, ByteShare, Holding } from './byte-budget.ts'
+import { Crumbs } from './crumbs.ts'
 import { DECODABLE, decodable, decode } from './decode.ts'
 import { HeaderList, type RawRequest } from './delivery.ts'
 import { awaitsContinue } from './framing.ts'
@@ -95,6 +96,7 @@ function readBody(
     const length = req.headers['content-length']
     const body = new BodyBuffer(length === undefined ? limits.bodyBytesMax : Number(length))
     const holding = budget.open(share, () => refuse(closing(overloaded(limits))))
+    const crumbs = new Crumbs(req)
     let settled = false
 
     function settle(receipt: Receipt): void {
@@ -113,6 +115,7 @@ function readBody(
     }
     // No listener for 'error': without one Node reports a broken connection by 'close' alone.
     req.on('data', (chunk: Buffer) => {
+      crumbs.count(chunk.length)
       if (settled) return
       if (body.bytes + chunk.length > limits.bodyBytesMax) {
         refuse(tooLarge(limits))

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { peerOf } from '@sallyport/core/peer'
+import { Crumbs } from './crumbs.ts'
 import type { SenderResponse } from './delivery.ts'
 import { PROBLEM_CONTENT_TYPE, type Problem, problemBody } from './problem.ts'
 
@@ -75,8 +76,10 @@ export function answerSender(res: ServerResponse, response: SenderResponse): voi
  * the request's deadline, since nothing else bounds a stranger who goes on writing.
  */
 export function discardBody(req: IncomingMessage): void {
+  const crumbs = new Crumbs(req)
   let bytes = 0
   req.on('data', (chunk: Buffer) => {
+    crumbs.count(chunk.length)
     bytes += chunk.length
     if (bytes > DISCARD_BYTES_MAX) req.socket.destroy()
   })

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { metrics } from '@sallyport/core/metrics'
-import { OPERATOR_LIMITS } from '@sallyport/core/peer'
+import { OPERATOR_LIMITS, type PeerLimits } from '@sallyport/core/peer'
 import { refuseTransport, watchPeers } from '@sallyport/core/peers'
 
 /** Of a process's processors: whether each has joined its group. */
@@ -21,13 +21,13 @@ const MALFORMED = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: 
 export class AdminListener {
   readonly #server: Server
 
-  constructor(state: () => ProcessorsState) {
+  constructor(state: () => ProcessorsState, limits: PeerLimits = OPERATOR_LIMITS) {
     this.#server = createServer()
     this.#server.maxConnections = CONNECTIONS_MAX
     const handle: RequestListener = (req, res) => {
       answer(req.url ?? '', state(), res).catch(() => res.destroy())
     }
-    watchPeers(this.#server, handle, { limits: OPERATOR_LIMITS, late: LATE })
+    watchPeers(this.#server, handle, { limits, late: LATE })
     this.#server.on('clientError', (_error, stream) => refuseTransport(stream, MALFORMED))
   }
 

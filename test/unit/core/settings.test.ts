@@ -45,6 +45,8 @@ describe('durations in settings', () => {
     window: ['1s', '365d', ['0s', '999ms', '366d']],
     'topics.deadLetterRetention': ['1m', '3650d', ['0s', '59s', '3651d']],
     'ingress.headerTimeout': ['100ms', '1h', ['0s', '99ms', '61m']],
+    'ingress.answerTimeout': ['100ms', '1h', ['99ms', '61m']],
+    'ingress.connectionAgeMax': ['1s', '365d', ['999ms', '366d']],
     'ingress.bodyTimeout': ['100ms', '1h', ['0s', '99ms', '25d']],
     'ingress.keepAliveTimeout': ['100ms', '1d', ['0s', '99ms', '25d']],
     'ingress.publishTimeout': ['100ms', '10m', ['0s', '99ms', '25d']],

@@ -20,7 +20,18 @@ describe('a TLS listener', () => {
     writeFileSync(tls.cert, FIRST_CERTIFICATE.cert)
     writeFileSync(tls.key, FIRST_CERTIFICATE.key)
     const limits = { headerBytesMax: 16_384, headerTimeoutMs: 200, bodyTimeoutMs: 1_000 }
-    const settings = { ...limits, keepAliveTimeoutMs: 1_000, connectionsMax: 10, tls } as IngressSettings
+    const connections = {
+      connectionsMax: 10,
+      connectionsPerAddressMax: 10,
+      addressesMax: 100,
+      trustedProxies: [],
+    }
+    const settings = {
+      ...limits,
+      ...connections,
+      keepAliveTimeoutMs: 1_000,
+      tls,
+    } as unknown as IngressSettings
     server = createListener(settings, (_req, res) => res.end())
     port = Number(new URL(await listen(server, '127.0.0.1', 0)).port)
   })
