@@ -1,5 +1,8 @@
 const BLOCK_BYTES_MIN = 1_024
 const BLOCK_BYTES_MAX = 65_536
+/** Blocks of full length that are kept for the next body, instead of waiting to be collected. */
+const SPARE_BLOCKS_MAX = 256
+const spare: Buffer[] = []
 
 /**
  * A body as it arrives. Chunks are copied into blocks: a chunk of one byte would else hold a hundred more for its
@@ -49,12 +52,19 @@ export class BodyBuffer {
   /** The whole body. Call it once, at the end. */
   whole(): Buffer {
     const [only] = this.#blocks
-    if (this.#blocks.length === 1 && only !== undefined && this.#free === 0) return only
+    if (this.#blocks.length === 1 && only !== undefined && this.#free === 0) {
+      // It is the caller's now.
+      this.#blocks.length = 0
+      return only
+    }
     return Buffer.concat(this.#blocks, this.#bytes)
   }
 
   /** Lets go of everything. */
   clear(): void {
+    for (const block of this.#blocks) {
+      if (spare.length < SPARE_BLOCKS_MAX && block.length === BLOCK_BYTES_MAX) spare.push(block)
+    }
     this.#blocks.length = 0
     this.#bytes = 0
     this.#held = 0
@@ -64,7 +74,7 @@ export class BodyBuffer {
   #open(rest: Buffer): void {
     const length = this.#blockBytes(rest.length)
     // A body that comes in one piece, as most do, is that piece.
-    const block = length === rest.length ? rest : Buffer.allocUnsafeSlow(length)
+    const block = this.#blocks.length === 0 && length === rest.length ? rest : blockOf(length)
     if (block !== rest) rest.copy(block)
     this.#blocks.push(block)
     this.#held += length
@@ -78,4 +88,9 @@ export class BodyBuffer {
     const room = this.#bytesMax - before
     return Math.max(rest, Math.min(room, BLOCK_BYTES_MAX, Math.max(BLOCK_BYTES_MIN, before)))
   }
+}
+
+function blockOf(length: number): Buffer {
+  const kept = length === BLOCK_BYTES_MAX ? spare.pop() : undefined
+  return kept ?? Buffer.allocUnsafeSlow(length)
 }

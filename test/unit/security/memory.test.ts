@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const DOOR = fileURLToPath(new URL('../../support/door-process.ts', import.meta.url))
+const MIB = 1_048_576
+const IN_FLIGHT_MIB = 128
+/** What a body may take of memory, for each byte of the budget. */
+const FACTOR = 1.5
+const ANSWERED_MS_MAX = 1_000
+
+/** Any number of bytes as chunks of a length. */
+function chunked(bytes: number, length: number): Buffer {
+  const chunk = `${length.toString(16)}\r\n${'x'.repeat(length)}\r\n`
+  return Buffer.from(chunk.repeat(Math.floor(bytes / length)))
+}
+
+describe('bodies that nothing proves', function () {
+  this.timeout(60_000)
+  let door: ChildProcess
+  let url: URL
+  const sockets: Socket[] = []
+
+  beforeEach(async () => {
+    const settings = `inFlightBytesMax: ${IN_FLIGHT_MIB * MIB}, inFlightBytesPerAddressMax: ${IN_FLIGHT_MIB * MIB}, bodyBytesMax: ${4 * MIB}, bodyTimeout: 60s`
+    const args = ['--max-old-space-size=200', '--no-warnings', DOOR, settings]
+    door = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const [line] = await once(door.stdout as NodeJS.ReadableStream, 'data')
+    url = new URL(String(line).trim())
+  })
+  afterEach(async () => {
+    for (const socket of sockets.splice(0)) socket.destroy()
+    const ended = once(door, 'exit')
+    door.stdin?.end()
+    await ended
+  })
+
+  /** What the process takes (VmRSS) or has ever taken (VmHWM), MiB. */
+  function memoryMib(field: 'VmRSS' | 'VmHWM'): number {
+    const status = readFileSync(`/proc/${door.pid}/status`, 'utf8')
+    return Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1_024)
+  }
+
+  function send(head: string, pieces: readonly Buffer[]): void {
+    const socket = connect(Number(url.port), url.hostname)
+    sockets.push(socket)
+    socket.on('error', () => {})
+    socket.write(`POST /webhooks/crm HTTP/1.1\r\nHost: x\r\n${head}\r\n\r\n`)
+    for (const piece of pieces) socket.write(piece)
+  }
+
+  async function live(): Promise<number> {
+    const from = performance.now()
+    assert.equal((await fetch(new URL('/health/live', url))).status, 200)
+    return performance.now() - from
+  }
+
+  /** Waits until the process has read what there is to read: its memory stands still. */
+  async function settled(): Promise<void> {
+    for (let before = -1, still = 0; still < 6; await sleep(100)) {
+      const now = memoryMib('VmRSS')
+      still = Math.abs(now - before) <= 1 ? still + 1 : 0
+      before = now
+    }
+  }
+
+  it('stays within ingress.inFlightBytesMax and a half, however bodies are cut', async () => {
+    // What the process itself comes to, once it has seen bodies of every kind.
+    for (const cut of [1, 100, 5_000, 65_000]) send('Transfer-Encoding: chunked', [chunked(65_000, cut)])
+    await settled()
+    const before = memoryMib('VmRSS')
+    const declared = `Content-Length: ${4 * MIB}`
+    const body = 4 * MIB - 1
+    for (let i = 0; i < 20; i++) {
+      send(declared, [Buffer.alloc(body)])
+      send('Transfer-Encoding: chunked', [chunked(body, 100)])
+      send('Transfer-Encoding: chunked', [chunked(body, 5_000)])
+      send(declared, [])
+      send('Transfer-Encoding: chunked', [chunked(40_000, 1)])
+    }
+    await settled()
+    await live()
+    const most = memoryMib('VmHWM') - before
+    assert.ok(most > IN_FLIGHT_MIB / 2, `only ${most} MiB were taken`)
+    assert.ok(most <= IN_FLIGHT_MIB * FACTOR, `${most} MiB were taken of ${IN_FLIGHT_MIB}`)
+  })
+
+  it('are read in turns: others are answered meanwhile', async () => {
+    const before = memoryMib('VmRSS')
+    const crumbs = chunked(64_000, 1)
+    for (let i = 0; i < 8; i++) send('Transfer-Encoding: chunked', Array(60).fill(crumbs))
+    const took: number[] = []
+    for (let i = 0; i < 30; i++) {
+      took.push(await live())
+      await sleep(100)
+    }
+    took.sort((a, b) => a - b)
+    const median = took[15] ?? Number.POSITIVE_INFINITY
+    assert.ok(median < ANSWERED_MS_MAX / 4, `half of the answers took ${Math.round(median)} ms`)
+    const most = memoryMib('VmHWM') - before
+    assert.ok(most <= IN_FLIGHT_MIB / 2, `${most} MiB were taken`)
+  })
+})
