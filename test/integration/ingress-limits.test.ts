@@ -88,7 +88,7 @@ describe('limits of the door', function () {
     const { url } = await started(CRM, 'connectionsMax: 2')
     const first = await opened(url, '')
     await opened(url, '')
-    const gone = once(first, 'close')
+    const gone = new Promise<void>(resolve => first.once('close', () => resolve()))
     const third = await opened(url, 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n')
     const [chunk] = await once(third, 'data')
     assert.match(String(chunk), /200 OK/)
