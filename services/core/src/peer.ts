@@ -3,7 +3,7 @@
  *
  * | The peer owes                    | Deadline                                                   | Then               |
  * |----------------------------------|------------------------------------------------------------|--------------------|
- * | a TLS handshake                  | `headerTimeoutMs` from the accept                          | reset              |
+ * | a TLS handshake                  | `headerTimeoutMs` from the accept                          | closed             |
  * | its first headers                | `headerTimeoutMs` from the accept, or from the handshake   | 408, closed        |
  * | the rest of later headers        | `headerTimeoutMs` from the first byte, be it a bare CRLF   | 408, closed        |
  * | another request                  | `keepAliveTimeoutMs` from the end of the last answer       | closed             |
@@ -169,8 +169,8 @@ export class Peer {
   close(last?: string): void {
     if (this.closing) return
     this.#closingLooks = 0
-    const stream = this.#stream
-    if (stream === undefined || !stream.writable) this.reset()
+    const stream = this.#stream ?? this.socket
+    if (!stream.writable) this.reset()
     else if (last === undefined) stream.end()
     else stream.end(last)
   }
@@ -215,7 +215,7 @@ export class Peer {
     const { headerTimeoutMs, bodyTimeoutMs, answerTimeoutMs } = this.#limits
     const stream = this.#stream
     if (stream === undefined) {
-      if (isPast(this.#waitingSince, headerTimeoutMs)) this.reset()
+      if (isPast(this.#waitingSince, headerTimeoutMs)) this.close()
     } else if (this.#unread(stream, now, answerTimeoutMs + slackMs)) {
       this.reset()
     } else if (this.bodyUnderWay) {

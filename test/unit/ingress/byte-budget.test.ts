@@ -12,6 +12,9 @@ describe('the budget of bytes in flight', () => {
     before = heldBodies.bytes
     givenUp = []
   })
+  afterEach(() => {
+    heldBodies.bytes = before
+  })
 
   function share(bytesMax: number): ByteShare {
     return { bytesMax, bytes: 0, arriving: new Set() }
@@ -68,6 +71,5 @@ describe('the budget of bytes in flight', () => {
       'taken',
     )
     assert.deepEqual(givenUp, ['all'])
-    heldBodies.bytes = before
   })
 })
