@@ -105,6 +105,7 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     if (!COMMON.has(key) && value !== undefined) options[key] = value
   }
   const row = rowOf(name, settings, preset, options)
+  refusePlace(name, row)
   const timestamp = timestampOf(name, settings, row)
   const rules = { ...(preset?.options ?? {}), ...credentialOptions(row) }
   if (settings.awaitSecret === true && !offersSecret(preset)) {
@@ -272,6 +273,19 @@ function rowVerifier(
   const tolerance =
     row.timestamp === undefined ? compileTolerance(rule, `sources.${name}.timestamp`) : scheme.tolerance(rule)
   return compileRow(row, keys, { at, unit: rule.unit, tolerance }, setting)
+}
+
+/** Headers that are stored, logged or traced whatever a source keeps, so that no proof may stand there. */
+const NEVER_PROOF: ReadonlySet<string> = new Set(['content-type', 'content-encoding', 'traceparent', 'host'])
+
+function refusePlace(name: string, row: Scheme | null): void {
+  const header = row?.header.toLowerCase() ?? ''
+  if (!NEVER_PROOF.has(header)) return
+  throw bad(
+    name,
+    '',
+    `takes its proof from ${header}, which is stored with events or belongs to HTTP: name another header`,
+  )
 }
 
 /** An id or type is stored with the event, which a proof must not be. */

@@ -161,6 +161,14 @@ describe('a header that proves the sender', () => {
     assert.match(String(refusal({ ...chosen, headers: ['x-mine'] })), /headers names x-mine/)
   })
 
+  it('cannot be one that every event keeps', () => {
+    for (const header of ['Content-Type', 'Content-Encoding', 'traceparent']) {
+      const scheme = { algorithm: 'token', header }
+      assert.match(String(refusal({ scheme, secrets: ['${env:SECRET}'] })), /takes its proof from/, header)
+      assert.match(String(refusal({ ...entryOf('okta'), header })), /takes its proof from/, header)
+    }
+  })
+
   it('cannot be kept by names that say what they are, though no scheme here reads them', () => {
     for (const name of ['Cookie', 'X-Api-Key', 'X-Client-Cert', 'X-Content-MAC', 'X-Jwt', 'X-Gitlab-Token']) {
       assert.match(String(refusal({ ...entryOf('github'), headers: [name] })), /headers names/, name)

@@ -6,7 +6,7 @@ import { EXIT } from '../exit.ts'
 import type { DeadLetter } from '../operations/dead-letter.ts'
 import type { Desk } from '../operations/desk.ts'
 import type { Standing } from '../operations/ledger.ts'
-import { type BodyText, bodyText, letterDetails, letterLines } from '../operations/report.ts'
+import { bodyText, type LetterContent, letterDetails, letterLines } from '../operations/report.ts'
 import { note, print, printDocument } from '../output.ts'
 import { printable } from '../printable.ts'
 import { type LettersOptions, placedLetters, withLetters } from './letters.ts'
@@ -15,7 +15,7 @@ interface ShownLetter {
   readonly processor: string
   readonly letter: DeadLetter
   readonly standing: Standing
-  readonly body: BodyText
+  readonly body: LetterContent
 }
 
 /** `sallyport dlq show`. */
@@ -58,11 +58,12 @@ async function lettersNamed(
   return found
 }
 
-/** The event's body; of what cannot be read, the record's bytes. */
-async function bodyOf(events: RegistryReader<Event>, { record }: DeadLetter): Promise<BodyText> {
+/** What the event says: its body, and method and query where it has data there; of what cannot be read, the record's bytes. */
+async function bodyOf(events: RegistryReader<Event>, { record }: DeadLetter): Promise<LetterContent> {
   const value = record.value ?? Buffer.alloc(0)
   try {
-    return bodyText((await events.decode(value)).body)
+    const { body, method, query } = await events.decode(value)
+    return { ...bodyText(body), ...(method === null ? {} : { method }), ...(query === null ? {} : { query }) }
   } catch (error) {
     if (error instanceof SallyportError) throw error
     return bodyText(value)

@@ -9,6 +9,7 @@ import { printable } from '../printable.ts'
 import { bodyField } from './body-field.ts'
 import { chapters } from './chapters.ts'
 import { outcomeCell } from './outcome-cell.ts'
+import { requestLine } from './request-line.ts'
 
 interface ShowOptions extends IndexOptions {
   readonly json?: boolean
@@ -33,10 +34,11 @@ export async function showEvent(id: string, options: ShowOptions): Promise<void>
 
 async function printStory(story: EventStory): Promise<void> {
   const outcome = outcomeCell(story.outcome)
+  const request = requestLine(story)
   const facts: [string, string][] = [
     ['source', story.source],
     ['type', story.type],
-    ...requestLine(story),
+    ...(request === undefined ? [] : ([['request', request]] satisfies [string, string][])),
     ['scheme', story.scheme + (story.secretIndex === 0 ? '' : `, secret ${story.secretIndex + 1}`)],
     ['trace', story.traceId ?? 'none'],
     ['record', story.record ?? 'no longer in its topic'],
@@ -51,12 +53,6 @@ async function printStory(story: EventStory): Promise<void> {
   await print()
   await print(bodyTitle(story))
   for (const line of bodyLines(story.body)) await print(`  ${line}`)
-}
-
-/** Method and query, where an event has more than a body. Rows of an older index have neither. */
-function requestLine({ method, query }: EventStory): [string, string][] {
-  if ((method ?? null) === null && (query ?? null) === null) return []
-  return [['request', `${method ?? 'POST'}${query == null ? '' : ` ?${query}`}`]]
 }
 
 function bodyTitle({ contentType, bodyBytes, body }: EventStory): string {

@@ -1,8 +1,10 @@
 /** How plans, operations and dead letters are shown: fields for JSON, lines for people. */
+
 import { type AttemptRecord, parseHistory } from '@sallyport/core/attempt'
 import type { Operation } from '@sallyport/core/audit'
 import { HEADER } from '@sallyport/core/headers'
 import { headerText } from '@sallyport/core/kafka/group-consumer'
+import { requestLine } from '../events/request-line.ts'
 import { printable } from '../printable.ts'
 import type { Candidate } from './candidates.ts'
 import type { DeadLetter } from './dead-letter.ts'
@@ -101,7 +103,12 @@ export function letterFields(processor: string, letter: DeadLetter, { state, ope
 }
 
 /** A dead letter with all that it carries, for machines. */
-export function letterDetails(processor: string, letter: DeadLetter, standing: Standing, body: BodyText) {
+export function letterDetails(
+  processor: string,
+  letter: DeadLetter,
+  standing: Standing,
+  body: LetterContent,
+) {
   const { record, origin } = letter
   const headers = Object.entries(record.headers).map(([name]) => [name, headerText(record.headers, name)])
   return {
@@ -119,7 +126,7 @@ export function letterLines(
   processor: string,
   letter: DeadLetter,
   { state, operation }: Standing,
-  body: BodyText,
+  body: LetterContent,
 ): string[] {
   const { record, identity, key, source, type, reason, code, message, traceId, generation } = letter
   const place = `${record.topic}/${record.partition}/${record.offset}`
@@ -132,6 +139,7 @@ export function letterLines(
     ['generation', generation === 0 ? undefined : `${generation}`],
     ['operation', operation === undefined ? undefined : operationLine(operation)],
     ['trace', traceId],
+    ['request', requestLine(body)],
   ]
   return [
     `${identity}  ${state}`,
@@ -146,6 +154,9 @@ export function letterLines(
 
 /** An event's body: text, or base64 where it is none. */
 export type BodyText = { readonly body: string } | { readonly bodyBase64: string }
+
+/** What a letter's event says: its body, and method and query where it has data there. */
+export type LetterContent = BodyText & { readonly method?: string; readonly query?: string }
 
 export function bodyText(bytes: Buffer): BodyText {
   try {

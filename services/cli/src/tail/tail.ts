@@ -14,6 +14,7 @@ import { RegistryReader } from '@sallyport/core/registry-reader'
 import { traceIdOf } from '@sallyport/core/trace'
 import { colors } from '../colors.ts'
 import { bodyField } from '../events/body-field.ts'
+import { requestLine } from '../events/request-line.ts'
 import { interruptible } from '../interruption.ts'
 import { commandLog, connectionOf, type KafkaOptions } from '../kafka-options.ts'
 import { note, print, printRecord } from '../output.ts'
@@ -111,6 +112,8 @@ async function show(sighting: Sighting, options: TailOptions): Promise<void> {
   await print(
     `${colors.dim(time)} ${paint(kind)}${who} ${printable(event.source)} ${printable(event.type)} ${printable(event.id)}${why === undefined ? '' : `: ${printable(why)}`}`,
   )
+  const request = requestLine(event)
+  if (options.body && request !== undefined) await print(`  ${printable(request)}`)
   if (options.body) await print(`  ${printable(event.body.toString())}`)
 }
 

@@ -31,7 +31,11 @@ export async function explain(
     )
   } else if (verification.kind === 'challenge') {
     const { status, body } = verification.response
-    lines.push(`a handshake (${verification.code}), answered with ${status} ${JSON.stringify(body)}`)
+    const { code, storesSecret } = verification
+    lines.push(`a handshake (${code}), answered with ${status} ${JSON.stringify(body)}`)
+    if (storesSecret !== undefined) {
+      lines.push(`only in the time that sallyport sources learn ${source.name} opens; else with 401`)
+    }
   } else if (verification.kind === 'unavailable') {
     lines.push(`not decided: ${verification.detail} The sender would get 503.`)
   } else {

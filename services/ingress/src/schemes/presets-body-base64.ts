@@ -1,4 +1,4 @@
-import { BODY_ID, HEADER_ID, NO_ID } from './identity-reasons.ts'
+import { BODY_ID, HEADER_ID, LEARNS, NO_ID } from './identity-reasons.ts'
 import type { Preset } from './scheme.ts'
 
 /**
@@ -123,6 +123,7 @@ export const BODY_BASE64_PRESETS: readonly Preset[] = [
     },
     type: ['$[0].eventCategoryType', '$.eventCategoryType'],
     handshake: 'salesforce',
+    caution: LEARNS,
   },
   {
     name: 'quickbooks',

@@ -1,4 +1,4 @@
-import { BODY_ID, HEADER_ID, NO_ID } from './identity-reasons.ts'
+import { BODY_ID, HEADER_ID, LEARNS, NO_ID } from './identity-reasons.ts'
 import type { Preset } from './scheme.ts'
 
 /**
@@ -120,6 +120,7 @@ export const BODY_HEX_PRESETS: readonly Preset[] = [
     id: '$.id',
     type: '$.type',
     handshake: 'notion',
+    caution: LEARNS,
   },
   {
     name: 'intercom',
@@ -147,6 +148,7 @@ export const BODY_HEX_PRESETS: readonly Preset[] = [
     scheme: { algorithm: 'hmac-sha256', header: 'X-Hook-Signature' },
     type: [['$.events[0].resource.resource_type', '$.events[0].action'], '$.events[0].action'],
     handshake: ['asana', 'no-events'],
+    caution: LEARNS,
   },
   {
     name: 'lemonsqueezy',
