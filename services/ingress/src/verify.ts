@@ -63,7 +63,10 @@ export function verify(
 ): Verification | Promise<Verification> {
   try {
     const { verifier } = source
-    const reading = new Reading(request, source.url, nowMs, source.wantsJson)
+    const reading = new Reading(request, source.url, nowMs, {
+      jsonOnly: source.wantsJson,
+      addsQuery: verifier.requestLine.addsQuery === true,
+    })
     const greeting = verifier.greet?.(reading)
     if (greeting !== undefined && greeting !== null) return greeting
     const misplaced = checkMethod(source, request)

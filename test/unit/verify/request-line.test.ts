@@ -165,6 +165,29 @@ describe('a delivery whose data stand in its URL', () => {
     assert.deepEqual([plivo.senderId, plivo.type], ['u1', 'Hangup'])
   })
 
+  it('has no type, id or field from a query that is not the signed one, where the source sets its URL', async () => {
+    const genuine = SENDERS['hubspot-v3']?.('GET', 'a=1') as RequestParts
+    const settings = {
+      preset: 'hubspot-v3',
+      secrets: ['s'],
+      url: at('a=1'),
+      type: 'form:a',
+      required: ['form:a'],
+    }
+    for (const url of [at('a=1'), at('a=2'), URL_SIGNED]) {
+      const verification = await judge(sourceOf(settings), { ...genuine, url })
+      assert(verification.kind === 'verified', codeOf(verification))
+      const { query, type } = verification.delivery.verdict
+      assert.deepEqual([query, type], ['a=1', '1'])
+    }
+    const twilio = SENDERS.twilio?.('GET', QUERY) as RequestParts
+    const own = sourceOf({ preset: 'twilio', secrets: ['s'], url: URL_SIGNED })
+    const verification = await judge(own, { ...twilio, url: `http://10.0.0.1/webhooks/twilio?${QUERY}` })
+    assert(verification.kind === 'verified', codeOf(verification))
+    const { query, type } = verification.delivery.verdict
+    assert.deepEqual([query, type], [QUERY, 'ringing'])
+  })
+
   it('cannot have a part of its query moved into a body, to be lost there', async () => {
     const genuine = SENDERS.plivo?.('GET', 'a=1&b=2') as RequestParts
     const moved = { ...genuine, url: at('a=1'), body: 'b=2' }

@@ -10,6 +10,14 @@ export type ParsedJson =
 
 const NOT_JSON: ParsedJson = { ok: false, value: undefined }
 
+/** What a reading must know of the source. */
+export interface AboutSource {
+  /** See `Reading.jsonOnly`. */
+  readonly jsonOnly?: boolean
+  /** See `RequestLine.addsQuery`. */
+  readonly addsQuery?: boolean
+}
+
 /** One request under verification, with what was read from it so far. */
 export class Reading {
   readonly request: RawRequest
@@ -22,16 +30,18 @@ export class Reading {
   readonly jsonOnly: boolean
   /** The clock, ms since the epoch. */
   readonly nowMs: number
+  readonly #addsQuery: boolean
   #json: ParsedJson | undefined
   #form: Form | null | undefined
   #query: Form | null | undefined
 
-  constructor(request: RawRequest, url: string | undefined, nowMs: number, jsonOnly = false) {
+  constructor(request: RawRequest, url: string | undefined, nowMs: number, about: AboutSource = {}) {
     this.request = request
     this.headers = request.headers
     this.url = url ?? request.url
     this.urlIsFixed = url !== undefined
-    this.jsonOnly = jsonOnly
+    this.jsonOnly = about.jsonOnly === true
+    this.#addsQuery = about.addsQuery === true
     this.nowMs = nowMs
   }
 
@@ -62,9 +72,10 @@ export class Reading {
     return this.#query
   }
 
-  /** The fields of a form: in the body or, as a form is sent with GET, in the query. */
+  /** The fields of a form: in the body or, as a form is sent with GET, in the query, as far as it is signed. */
   fields(): Form | null {
-    return this.request.method === 'GET' ? this.query() : this.form()
+    if (this.request.method !== 'GET') return this.form()
+    return parseForm(queryOf(this.#addsQuery ? this.urlWithQuery : this.url))
   }
 
   /** The only value of a query field; null where it is absent or repeated. */
