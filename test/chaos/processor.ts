@@ -1,7 +1,8 @@
 /**
  * `npm run test:chaos [-- --short] [--seed N] [--only KIND,…] [--transaction-version 1] [--keep] [--logs FOLDER]`:
  * the processor engine under chaos.
- * `npm run test:soak [-- --seed N] [--transaction-version 1] …`: the same with a million events, and a report.
+ * `npm run test:soak [-- --seed N] [--transaction-version 1] [--events N] …`: the same with a million
+ * events, and a report.
  *
  * start brokers and processes → load, while the schedule's steps happen → wait until all is done → judge
  *
@@ -18,7 +19,7 @@
  *
  * The seed gives the events, their fates and the schedule; without `--seed` it is drawn and printed. The last line is
  * `accepted A, effects E, lost L, duplicated D, torn T, seed S`. When the schedule is through, random steps follow
- * until enough events are accepted: 20,000, or a million in the soak.
+ * until enough events are accepted: 20,000, or a million in the soak; `--events N` asks for another number.
  */
 import { randomInt } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
@@ -56,10 +57,12 @@ const { values: options } = parseArgs({
     short: { type: 'boolean', default: false },
     soak: { type: 'boolean', default: false },
     seed: { type: 'string' },
-    /** Only the schedule's steps of these kinds; then no number of events is asked for. */
+    /** Only the schedule's steps of these kinds; then no number of events is asked for by default. */
     only: { type: 'string' },
     /** Copies the processes' logs there, whatever comes of the run. */
     logs: { type: 'string' },
+    /** How many events must be accepted; default 20,000, or a million in the soak. */
+    events: { type: 'string' },
     /** A run that fails leaves everything that it made, and says where; default true with `CI=true`. */
     keep: { type: 'boolean', default: process.env.CI === 'true' },
     /** The cluster's `transaction.version`: with 1 the end of a transaction bumps no epoch. */
@@ -78,7 +81,7 @@ const SIZE = options.soak
 const TRANSACTION_VERSION = transactionVersion(options['transaction-version'])
 /** kafkajs's producer keeps its epoch from one transaction to the next. */
 const JUDGING: Judging = { epochs: 'shared', version: TRANSACTION_VERSION }
-const ACCEPTED_MIN = ONLY === undefined ? SIZE.acceptedMin : 1
+const ACCEPTED_MIN = Number(options.events ?? (ONLY === undefined ? SIZE.acceptedMin : 1))
 /** From the end of one step to the next when the schedule is through, ms. */
 const REST_MS = 5_000
 const COORDINATOR_LOG = '-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction=debug'
