@@ -7,9 +7,9 @@ import { ofApi, untouched } from '../../support/kafka-proxy/rule.ts'
 /** The requests of transactions. */
 const TROUBLED = ofApi('InitProducerId', 'AddPartitionsToTxn', 'Produce', 'TxnOffsetCommit', 'EndTxn')
 /** What happens to how many of a hundred. */
-const PERCENT = { delay: 8, overtake: 4, duplicate: 8, cut: 2, drop: 1 }
-/** A second or two: a delay. */
-const DELAY_MS_MAX = 2_000
+const PERCENT = { delay: 5, overtake: 5, duplicate: 20, cut: 2, drop: 1 }
+/** A delay, and no death. */
+const DELAY_MS_MAX = 1_000
 /** A copy may come when later transactions have begun and ended. */
 const COPY_MS_MAX = 5_000
 
