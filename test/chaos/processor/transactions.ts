@@ -10,7 +10,9 @@
  *     from a late one.
  * V4. With a shared epoch the transactions are told apart by the number that the checker's producers put into the
  *     header `TRANSACTION_HEADER`. Records without it are judged where their producer and epoch ended once.
- * V5. A marker's epoch is not below that of the records that it ends; with transaction version 2, above it.
+ * V5. All markers of a transaction have one epoch: that of its records, or the one above, to which an end bumps it; with
+ *     transaction version 2 always the one above. Any other was written for another transaction: an earlier one whose
+ *     marker came late, or a later one that ended what a marker that never came had left open.
  */
 import type { LogRecord, Marker } from './partition-log.ts'
 
@@ -70,8 +72,9 @@ export function judgeTransactions(
   const judged = all.filter(it => !undecided.has(it))
   const torn = judged.filter(it => outcomes(it).size > 1)
   const whole = judged.filter(it => outcomes(it).size === 1)
-  const isLate = ({ epoch, end }: Piece) =>
-    end !== null && (end.epoch < epoch || (end.epoch === epoch && epochs === 'own' && version === 2))
+  const bumpMin = epochs === 'own' && version === 2 ? 1 : 0
+  const isForeign = ({ epoch, end }: Piece) =>
+    end !== null && (end.epoch < epoch + bumpMin || end.epoch > epoch + 1)
   return {
     transactions: judged.length,
     pieces: judged.reduce((sum, { pieces }) => sum + pieces.length, 0),
@@ -79,7 +82,7 @@ export function judgeTransactions(
     torn,
     unended: whole.filter(({ pieces }) => pieces[0]?.end === null),
     endedTwice: whole.filter(endsTwice),
-    endedByAnother: whole.filter(({ pieces }) => pieces.some(isLate)),
+    endedByAnother: whole.filter(it => it.pieces.some(isForeign) || endEpochs(it).size > 1),
   }
 }
 
@@ -111,6 +114,10 @@ function transactionsOf(partitions: Iterable<readonly LogRecord[]>, isShared: bo
 
 function outcomes({ pieces }: Transaction): Set<Marker['type'] | undefined> {
   return new Set(pieces.map(({ end }) => end?.type))
+}
+
+function endEpochs({ pieces }: Transaction): Set<number | undefined> {
+  return new Set(pieces.map(({ end }) => end?.epoch))
 }
 
 function endsTwice({ pieces }: Transaction): boolean {

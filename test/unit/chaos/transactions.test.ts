@@ -86,7 +86,7 @@ describe('the checker of transactions', () => {
         .write(1, { epoch: 8 })
         .end(2, 'COMMIT', { epoch: 8 })
         .write(3, { epoch: 9 })
-        .end(4, 'ABORT', { epoch: 9 }),
+        .end(4, 'ABORT', { epoch: 10 }),
       out(5)
         .write(1, { epoch: 8 })
         .end(2, 'COMMIT', { epoch: 8 })
@@ -172,6 +172,36 @@ describe('the checker of transactions', () => {
     assert.deepEqual(judged(logs, OWN_V1).endedByAnother, [])
     const later = [claims().write(1, { epoch: 8 }).end(2, 'COMMIT', { epoch: 7 })]
     assert.deepEqual(names(judged(later, OWN_V1).endedByAnother), ['3/8'])
+  })
+
+  it('names a transaction that a later one ended where its own marker never came, though both were committed', () => {
+    const later = { epoch: 10 }
+    for (const judging of [OWN, OWN_V1]) {
+      const epoch = judging === OWN ? 9 : 8
+      const logs = [
+        claims().write(1, { epoch: 8 }).end(2, 'COMMIT', { epoch }),
+        out(5).write(1, { epoch: 8 }).write(3, { epoch: 9 }).end(4, 'COMMIT', later),
+      ]
+      assert.deepEqual(names(judged(logs, judging).endedByAnother), ['3/8'])
+      const oneEpochOn = [
+        claims().write(1, { epoch: 8 }).end(2, 'COMMIT', { epoch: 8 }),
+        out(5).write(1, { epoch: 8 }).end(4, 'COMMIT', { epoch: 9 }),
+      ]
+      assert.deepEqual(names(judged(oneEpochOn, judging).endedByAnother), ['3/8'])
+    }
+  })
+
+  it('takes a transaction for torn that was aborted, and that a later one committed where its marker never came', () => {
+    const logs = [
+      claims()
+        .write(1, { epoch: 0 })
+        .end(2, 'ABORT', { epoch: 1 })
+        .write(3, { epoch: 2 })
+        .end(4, 'COMMIT', { epoch: 3 }),
+      out(5).write(1, { epoch: 0 }).write(3, { epoch: 2 }).end(4, 'COMMIT', { epoch: 3 }),
+    ]
+    assert.deepEqual(names(judged(logs, OWN).torn), ['3/0'])
+    assert.deepEqual(judged(logs, OWN).endedByAnother, [])
   })
 
   it('tells of the producer’s other markers near a torn transaction, those without records too', () => {
