@@ -19,29 +19,29 @@ import type { Authentic, Covers } from './schemes/verifier.ts'
 /** The id that a proof vouches for, or the text of one that is too long for a record key. */
 export type ProvenId = { readonly kind: 'id' | 'too-long'; readonly text: string }
 
-/** The first id all of whose places are covered and there; null where there is none. */
+/**
+ * The first id all of whose places are covered and there; null where there is none, or where one of its values is no
+ * text of an id: the next place would then name something that other events have as well.
+ */
 export function provenId(
   locations: CompiledLocations,
   reading: Reading,
   { covers, id }: Pick<Authentic, 'covers' | 'id'>,
 ): ProvenId | null {
-  const found = firstParts(locations, reading, covers)
-  if (found === null) return typeof id === 'string' ? asId([id], false) : null
-  return asId(
-    found,
-    locations.some(places => places.length > 1),
-  )
+  const found = valuesOf(locations, reading, covers).find(isThere)
+  if (found === undefined) return typeof id === 'string' ? asId([id], false) : null
+  const parts = found.map(labelText)
+  return parts.includes(null) ? null : asId(parts as string[], isSeveral(locations))
 }
 
-/** The first id that is there, covered or not: for people, and for no decision. */
+/** The first id that is there and one, covered or not: for people, and for no decision. */
 export function anyId(locations: CompiledLocations, reading: Reading): string | null {
-  const found = firstParts(locations, reading, () => true)
-  if (found === null) return null
-  const id = asId(
-    found,
-    locations.some(places => places.length > 1),
-  )
-  return id.kind === 'id' ? id.text : null
+  for (const values of valuesOf(locations, reading, () => true)) {
+    const parts = values.map(asLabel)
+    const id = parts.includes(null) ? null : asId(parts as string[], isSeveral(locations))
+    if (id?.kind === 'id') return id.text
+  }
+  return null
 }
 
 /** The first type that is there; several parts are joined with `.`, as people know them. */
@@ -54,18 +54,20 @@ export function typeAt(locations: CompiledLocations, reading: Reading): string |
   return null
 }
 
-/** The parts of the first id that is whole. */
-function firstParts(
-  locations: CompiledLocations,
-  reading: Reading,
-  covers: Covers,
-): readonly string[] | null {
-  for (const places of locations) {
-    if (!places.every(covers)) continue
-    const texts = places.map(place => labelText(reading.at(place)))
-    if (!texts.includes(null)) return texts as string[]
-  }
-  return null
+/** What stands at the places of each id that is covered. */
+function valuesOf(locations: CompiledLocations, reading: Reading, covers: Covers): readonly unknown[][] {
+  return locations
+    .filter(places => places.every(covers))
+    .map(places => places.map(place => reading.at(place)))
+}
+
+function isThere(values: readonly unknown[]): boolean {
+  return !values.includes(undefined) && !values.includes(null)
+}
+
+/** Whether one of the ids has several parts: then each is written so that none is taken for another. */
+function isSeveral(locations: CompiledLocations): boolean {
+  return locations.some(places => places.length > 1)
 }
 
 function asId(parts: readonly string[], escaped: boolean): ProvenId {

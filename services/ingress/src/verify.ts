@@ -138,12 +138,15 @@ function verdictOf(source: Source, reading: Reading, outcome: Authentic): Verdic
     identity: isId ? 'SENDER_ID' : 'DIGEST',
     senderId: isId ? proven.text : proven === null ? senderIdOf(source, reading, outcome) : null,
     type: asLabel(source.typeOf?.(reading)) ?? typeAt(source.type, reading) ?? asLabel(outcome.type),
-    sentAt: outcome.sentAt,
+    sentAt: outcome.sentAt !== null && outcome.sentAt > YEAR_9999_MS ? null : outcome.sentAt,
     signedParts: proven?.kind === 'too-long' ? [proven.text] : outcome.signedParts,
     signedTarget: proven?.kind === 'too-long' ? '' : (outcome.signedTarget ?? ''),
     query: signedQuery(reading, source.verifier.requestLine),
   }
 }
+
+/** Some readers of Avro have no date beyond it. */
+const YEAR_9999_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
 function senderIdOf({ id }: Source, reading: Reading, outcome: Authentic): string | null {
   return id.length === 0 ? asLabel(outcome.id) : anyId(id, reading)

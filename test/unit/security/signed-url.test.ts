@@ -337,6 +337,35 @@ describe('a captured signature of joined texts', () => {
     assert.notEqual(ids[0], ids[1])
   })
 
+  it('Adyen: the items of a batch in another order, or one of them twice, are no other event', async () => {
+    const item = (pspReference: string) => {
+      const text = [pspReference, '', 'm', '', 1, 'EUR', 'REFUND', 'true'].join(':')
+      const hmacSignature = hmac('sha256', Buffer.from('c0ffee', 'hex'), text, 'base64')
+      const signed = { pspReference, merchantAccountCode: 'm', amount: { value: 1, currency: 'EUR' } }
+      const rest = { eventCode: 'REFUND', success: 'true', additionalData: { hmacSignature } }
+      return { NotificationRequestItem: { ...signed, ...rest } }
+    }
+    const event = (...names: string[]) =>
+      outcome(
+        { preset: 'adyen-payments', secrets: ['c0ffee'] },
+        { body: JSON.stringify({ notificationItems: names.map(item) }) },
+      )
+    assert.equal(await event('a', 'b'), await event('b', 'a'))
+    assert.equal(await event('a', 'b'), await event('b', 'a', 'b'))
+    assert.equal(await event('a'), await event('a', 'a'))
+    assert.notEqual(await event('a'), await event('b'))
+  })
+
+  it('Mandrill: a field that comes twice, of which one value is not signed, is refused', async () => {
+    const headers = {
+      ...FORM,
+      'X-Mandrill-Signature': hmac('sha1', 's', `${URL_SET}mandrill_events[{}]`, 'base64'),
+    }
+    const event = (body: string) => outcome({ preset: 'mandrill', secrets: ['s'] }, { headers, body })
+    assert.match(await event('mandrill_events=%5B%7B%7D%5D'), /^test\//)
+    assert.equal(await event('mandrill_events=evil&mandrill_events=%5B%7B%7D%5D'), 'malformed-body')
+  })
+
   it('Box: both writings of one body are one event, with an id and without', async () => {
     const time = '2027-01-01T00:00:00Z'
     const [plain, escaped] = ['{"name":"é/"}', '{"name":"\\u00e9\\/"}']

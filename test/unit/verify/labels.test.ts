@@ -1,5 +1,6 @@
 /** The sender's id and type: what is one, whose word it is, and that no two deliveries share one by accident. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { EVENT_SCHEMA } from '@sallyport/core/codec'
 import { type Event, ID_BYTES_MAX } from '@sallyport/core/event'
 import { accept } from '@sallyport/ingress/accept'
@@ -136,6 +137,19 @@ describe('text that is no id, no type and no header to keep', () => {
     }
   })
 
+  it('is not passed over for the next place, which other events may share: the digest stands in', async () => {
+    const own = { id: ['$.event', '$.account'] }
+    const events = await Promise.all(
+      ['"\\ud800"', '"\\ud801"', '""', '1.5', '{}', 'true'].map(value =>
+        eventOfBody(own, `{"event":${value},"account":"a"}`),
+      ),
+    )
+    assert.equal(new Set(events.map(({ id }) => id)).size, events.length)
+    for (const { identity } of events) assert.equal(identity, 'DIGEST')
+    assert.equal((await eventOfBody(own, '{"account":"a"}')).id, 'test/a')
+    assert.equal((await eventOfBody(own, '{"event":null,"account":"a"}')).id, 'test/a')
+  })
+
   it('a type of many parts that is too long is none', async () => {
     const type = [['$.a', '$.a'], '$.b']
     assert.equal((await eventOfBody({ type }, `{"a":"${'x'.repeat(200)}","b":"short"}`)).type, 'short')
@@ -198,6 +212,21 @@ describe('text that is no id, no type and no header to keep', () => {
       }),
       RUNS,
     )
+  })
+
+  it('a time beyond the year 9999, which some readers have no date for, is none', async () => {
+    const payload = (time: string) =>
+      Buffer.from(`<notification><timestamp type="datetime">${time}</timestamp></notification>`).toString(
+        'base64',
+      )
+    const key = createHash('sha1').update('s').digest()
+    const sentAt = async (time: string) => {
+      const fields = { bt_signature: `pub|${hmac('sha1', key, payload(time))}`, bt_payload: payload(time) }
+      const settings = { preset: 'braintree', secrets: ['s'], publicKey: 'pub' }
+      return (await eventOf(settings, { body: new URLSearchParams(fields).toString() })).sentAt
+    }
+    assert.equal(await sentAt('2027-01-01T00:00:00Z'), NOW_MS)
+    assert.equal(await sentAt('9999-12-31T23:59:59-23:00'), null)
   })
 
   it('the time of a token is whole milliseconds, which Avro can carry, or none', async () => {

@@ -49,7 +49,8 @@ export function adyenPayments(context: SchemeContext): Verifier {
         kind: 'authentic',
         secretIndex,
         sentAt: null,
-        signedParts: [texts.join('\n')],
+        // Each item is signed alone: in another order, or twice, they are no other event.
+        signedParts: [...new Set(texts)].sort(),
         covers: coversNothing,
         id: `${pspReference}:${eventCode}`,
         type: eventCode,

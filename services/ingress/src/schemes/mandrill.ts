@@ -60,8 +60,11 @@ function readClaim(reading: Reading): { signature: string; text: string } | Reje
   if (signature === undefined || signature === '') return reject('missing-signature')
   const form = reading.form()
   if (form === null) return reject('malformed-body')
-  const fields = sortedFields(form).map(([name, values]) => name + (values.at(-1) ?? ''))
-  return { signature, text: reading.url + fields.join('') }
+  const fields = sortedFields(form)
+  // Of a name that repeats the last value alone is signed.
+  if (fields.some(([, values]) => values.length > 1))
+    return reject('malformed-body', 'A field came more than once.')
+  return { signature, text: reading.url + fields.map(([name, values]) => name + values[0]).join('') }
 }
 
 function events(reading: Reading): unknown {

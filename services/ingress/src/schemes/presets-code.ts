@@ -87,7 +87,8 @@ export const CODE_PRESETS: readonly Preset[] = [
     retryHorizon: '7d',
     code: adyenPayments,
     success: { status: 200, headers: TEXT, body: '[accepted]' },
-    caution: 'Eight fields of an item are signed, the others can be altered.',
+    caution:
+      'Eight fields of an item are signed, the others can be altered; of a batch, which JSON webhooks are not, each item alone.',
   },
   {
     name: 'msgraph',
