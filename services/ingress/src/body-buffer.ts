@@ -42,7 +42,9 @@ export class BodyBuffer {
     const fitting = Math.min(chunk.length, this.#free)
     if (fitting > 0) {
       const block = this.#blocks.at(-1) as Buffer
-      chunk.copy(block, block.length - this.#free, 0, fitting)
+      const at = block.length - this.#free
+      if (chunk.length === 1) block[at] = chunk[0] as number
+      else chunk.copy(block, at, 0, fitting)
       this.#free -= fitting
       this.#bytes += fitting
     }

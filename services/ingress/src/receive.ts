@@ -121,7 +121,8 @@ function readBody(
         refuse(tooLarge(limits))
         return
       }
-      const taken = budget.take(holding, body.growth(chunk.length))
+      const growth = body.growth(chunk.length)
+      const taken = growth === 0 ? 'taken' : budget.take(holding, growth)
       if (taken === 'taken') body.add(chunk)
       else refuse(taken === 'all' ? overloaded(limits) : addressOverloaded(limits))
     })
