@@ -157,6 +157,15 @@ describe('deploy/compose.yaml', function () {
     assert.deepEqual(found, wanted)
   })
 
+  it('the load balancer publishes the deliveries’ paths and /health/live, and nothing else', async () => {
+    const { stdout: address } = await compose('port', 'load-balancer', '8480')
+    const statuses: number[] = []
+    for (const target of ['/health/live', '/health/ready', '/metrics', '/']) {
+      statuses.push((await fetch(`http://${address.trim()}${target}`)).status)
+    }
+    assert.deepEqual(statuses, [200, 404, 404, 404])
+  })
+
   it('events are found from the index’s container, and from any other, though it can write nothing but /tmp', async function () {
     this.timeout(120_000)
     const list = ['events', 'list', '--json', '--limit', '5']
