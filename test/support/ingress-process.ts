@@ -1,7 +1,7 @@
 /** An ingress as a process of its own, as in production, so that it can be killed and its CPU time can be read. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
@@ -71,6 +71,30 @@ export class IngressProcess {
   rssMib(): number {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8')
     return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024)
+  }
+
+  /** The most that the resident set has been since `forgetPeak`, MiB. */
+  peakRssMib(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8')
+    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024)
+  }
+
+  forgetPeak(): void {
+    writeFileSync(`/proc/${this.#child.pid}/clear_refs`, '5')
+  }
+
+  /** How many sockets the process has, listening ones and those towards Kafka included. */
+  sockets(): number {
+    const folder = `/proc/${this.#child.pid}/fd`
+    let count = 0
+    for (const name of readdirSync(folder)) {
+      try {
+        if (readlinkSync(`${folder}/${name}`).startsWith('socket:')) count++
+      } catch {
+        // Closed meanwhile.
+      }
+    }
+    return count
   }
 
   async kill(): Promise<void> {
