@@ -7,6 +7,7 @@
  */
 import assert from 'node:assert/strict'
 import { kafkajsTransactor } from '../support/kafkajs-transactions.ts'
+import type { Fate } from '../support/torn-transactions/fates.ts'
 import type { Schedule } from '../support/torn-transactions/schedule.ts'
 import {
   lateCommitBeforeOutputs,
@@ -16,7 +17,7 @@ import {
   latePartitions,
 } from '../support/torn-transactions/schedules.ts'
 import { type Site, startSite } from '../support/torn-transactions/site.ts'
-import { type Fate, type Outcome, tornBy } from '../support/torn-transactions/torn-by.ts'
+import { type Outcome, tornBy } from '../support/torn-transactions/torn-by.ts'
 
 for (const version of [2, 1] as const) {
   describe(`late requests, with transaction.version ${version}`, function () {

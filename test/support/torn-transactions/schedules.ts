@@ -35,7 +35,7 @@ export const lateMarkers: Schedule = {
   repeats: ({ api, from, broker, transactions }, { topics }) =>
     from === 'broker' &&
     api === 'WriteTxnMarkers' &&
-    broker === 0 &&
+    broker === topics.roles.claimsLeader &&
     transactions.some(({ partitions }) => partitions.includes(`${topics.claims}/0`)),
   before: isEnd,
   ownerDies: true,

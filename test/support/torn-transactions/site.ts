@@ -1,19 +1,32 @@
 /** Three brokers behind the proxy, and topics whose leaders are known. */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Connection, findCoordinatorV4 } from '@platformatic/kafka'
 import { type Cluster, startCluster } from '../cluster.ts'
 import { KafkaProxy } from '../kafka-proxy/kafka-proxy.ts'
 import { coordinatorOf, rawAdmin, rawKafka } from '../raw-kafka.ts'
 
 const BROKERS = 3
+/** FindCoordinator's key type. */
+const TRANSACTION = 1
 
 /** The topics of a task: its claims, and what else its transactions write to. */
 export interface TornTopics {
-  /** Led by broker 0. */
+  readonly groupId: string
   readonly claims: string
-  /** Led by broker 1. */
   readonly deadLetters: string
-  /** Partition 0 is led by broker 1, partition 1 by broker 0. */
   readonly outputs: string
+  readonly roles: Roles
+}
+
+/** Which broker does what for the task of partition 0; each is another one. */
+export interface Roles {
+  /** Leads claims/0 and outputs/1. */
+  readonly claimsLeader: number
+  /** Leads dead-letters/0 and outputs/0. */
+  readonly otherLeader: number
+  /** Coordinates its transactions. */
+  readonly coordinator: number
 }
 
 export interface Site {
@@ -42,27 +55,53 @@ export async function startSite(transactionVersion: 1 | 2): Promise<Site> {
   }
 }
 
-/** Topics that no other course has, and a group of that name that has a coordinator. */
-export async function freshTopics({ cluster }: Site): Promise<TornTopics & { readonly groupId: string }> {
+/** Topics that no other course has, and coordinators that answer. */
+export async function freshTopics({ cluster }: Site): Promise<TornTopics> {
   const groupId = `torn-${randomBytes(4).toString('hex')}`
+  const kafka = rawKafka(cluster.brokers)
+  await coordinatorOf(kafka, groupId)
+  const coordinator = await transactionCoordinator(cluster.brokers, `${groupId}-0`)
+  const claimsLeader = (coordinator + 1) % BROKERS
+  const otherLeader = (coordinator + 2) % BROKERS
   const topics = {
     claims: `${groupId}.claims`,
     deadLetters: `${groupId}.dead-letters`,
     outputs: `${groupId}.outputs`,
   }
-  const kafka = rawKafka(cluster.brokers)
   const create = (topic: string, ...leaders: readonly number[]) => ({
     topic,
     replicaAssignment: leaders.map((leader, partition) => ({ partition, replicas: replicasFrom(leader) })),
   })
   await rawAdmin(kafka, admin =>
     admin.createTopics({
-      topics: [create(topics.claims, 0), create(topics.deadLetters, 1), create(topics.outputs, 1, 0)],
+      topics: [
+        create(topics.claims, claimsLeader),
+        create(topics.deadLetters, otherLeader),
+        create(topics.outputs, otherLeader, claimsLeader),
+      ],
       waitForLeaders: true,
     }),
   )
-  await coordinatorOf(kafka, groupId)
-  return { ...topics, groupId }
+  return { groupId, ...topics, roles: { claimsLeader, otherLeader, coordinator } }
+}
+
+/** Asks until there is one. */
+async function transactionCoordinator(brokers: readonly string[], transactionalId: string): Promise<number> {
+  const [host, port] = (brokers[0] as string).split(':')
+  const connection = new Connection('test')
+  await connection.connect(host as string, Number(port))
+  try {
+    for (;;) {
+      try {
+        const answer = await findCoordinatorV4.api.async(connection, TRANSACTION, [transactionalId])
+        return (answer.coordinators[0]?.nodeId as number) - 1
+      } catch {
+        await sleep(200)
+      }
+    }
+  } finally {
+    await connection.close()
+  }
 }
 
 /** Node ids, the leader's first; broker 0 is node 1. */
