@@ -1,14 +1,11 @@
 /** Three brokers behind the proxy, and topics whose leaders are known. */
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Connection, findCoordinatorV4 } from '@platformatic/kafka'
 import { type Cluster, startCluster } from '../cluster.ts'
 import { KafkaProxy } from '../kafka-proxy/kafka-proxy.ts'
 import { coordinatorOf, rawAdmin, rawKafka } from '../raw-kafka.ts'
+import { transactionCoordinator, untilLed } from './broker-facts.ts'
 
 const BROKERS = 3
-/** FindCoordinator's key type. */
-const TRANSACTION = 1
 
 /** The topics of a task: its claims, and what else its transactions write to. */
 export interface TornTopics {
@@ -60,7 +57,7 @@ export async function freshTopics({ cluster }: Site): Promise<TornTopics> {
   const groupId = `torn-${randomBytes(4).toString('hex')}`
   const kafka = rawKafka(cluster.brokers)
   await coordinatorOf(kafka, groupId)
-  const coordinator = await transactionCoordinator(cluster.brokers, `${groupId}-0`)
+  const coordinator = (await transactionCoordinator(cluster.brokers[0] as string, `${groupId}-0`)) - 1
   const claimsLeader = (coordinator + 1) % BROKERS
   const otherLeader = (coordinator + 2) % BROKERS
   const topics = {
@@ -79,29 +76,14 @@ export async function freshTopics({ cluster }: Site): Promise<TornTopics> {
         create(topics.deadLetters, otherLeader),
         create(topics.outputs, otherLeader, claimsLeader),
       ],
-      waitForLeaders: true,
+      // kafkajs asks one broker, and gives up if that one has not heard of them yet.
+      waitForLeaders: false,
     }),
   )
-  return { groupId, ...topics, roles: { claimsLeader, otherLeader, coordinator } }
-}
-
-/** Asks until there is one. */
-async function transactionCoordinator(brokers: readonly string[], transactionalId: string): Promise<number> {
-  const [host, port] = (brokers[0] as string).split(':')
-  const connection = new Connection('test')
-  await connection.connect(host as string, Number(port))
-  try {
-    for (;;) {
-      try {
-        const answer = await findCoordinatorV4.api.async(connection, TRANSACTION, [transactionalId])
-        return (answer.coordinators[0]?.nodeId as number) - 1
-      } catch {
-        await sleep(200)
-      }
-    }
-  } finally {
-    await connection.close()
+  for (const broker of cluster.brokers) {
+    await untilLed(broker, [topics.claims, topics.deadLetters, topics.outputs])
   }
+  return { groupId, ...topics, roles: { claimsLeader, otherLeader, coordinator } }
 }
 
 /** Node ids, the leader's first; broker 0 is node 1. */
