@@ -5,9 +5,8 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerClock } from '@sallyport/core/clock'
-import { createKafka } from '@sallyport/core/kafka/client'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
-import { createLog } from '@sallyport/core/log'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { Handler } from '@sallyport/processor'
 import type kafkajs from 'kafkajs'
 import { eventOf, Topics } from '../support/events.ts'
@@ -108,9 +107,10 @@ describe('races between owners of a partition', function () {
     // refused and nothing of it is visible, B is none the worse for it, and B's next one is refused as well.
     emitting()
     await process(1)
-    const client = createKafka(connection, 'test', silent())
+    const producers = new ProducerCluster(connection, 'test')
+    cleanups.push(() => producers.close())
     const connect = () =>
-      TaskProducer.connect(client, processor.config.groupId, 0, 10_000, new BrokerClock(Date.now))
+      TaskProducer.open(producers, processor.config.groupId, 0, 10_000, new BrokerClock(Date.now))
     const record = (mark: string) => ({ key: Buffer.from(mark), value: Buffer.from(mark) })
     const settle = (producer: TaskProducer, mark: string) =>
       producer.transact(
@@ -266,9 +266,3 @@ describe('races between owners of a partition', function () {
     assert.equal((await topics.read(processor.output, () => true, 2, 10_000)).length, 2)
   })
 })
-
-function silent() {
-  const log = createLog('test')
-  log.level = 'silent'
-  return log
-}

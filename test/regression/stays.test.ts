@@ -4,22 +4,22 @@
  * settle.ts.
  */
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { encodeWire } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { ProducerCluster, UnansweredError } from '@sallyport/core/kafka/transactions/producer-cluster'
+import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
+import { TransactionError } from '@sallyport/core/kafka/transactions/verdict'
 import { partitionOf } from '@sallyport/core/partition'
 import type { Handler } from '@sallyport/processor'
 import { CLAIM_SCHEMA } from '@sallyport/processor/config'
 import { Membership } from '@sallyport/processor/membership'
-import kafkajs from 'kafkajs'
+import type kafkajs from 'kafkajs'
 import { eventOf, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
 import { rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
-
-const Connection = createRequire(import.meta.url)('kafkajs/src/network/connection.js')
 
 describe('races of a stay in the group', function () {
   this.timeout(60_000)
@@ -122,13 +122,13 @@ describe('races of a stay in the group', function () {
 
   it('an owner that was fenced acquires again only from a newer GROUP_JOIN (M3)', async () => {
     // Setup: an event is being handled. Timeline: another owner comes and goes; the handler ends, and its transaction
-    // is refused. Proves: no producer is connected between the refusal and the next join. A zombie that acquired again
+    // is refused. Proves: no producer is opened between the refusal and the next join. A zombie that acquired again
     // in place would fence the true owner.
     const release = Promise.withResolvers<void>()
     const held = new Set<string>()
     const steps: string[] = []
     cleanups.push(record(Membership.prototype, 'joined', () => steps.push('joined')))
-    cleanups.push(record(TaskProducer, 'connect', () => steps.push('connect')))
+    cleanups.push(record(TaskProducer, 'open', () => steps.push('open')))
     emitting(({ id }) => (held.has(id) ? release.promise : undefined))
     await processor.start()
     await processOneMoreEach()
@@ -140,20 +140,20 @@ describe('races of a stay in the group', function () {
     steps.length = 0
     release.resolve()
     await processOneMoreEach()
-    assert.deepEqual(steps.slice(0, 2), ['joined', 'connect'])
+    assert.deepEqual(steps.slice(0, 2), ['joined', 'open'])
     assert.equal(runs.get(event.id), 1)
   })
 
   for (const { title, fate, expected } of [
     { title: 'a commit whose answer is lost', fate: 'unheard', expected: 1 },
-    { title: 'a commit whose connection breaks when its answer comes', fate: 'cut off', expected: 1 },
+    { title: 'a commit of which nobody knows the outcome', fate: 'unknown', expected: 1 },
     { title: 'a commit that fails', fate: 'unsent', expected: 2 },
   ] as const) {
     it(`${title} leaves one effect: the claims tell the next stay what came of it (X4, T3)`, async () => {
       // Setup: a processor that runs. Timeline: an event is handled; its transaction's commit reaches the broker, or
-      // does not, and in each case the task only hears of a broken connection. Proves: the task does not settle on,
-      // nor ends the transaction again; the next stay reads the claims, and runs the event again only if nothing
-      // was committed.
+      // does not. Where only the answer is lost, the producer asks again, and is told that it was committed; else the
+      // task hears that nothing is known, or that it failed. Proves: then the task does not settle on; the next stay
+      // reads the claims, and runs the event again only if nothing was committed.
       const faults = breakCommits(fate)
       cleanups.push(faults.mend)
       emitting()
@@ -245,51 +245,42 @@ function record<T extends object>(owner: T, method: keyof T, note: () => void): 
 }
 
 /**
- * Once armed, the next commit of a transaction that wrote to the topic fails: it is not sent; or the broker commits,
- * and its answer is not heard, or comes just when its connection breaks.
+ * Once armed, the next commit of a transaction that wrote to the topic does not come off as it should: it is not sent; or
+ * the broker commits, and its answer is lost once, or for good.
  */
-function breakCommits(fate: 'unsent' | 'unheard' | 'cut off') {
-  const createProducer = kafkajs.Kafka.prototype.producer
-  const { processData } = Connection.prototype
+function breakCommits(fate: 'unsent' | 'unheard' | 'unknown') {
+  const { write, commit } = TransactionalProducer.prototype
+  const { coordinate } = ProducerCluster.prototype
+  const writing = new WeakSet<TransactionalProducer>()
   let armedFor: string | undefined
-  let cuts = false
+  let losesAnswer = false
   let struck = 0
-  kafkajs.Kafka.prototype.producer = function (config) {
-    const producer = createProducer.call(this, config)
-    const begin = producer.transaction
-    producer.transaction = async () => {
-      const transaction = await begin()
-      const written = new Set<string>()
-      const send = (record: kafkajs.ProducerRecord) => {
-        written.add(record.topic)
-        return transaction.send(record)
-      }
-      const commit = async () => {
-        if (armedFor === undefined || !written.has(armedFor)) return await transaction.commit()
-        armedFor = undefined
-        struck++
-        cuts = fate === 'cut off'
-        if (fate !== 'unsent') await transaction.commit()
-        throw new Error('the connection was reset')
-      }
-      return { ...transaction, send, commit }
-    }
-    return producer
+  TransactionalProducer.prototype.write = function (writes) {
+    if (writes.some(({ topic }) => topic === armedFor)) writing.add(this)
+    return write.call(this, writes)
   }
-  Connection.prototype.processData = function (data: Buffer) {
-    const asked: { entry: { apiName: string } }[] = [...this.requestQueue.inflight.values()]
-    if (!cuts || !asked.some(({ entry }) => entry.apiName === 'EndTxn')) return processData.call(this, data)
-    cuts = false
-    this.socket.destroy(new Error('the connection was reset'))
+  TransactionalProducer.prototype.commit = async function () {
+    if (armedFor === undefined || !writing.has(this)) return await commit.call(this)
+    armedFor = undefined
+    struck++
+    losesAnswer = fate === 'unheard'
+    if (fate !== 'unsent') await commit.call(this)
+    if (fate !== 'unheard') throw new TransactionError(fate === 'unsent' ? 'failed' : 'unknown', 'broken')
+  }
+  ProducerCluster.prototype.coordinate = async function (broker, request) {
+    const answer = await coordinate.call(this, broker, request)
+    if (!losesAnswer || request.name !== 'EndTxn') return answer as never
+    losesAnswer = false
+    throw new UnansweredError('the connection was reset')
   }
   return {
     arm: (topic: string) => {
       armedFor = topic
     },
-    haveStruck: () => struck === 1 && !cuts,
+    haveStruck: () => struck === 1 && !losesAnswer,
     mend: () => {
-      kafkajs.Kafka.prototype.producer = createProducer
-      Connection.prototype.processData = processData
+      Object.assign(TransactionalProducer.prototype, { write, commit })
+      Object.assign(ProducerCluster.prototype, { coordinate })
     },
   }
 }

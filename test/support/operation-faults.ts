@@ -5,8 +5,8 @@
  */
 import { AuditLog } from '@sallyport/core/audit-log'
 import { OperationProducer } from '@sallyport/core/kafka/operation-producer'
+import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
 import { AUDIT_TOPIC } from '@sallyport/core/topics'
-import kafkajs from 'kafkajs'
 import { around } from './faults.ts'
 
 let writes = 0
@@ -16,8 +16,8 @@ AuditLog.prototype.append = function (record) {
   return around('open', () => append.call(this, record))
 }
 
-const { connect } = OperationProducer
-OperationProducer.connect = (...args) => around('connect', () => connect.apply(OperationProducer, args))
+const { open } = OperationProducer
+OperationProducer.open = (...args) => around('connect', () => open.apply(OperationProducer, args))
 
 const { write } = OperationProducer.prototype
 OperationProducer.prototype.write = function (lanes, audit) {
@@ -25,23 +25,21 @@ OperationProducer.prototype.write = function (lanes, audit) {
   return around(name, () => write.call(this, lanes, audit))
 }
 
-const createProducer = kafkajs.Kafka.prototype.producer
-kafkajs.Kafka.prototype.producer = function (config) {
-  const producer = createProducer.call(this, config)
-  const begin = producer.transaction
-  producer.transaction = async () => {
-    const transaction = await around('begin', begin)
-    let hasLane = false
-    return {
-      ...transaction,
-      send: record => {
-        const isLane = record.topic !== AUDIT_TOPIC
-        hasLane ||= isLane
-        const name = isLane ? 'lane' : hasLane ? 'progress' : 'note'
-        return around(name, () => transaction.send(record))
-      },
-      commit: () => around(hasLane ? 'commit' : 'commit-note', () => transaction.commit()),
-    }
-  }
-  return producer
+const { begin, write: writeRecords, commit } = TransactionalProducer.prototype
+/** Producers whose transaction has sent to a lane. */
+const sending = new WeakSet<TransactionalProducer>()
+
+TransactionalProducer.prototype.begin = function (...args) {
+  sending.delete(this)
+  return around('begin', () => begin.apply(this, args))
+}
+TransactionalProducer.prototype.write = function (writes) {
+  if (writes.length === 0) return writeRecords.call(this, writes)
+  const isLane = writes.some(({ topic }) => topic !== AUDIT_TOPIC)
+  if (isLane) sending.add(this)
+  const name = isLane ? 'lane' : sending.has(this) ? 'progress' : 'note'
+  return around(name, () => writeRecords.call(this, writes))
+}
+TransactionalProducer.prototype.commit = function () {
+  return around(sending.has(this) ? 'commit' : 'commit-note', () => commit.call(this))
 }

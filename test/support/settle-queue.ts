@@ -1,5 +1,6 @@
 /** A task's queue of outcomes whose transactions are written down instead of sent. */
-import type { PartitionWrites, TaskProducer } from '@sallyport/core/kafka/task-producer'
+import type { PartitionWrites } from '@sallyport/core/kafka/produce-record'
+import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { createLog } from '@sallyport/core/log'
 import { defineProcessor } from '@sallyport/processor'
 import { ClaimStore } from '@sallyport/processor/claim-store'

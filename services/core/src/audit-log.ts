@@ -2,12 +2,12 @@
 import { AUDIT_SCHEMA, type AuditRecord, AuditState } from './audit.ts'
 import { encodeWire } from './codec.ts'
 import { SallyportError } from './errors.ts'
-import type { createKafka } from './kafka/client.ts'
+import { append } from './kafka/append.ts'
 import type { FetchedBatch } from './kafka/group-consumer.ts'
-import { appendRecord } from './kafka/operation-producer.ts'
 import type { PartitionReader } from './kafka/partition-reader.ts'
+import type { ProduceRecord } from './kafka/produce-record.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
-import type { ProduceRecord } from './kafka/task-producer.ts'
+import type { ProducerCluster } from './kafka/transactions/producer-cluster.ts'
 import { RegistryReader } from './registry-reader.ts'
 import { confirmed } from './schema-lookup.ts'
 import { AUDIT_TOPIC } from './topics.ts'
@@ -16,14 +16,15 @@ import { AUDIT_TOPIC } from './topics.ts'
 const AUDIT_SUBJECT = `${AUDIT_TOPIC}-value`
 
 export class AuditLog {
-  readonly #kafka: ReturnType<typeof createKafka>
   readonly #reader: PartitionReader
   readonly #registry: SchemaRegistry
   readonly #records: RegistryReader<AuditRecord>
+  readonly #producers: ProducerCluster | undefined
   #schemaId: number | undefined
 
-  constructor(kafka: ReturnType<typeof createKafka>, reader: PartitionReader, registry: SchemaRegistry) {
-    this.#kafka = kafka
+  /** `producers`: for those who append. */
+  constructor(reader: PartitionReader, registry: SchemaRegistry, producers?: ProducerCluster) {
+    this.#producers = producers
     this.#reader = reader
     this.#registry = registry
     // What is passed over stays so: a pause must not be, for a registry that has only just started.
@@ -67,7 +68,9 @@ export class AuditLog {
   /** Appends a record outside any transaction; returns its offset. */
   async append(record: AuditRecord): Promise<number> {
     await this.prepare()
-    return await appendRecord(this.#kafka, AUDIT_TOPIC, this.encode(record))
+    if (this.#producers === undefined) throw new Error('this audit is only read')
+    const records = [this.encode(record)]
+    return await append(this.#producers, { topic: AUDIT_TOPIC, partition: 0, records })
   }
 
   /** Registers the schema, so that `encode` can name it. */

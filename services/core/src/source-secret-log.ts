@@ -1,11 +1,11 @@
 /** The topic of learnt secrets: reads it, and appends to it. */
 import { encodeWire } from './codec.ts'
 import { SallyportError } from './errors.ts'
-import type { createKafka } from './kafka/client.ts'
+import { append } from './kafka/append.ts'
 import type { FetchedBatch } from './kafka/group-consumer.ts'
-import { appendRecord } from './kafka/operation-producer.ts'
 import type { PartitionReader } from './kafka/partition-reader.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
+import type { ProducerCluster } from './kafka/transactions/producer-cluster.ts'
 import { RegistryReader } from './registry-reader.ts'
 import { confirmed } from './schema-lookup.ts'
 import { SOURCE_SECRET_SCHEMA, type SourceSecret, SourceSecrets } from './source-secrets.ts'
@@ -14,14 +14,14 @@ import { SOURCE_SECRETS_TOPIC } from './topics.ts'
 const SUBJECT = `${SOURCE_SECRETS_TOPIC}-value`
 
 export class SourceSecretLog {
-  readonly #kafka: ReturnType<typeof createKafka>
+  readonly #producers: ProducerCluster
   readonly #reader: PartitionReader
   readonly #registry: SchemaRegistry
   readonly #records: RegistryReader<SourceSecret>
   #schemaId: number | undefined
 
-  constructor(kafka: ReturnType<typeof createKafka>, reader: PartitionReader, registry: SchemaRegistry) {
-    this.#kafka = kafka
+  constructor(producers: ProducerCluster, reader: PartitionReader, registry: SchemaRegistry) {
+    this.#producers = producers
     this.#reader = reader
     this.#registry = registry
     // What is passed over stays so: a secret must not be, for a registry that has only just started.
@@ -66,7 +66,8 @@ export class SourceSecretLog {
   async append(record: SourceSecret): Promise<number> {
     this.#schemaId ??= await this.#registry.register(SUBJECT, SOURCE_SECRET_SCHEMA)
     const value = encodeWire(this.#schemaId, SOURCE_SECRET_SCHEMA.type, record)
-    return await appendRecord(this.#kafka, SOURCE_SECRETS_TOPIC, { key: Buffer.from(record.source), value })
+    const records = [{ key: Buffer.from(record.source), value }]
+    return await append(this.#producers, { topic: SOURCE_SECRETS_TOPIC, partition: 0, records })
   }
 
   async #bounds(): Promise<{ low: number; high: number }> {

@@ -9,10 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '@sallyport/core/clock'
 import type { Connection } from '@sallyport/core/connection'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
-import { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { Publisher } from '@sallyport/core/kafka/publisher'
 import { createRegistry } from '@sallyport/core/kafka/registry'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
 import { ensureProvision, sharedProvision, valueSubject } from '@sallyport/core/provision'
@@ -68,10 +68,10 @@ export async function startIngress(
   const stopping = new AbortController()
   let target: PublishTarget | undefined
 
-  const kafka = createKafka(connection, 'sallyport-ingress', log)
+  const producers = new ProducerCluster(connection, 'sallyport-ingress')
   const reader = new PartitionReader(connection, 'sallyport-ingress')
   const learning = new Learning({
-    topic: new SourceSecretLog(kafka, reader, createRegistry(connection.registryUrl)),
+    topic: new SourceSecretLog(producers, reader, createRegistry(connection.registryUrl)),
     sources: () => sources.learners,
     keys: () => sources.sealing,
     onLearnt: secrets => sources.takeLearnt(secrets),
@@ -132,7 +132,7 @@ export async function startIngress(
         stopping.abort()
         await closeListener(server, deadlineMs)
         await Promise.all(following)
-        await reader.close()
+        await Promise.all([reader.close(), producers.close()])
         await publisher.close()
         if (admin !== undefined) await closeListener(admin, 0)
       })()

@@ -1,6 +1,6 @@
 /** The records of a claims topic: a claim per event id, and two whose keys are no event ids. */
 import { encodeWire } from '@sallyport/core/codec'
-import type { ProduceRecord } from '@sallyport/core/kafka/task-producer'
+import type { ProduceRecord } from '@sallyport/core/kafka/produce-record'
 import type { Claim } from './claim.ts'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from './config.ts'
 

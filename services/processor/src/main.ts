@@ -6,6 +6,7 @@ import { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionEnds, partitionEnd } from '@sallyport/core/kafka/partition-ends'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { topicIdentity } from '@sallyport/core/kafka/topic-identity'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
 import { claimsBytesLimit } from '@sallyport/core/metrics'
@@ -88,6 +89,7 @@ export function runProcessors(
   const runtimes: ProcessorRuntime[] = []
   const { claimsBytesMax } = settings.processing
   claimsBytesLimit.set(claimsBytesMax)
+  const producers = new ProducerCluster(connection, 'sallyport-processor')
   const claimsBudget = new ClaimsBudget(claimsBytesMax, error => log.error(error.message))
   const gates = new Map(
     processors.map(({ name }) => [name, new Gate(name, log.child({ processor: name }))] as const),
@@ -98,11 +100,11 @@ export function runProcessors(
     const gate = gates.get(processor.name) as Gate
     let following: Promise<void> | undefined
     async function prepareAndFollow(): Promise<ProcessorKafka | undefined> {
-      const preparing = prepare(processor, settings, connection, processorLog, stopping.signal)
+      const preparing = prepare(processor, settings, connection, producers, processorLog, stopping.signal)
       const kafka = await unlessAborted(preparing, stopping.signal)
       if (kafka === undefined || following !== undefined) return kafka
-      const { client, registry } = kafka
-      const facts = { connection, kafka: client, registry, gate, log: processorLog }
+      const { registry } = kafka
+      const facts = { connection, registry, gate, log: processorLog }
       const pause = new OperatorPause(processor.name, facts)
       following = pause.follow(stopping.signal)
       await pause.known
@@ -135,7 +137,9 @@ export function runProcessors(
   let drained: Promise<void> | undefined
   async function drain(deadlineMs: number): Promise<void> {
     stopping.abort()
-    const all = Promise.all([...runtimes.map(runtime => runtime.drain(deadlineMs)), running])
+    const all = Promise.all([...runtimes.map(runtime => runtime.drain(deadlineMs)), running]).then(() =>
+      producers.close(),
+    )
     const late = sleep(deadlineMs + FAREWELL_MS, 'late', { ref: false })
     if ((await Promise.race([all, late])) === 'late') {
       log.error(
@@ -171,6 +175,7 @@ async function prepare(
   processor: ProcessorConfig,
   settings: Settings,
   connection: Connection,
+  producers: ProducerCluster,
   log: Log,
   stopping: AbortSignal,
 ): Promise<ProcessorKafka | undefined> {
@@ -181,6 +186,7 @@ async function prepare(
       const id = (subject: string): number => ids.get(subject) as number
       return {
         client: createKafka(connection, `sallyport-${processor.name}`, log),
+        producers,
         registry: createRegistry(connection.registryUrl),
         endOf: (topic, partition) => partitionEnd(connection, topic, partition),
         identify: topic => topicIdentity(connection, topic),

@@ -213,10 +213,10 @@ export class Membership implements GroupListener {
       sourceLabel: source => (Object.hasOwn(this.#settings.sources, source) ? source : 'other'),
       refreshMs: windowMs / 4,
       checkpointIntervalMs: processing.checkpointIntervalMs,
-      connectProducer: async (partition, clock) => {
+      openProducer: async (partition, clock) => {
         await this.#unwinding.get(partition)
-        return await TaskProducer.connect(
-          this.#kafka.client,
+        return await TaskProducer.open(
+          this.#kafka.producers,
           this.#processor.groupId,
           partition,
           processing.transactionTimeoutMs,

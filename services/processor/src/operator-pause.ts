@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AuditLog } from '@sallyport/core/audit-log'
 import type { Connection } from '@sallyport/core/connection'
 import { errorMessage } from '@sallyport/core/errors'
-import type { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { Log } from '@sallyport/core/log'
@@ -16,7 +15,6 @@ import type { Gate } from './gate.ts'
 
 export interface OperatorPauseDependencies {
   readonly connection: Connection
-  readonly kafka: ReturnType<typeof createKafka>
   readonly registry: SchemaRegistry
   readonly gate: Gate
   readonly log: Log
@@ -42,9 +40,9 @@ export class OperatorPause {
 
   /** Keeps the gate as operators want it, until `signal` aborts. */
   async follow(signal: AbortSignal): Promise<void> {
-    const { connection, kafka, registry, log } = this.#deps
+    const { connection, registry, log } = this.#deps
     const reader = new PartitionReader(connection, `sallyport-${this.#processor}`)
-    const audit = new AuditLog(kafka, reader, registry)
+    const audit = new AuditLog(reader, registry)
     while (!signal.aborted) {
       try {
         await audit.follow(signal, state => this.#apply(state.pauseOf(this.#processor)?.paused === true))

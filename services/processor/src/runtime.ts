@@ -8,6 +8,7 @@ import type { createKafka } from '@sallyport/core/kafka/client'
 import type { PartitionEnd, PartitionEnds } from '@sallyport/core/kafka/partition-ends'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { TopicIdentity } from '@sallyport/core/kafka/topic-identity'
+import type { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { Log } from '@sallyport/core/log'
 import { membershipsTotal } from '@sallyport/core/metrics'
 import type { Settings } from '@sallyport/core/settings'
@@ -25,6 +26,8 @@ import { Slots } from './slots.ts'
 /** What a processor needs of Kafka and the registry, after provisioning. */
 export interface ProcessorKafka {
   readonly client: ReturnType<typeof createKafka>
+  /** What the producers of all tasks of the process share. */
+  readonly producers: ProducerCluster
   readonly registry: SchemaRegistry
   readonly schemas: RestoreSchemas
   readonly outputs: ReadonlyMap<string, OutputTopic>

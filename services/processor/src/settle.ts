@@ -11,12 +11,8 @@
 import { type AttemptRecord, extendHistory } from '@sallyport/core/attempt'
 import { HEADER, isoTime } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
-import type {
-  InputPosition,
-  PartitionWrites,
-  ProduceRecord,
-  TaskProducer,
-} from '@sallyport/core/kafka/task-producer'
+import type { InputPosition, PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
+import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { isSpanContextValid, type Span, traceparentOf } from '@sallyport/core/trace'
 import type { Claim } from './claim.ts'
 import { claimRecord, positionsRecord } from './claims-record.ts'

@@ -64,7 +64,7 @@ export interface TaskDependencies extends AcquisitionDependencies {
   readonly refreshMs: number
   /** How old its checkpoint gets, ms. */
   readonly checkpointIntervalMs: number
-  connectProducer(partition: number, clock: BrokerClock): Promise<TaskProducer>
+  openProducer(partition: number, clock: BrokerClock): Promise<TaskProducer>
   /** Where each input begins, given what the claims topic said. Called once this task is the owner. */
   resolvePositions(
     partition: number,
@@ -134,7 +134,7 @@ export class Task {
   /** Acquires, restores and then processes until `drop` or `drain`. Rejects when it cannot go on. */
   async run(): Promise<void> {
     try {
-      this.#producer = await this.#deps.connectProducer(this.partition, this.#clock)
+      this.#producer = await this.#deps.openProducer(this.partition, this.#clock)
       this.#abort.signal.throwIfAborted()
       const startedAt = this.#deps.clock()
       const state = await this.#acquisition.run(this.#producer)

@@ -12,13 +12,14 @@
  */
 import { writeSync } from 'node:fs'
 import { GroupConsumer } from '@sallyport/core/kafka/group-consumer'
+import type { PartitionWrites } from '@sallyport/core/kafka/produce-record'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
 import { Acquisition } from '@sallyport/processor/acquisition'
 import { Checkpoint } from '@sallyport/processor/checkpoint'
 import { CheckpointFolder } from '@sallyport/processor/checkpoint-folder'
 import { Membership } from '@sallyport/processor/membership'
 import { Restore } from '@sallyport/processor/restore'
-import kafkajs from 'kafkajs'
 import { strikeBroker, type Target, type UnderWay } from './broker-strike.ts'
 import { TRANSACTION_HEADER } from './transactions.ts'
 
@@ -65,7 +66,6 @@ function wrap<T extends object, K extends keyof T>(owner: T, method: K, name: st
 }
 
 wrap(Membership.prototype, 'joined', 'joined')
-wrap(TaskProducer, 'connect', 'connect')
 wrap(Acquisition.prototype, 'run', 'acquire')
 wrap(CheckpointFolder.prototype, 'open', 'checkpoint-open')
 wrap(Checkpoint.prototype, 'part', 'checkpoint-part')
@@ -75,38 +75,51 @@ wrap(GroupConsumer.prototype, 'readFrom', 'start')
 wrap(GroupConsumer.prototype, 'stop', 'leave')
 wrap(TaskProducer.prototype, 'transact', 'transact')
 
-const createProducer = kafkajs.Kafka.prototype.producer
-kafkajs.Kafka.prototype.producer = function (config) {
-  const producer = createProducer.call(this, config)
-  const begin = producer.transaction
-  let first = true
-  producer.transaction = async () => {
-    const isBarrier = first
-    first = false
-    const transaction = await around(isBarrier ? 'init' : 'begin', begin)
-    const number = `${process.pid}-${++transactions}`
-    const written: string[] = []
-    const underWay = { transactionalId: config?.transactionalId ?? '', written }
-    return {
-      ...transaction,
-      send: record => {
-        written.push(...record.messages.map(({ partition }) => `${record.topic}/${partition}`))
-        const step = isBarrier ? 'barrier' : stepOf(record.topic)
-        return around(step, () => transaction.send(numbered(record, number)), underWay)
-      },
-      sendOffsets: offsets => around('offsets', () => transaction.sendOffsets(offsets), underWay),
-      commit: () => around(isBarrier ? 'barrier-commit' : 'commit', () => transaction.commit(), underWay),
-    }
-  }
-  return producer
+wrap(TaskProducer, 'open', 'connect')
+wrap(TransactionalProducer, 'open', 'init')
+
+const { begin, write, commitOffsets, commit } = TransactionalProducer.prototype
+/** Producers that have committed their barrier. */
+const owners = new WeakSet<TransactionalProducer>()
+/** What the present transaction of each producer has written, and its number. */
+const present = new WeakMap<TransactionalProducer, UnderWay & { number: string; written: string[] }>()
+
+function presentOf(producer: TransactionalProducer): UnderWay & { number: string; written: string[] } {
+  return present.get(producer) ?? { number: '', transactionalId: '', written: [] }
 }
 
-function numbered(record: kafkajs.ProducerRecord, number: string): kafkajs.ProducerRecord {
-  const messages = record.messages.map(message => ({
-    ...message,
-    headers: { ...message.headers, [TRANSACTION_HEADER]: number },
+TransactionalProducer.prototype.begin = function (...args) {
+  const number = `${process.pid}-${++transactions}`
+  present.set(this, { number, transactionalId: this.transactionalId, written: [] })
+  return owners.has(this) ? around('begin', () => begin.apply(this, args)) : begin.apply(this, args)
+}
+TransactionalProducer.prototype.write = function (writes) {
+  const underWay = presentOf(this)
+  underWay.written.push(...writes.map(({ topic, partition }) => `${topic}/${partition}`))
+  const steps = owners.has(this) ? writes.map(({ topic }) => stepOf(topic)) : ['barrier']
+  return [...new Set(steps)].reduceRight<() => ReturnType<typeof write>>(
+    (inner, step) => () => around(step, inner, underWay),
+    () =>
+      write.call(
+        this,
+        writes.map(each => numbered(each, underWay.number)),
+      ),
+  )()
+}
+TransactionalProducer.prototype.commitOffsets = function (...args) {
+  return around('offsets', () => commitOffsets.apply(this, args), presentOf(this))
+}
+TransactionalProducer.prototype.commit = async function () {
+  await around(owners.has(this) ? 'commit' : 'barrier-commit', () => commit.call(this), presentOf(this))
+  owners.add(this)
+}
+
+function numbered({ topic, partition, records }: PartitionWrites, number: string): PartitionWrites {
+  const marked = records.map(record => ({
+    ...record,
+    headers: { ...record.headers, [TRANSACTION_HEADER]: number },
   }))
-  return { ...record, messages }
+  return { topic, partition, records: marked }
 }
 
 function stepOf(topic: string): string {

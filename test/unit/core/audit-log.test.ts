@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { AUDIT_SCHEMA, type AuditRecord } from '@sallyport/core/audit'
 import { AuditLog } from '@sallyport/core/audit-log'
 import { encodeWire } from '@sallyport/core/codec'
-import type { createKafka } from '@sallyport/core/kafka/client'
 import type { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { AUDIT_TOPIC } from '@sallyport/core/topics'
@@ -35,7 +34,7 @@ describe('the audit', () => {
     const registry = {
       find: async () => (++asked === 1 ? undefined : AUDIT_SCHEMA),
     } as unknown as SchemaRegistry
-    const audit = new AuditLog({} as ReturnType<typeof createKafka>, reader, registry)
+    const audit = new AuditLog(reader, registry)
     const state = await audit.read()
     assert.equal(state.pauseOf('p')?.paused, true)
     assert.equal(asked, 2)

@@ -28,7 +28,7 @@ describe('what a publisher knows of the cluster', () => {
   it('is asked of one broker after the other, so that one that hangs is not asked twice in a row (C2), by one request at a time (C3)', async function () {
     this.timeout(15_000)
     const addresses = [await hangingBroker(), await hangingBroker()]
-    const cluster = new Cluster({ brokers: addresses, registryUrl: '' }, 'test', 'topic', 10_000)
+    const cluster = new Cluster({ brokers: addresses, registryUrl: '' }, 'test', ['topic'], 10_000)
     try {
       for (const asked of [
         [1, 0],

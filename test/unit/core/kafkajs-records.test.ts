@@ -7,9 +7,8 @@ import fc from 'fast-check'
 /** kafkajs's own parts, and what they were exchanged for. */
 const require = createRequire(import.meta.url)
 const PARTS = 'kafkajs/src/protocol/recordBatch'
-const exchangedEncode = require(`${PARTS}/record/v0/index.js`)
+const encode = require(`${PARTS}/record/v0/index.js`)
 const exchangedDecode = require(`${PARTS}/record/v0/decoder.js`)
-const encode = original('record/v0/index.js')
 const decode = original('record/v0/decoder.js')
 const Decoder = require('kafkajs/src/protocol/decoder.js')
 
@@ -22,7 +21,7 @@ function original(part: string) {
   return exported
 }
 
-describe('records that kafkajs writes and reads with our code', () => {
+describe('records that kafkajs reads with our code', () => {
   const bytes = fc.uint8Array({ maxLength: 300 }).map(Buffer.from)
   const text = fc.string({ unit: 'binary', maxLength: 100 })
   const name = fc.string({ minLength: 1, maxLength: 70 }).filter(text => !(text in {}))
@@ -50,16 +49,7 @@ describe('records that kafkajs writes and reads with our code', () => {
   }
 
   it('is in place', () => {
-    assert.notEqual(exchangedEncode, encode)
     assert.notEqual(exchangedDecode, decode)
-  })
-
-  it('are the same bytes', () => {
-    fc.assert(
-      fc.property(record, given => {
-        assert.deepEqual(exchangedEncode(given).buffer, encode(given).buffer)
-      }),
-    )
   })
 
   it('are read to the same fields, whichever time the topic keeps', () => {
@@ -76,10 +66,14 @@ describe('records that kafkajs writes and reads with our code', () => {
   })
 
   it('take a null header, and headers named as what objects inherit', () => {
-    const given = { key: null, value: null, headers: { none: null }, offsetDelta: 0, timestampDelta: 0 }
+    const place = Buffer.from([0, 0, 0]) // attributes, timestamp and offset, relative to the batch's
+    const headersOf = (headers: Record<string, string | null>) => {
+      const wire = Buffer.concat([place, encodeRecord({ key: null, value: null, headers })])
+      return exchangedDecode(new Decoder(wire), context).headers
+    }
+    assert.equal(headersOf({ none: null }).none, null)
     const headers = { constructor: 'a', ['__proto__']: 'b', toString: 'c' }
-    assert.equal(exchangedDecode(new Decoder(body(exchangedEncode(given))), context).headers.none, null)
-    const read = exchangedDecode(new Decoder(body(exchangedEncode({ ...given, headers }))), context).headers
+    const read = headersOf(headers)
     assert.deepEqual(
       Object.keys(read).map(key => [key, String(read[key])]),
       Object.entries(headers),

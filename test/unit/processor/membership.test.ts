@@ -13,9 +13,9 @@ import { Slots } from '@sallyport/processor/slots'
 import { testSettings } from '../../support/processor.ts'
 
 describe('a stay in the group', () => {
-  const connect = TaskProducer.connect
+  const open = TaskProducer.open
   afterEach(() => {
-    TaskProducer.connect = connect
+    TaskProducer.open = open
   })
 
   it('makes a task wait until the one before it on its partition has unwound: they share a transactional id (M2)', async () => {
@@ -26,7 +26,7 @@ describe('a stay in the group', () => {
     const release = Promise.withResolvers<undefined>()
     const closed = Promise.withResolvers<void>()
     const again = Promise.withResolvers<void>()
-    TaskProducer.connect = async () => {
+    TaskProducer.open = async () => {
       if (steps.push('connect') > 1) again.resolve()
       return {
         transact: () => release.promise,

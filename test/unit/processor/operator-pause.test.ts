@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { AuditState } from '@sallyport/core/audit'
 import { AuditLog } from '@sallyport/core/audit-log'
-import { createKafka } from '@sallyport/core/kafka/client'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { createLog } from '@sallyport/core/log'
 import { Gate } from '@sallyport/processor/gate'
@@ -26,9 +25,8 @@ describe('an operator’s pause whose audit cannot be read', () => {
     log.level = 'silent'
     const connection = { brokers: ['127.0.0.1:9'], registryUrl: 'http://127.0.0.1:9' }
     const gate = new Gate('held', log)
-    const kafka = createKafka(connection, 'test', log)
     const registry = createRegistry(connection.registryUrl)
-    const pause = new OperatorPause('held', { connection, kafka, registry, gate, log })
+    const pause = new OperatorPause('held', { connection, registry, gate, log })
     const stopping = new AbortController()
     const following = pause.follow(stopping.signal)
     let known = false

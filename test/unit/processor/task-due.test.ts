@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { mock } from 'node:test'
 import type { Event } from '@sallyport/core/event'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
-import type { PartitionWrites, TaskProducer } from '@sallyport/core/kafka/task-producer'
+import type { PartitionWrites } from '@sallyport/core/kafka/produce-record'
+import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { createLog } from '@sallyport/core/log'
 import { defineProcessor, type Handler } from '@sallyport/processor'
 import { Breaker } from '@sallyport/processor/breaker'
@@ -117,7 +118,7 @@ function runningTask(retry: string[], handler: Handler): Task {
     windowMs: () => WINDOW_MS,
     sourceLabel: (source: string) => source,
     refreshMs: WINDOW_MS / 4,
-    connectProducer: async () => producer,
+    openProducer: async () => producer,
     claimsStart: async () => 0,
     resolvePositions: async () => new Map(inputs.map(({ topic }) => [topic, 0])),
     readFrom(partition: number, positions: ReadonlyMap<string, number>) {

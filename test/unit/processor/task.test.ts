@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
-import type { PartitionWrites, ProduceRecord, TaskProducer } from '@sallyport/core/kafka/task-producer'
+import type { PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
+import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { createLog } from '@sallyport/core/log'
 import { claimsHeld } from '@sallyport/core/metrics'
 import { defineProcessor } from '@sallyport/processor'
@@ -82,7 +83,7 @@ function taskWith(
     },
     claimsBudget: new ClaimsBudget(1e6, () => {}),
     checkpoints,
-    connectProducer: async () => producer,
+    openProducer: async () => producer,
     resolvePositions: async () => new Map([['events', 0]]),
     keptFrom: async (_partition, _topic, position) => position,
     claimsStart: async () => 0,

@@ -14,7 +14,8 @@ import { randomUUID } from 'node:crypto'
 import { BrokerClock } from '@sallyport/core/clock'
 import { SallyportError } from '@sallyport/core/errors'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
-import { type ProduceRecord, TaskProducer } from '@sallyport/core/kafka/task-producer'
+import type { ProduceRecord } from '@sallyport/core/kafka/produce-record'
+import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { partitionOf } from '@sallyport/core/partition'
 import { RegistryReader } from '@sallyport/core/registry-reader'
 import type { Claim } from '@sallyport/processor/claim'
@@ -84,7 +85,7 @@ class Move {
 
   /** Becomes the owner of every partition (U6, U9). Returns where each of the first `from` ends. */
   async takeOver(from: number): Promise<number[]> {
-    const { registry, kafka } = this.#desk
+    const { registry, producers } = this.#desk
     this.#claimSchemaId = await registry.register(CLAIM_SCHEMA.name, CLAIM_SCHEMA)
     const barrier = await this.#barrier()
     const positions = await this.#positions()
@@ -92,7 +93,7 @@ class Move {
     for (let partition = 0; partition < this.#to; partition++) {
       const groupId = `sallyport.${this.#processor.name}`
       this.#producers.push(
-        await TaskProducer.connect(kafka, groupId, partition, TRANSACTION_TIMEOUT_MS, this.#clock),
+        await TaskProducer.open(producers, groupId, partition, TRANSACTION_TIMEOUT_MS, this.#clock),
       )
       const end = await this.#write(partition, [partition < from ? barrier : positions])
       if (partition < from) ends.push(end)

@@ -5,6 +5,7 @@ import { withAdmin } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { createRegistry, type SchemaRegistry } from '@sallyport/core/kafka/registry'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { Log } from '@sallyport/core/log'
 import { AUDIT_TOPIC, type ProcessorTopics, processorTopics } from '@sallyport/core/topics'
 import { NothingError, UsageError } from '../exit.ts'
@@ -15,6 +16,7 @@ const DEAD_LETTER_TOPIC = /^sallyport\.([a-z][a-z0-9-]{0,62})\.dead-letter$/
 export interface Desk {
   readonly kafka: ReturnType<typeof createKafka>
   readonly reader: PartitionReader
+  readonly producers: ProducerCluster
   readonly registry: SchemaRegistry
   readonly audit: AuditLog
   /** Processors that have a dead-letter topic, in alphabetical order. */
@@ -33,16 +35,20 @@ export async function openDesk(connection: Connection, log: Log): Promise<Desk> 
     )
   }
   const reader = new PartitionReader(connection, 'sallyport-operator')
+  const producers = new ProducerCluster(connection, 'sallyport-operator')
   const registry = createRegistry(connection.registryUrl)
   return {
     kafka,
     reader,
+    producers,
     registry,
-    audit: new AuditLog(kafka, reader, registry),
+    audit: new AuditLog(reader, registry, producers),
     processors: topics
       .flatMap(topic => DEAD_LETTER_TOPIC.exec(topic)?.[1] ?? [])
       .sort((a, b) => a.localeCompare(b)),
-    close: () => reader.close(),
+    async close() {
+      await Promise.all([reader.close(), producers.close()])
+    },
   }
 }
 

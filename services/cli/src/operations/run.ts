@@ -13,7 +13,7 @@ import { SallyportError } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { OperationProducer } from '@sallyport/core/kafka/operation-producer'
-import { type PartitionWrites, type ProduceRecord, recordBytes } from '@sallyport/core/kafka/task-producer'
+import { type PartitionWrites, type ProduceRecord, recordBytes } from '@sallyport/core/kafka/produce-record'
 import { type Candidate, candidates } from './candidates.ts'
 import { type Desk, topicsOf } from './desk.ts'
 import { isOrphaned, operatorText, thisOperator } from './operator.ts'
@@ -98,8 +98,8 @@ export function occupied(holder: Operation): SallyportError {
 /** Becomes the one runner of an operation (W2). */
 async function takeUp(desk: Desk, opened: Operation): Promise<Runner> {
   await desk.audit.prepare()
-  const producer = await OperationProducer.connect(
-    desk.kafka,
+  const producer = await OperationProducer.open(
+    desk.producers,
     `sallyport.${opened.processor}.operation-${opened.id}`,
   )
   try {

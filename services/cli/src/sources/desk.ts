@@ -4,6 +4,7 @@ import { withAdmin } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { createRegistry } from '@sallyport/core/kafka/registry'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { loadSettings, type Settings } from '@sallyport/core/settings'
 import { SourceSecretLog } from '@sallyport/core/source-secret-log'
 import { type LearntSecret, ownerOf } from '@sallyport/core/source-secrets'
@@ -44,11 +45,12 @@ export async function atSource(
       )
     }
     const reader = new PartitionReader(connection, 'sallyport-operator')
+    const producers = new ProducerCluster(connection, 'sallyport-operator')
     try {
-      const secrets = new SourceSecretLog(kafka, reader, createRegistry(connection.registryUrl))
+      const secrets = new SourceSecretLog(producers, reader, createRegistry(connection.registryUrl))
       await work({ settings, secrets }, signal)
     } finally {
-      await reader.close()
+      await Promise.all([reader.close(), producers.close()])
     }
   })
 }

@@ -1,9 +1,11 @@
 /**
- * What a publisher or a reader knows of the cluster: who leads each partition of one topic, and a connection to each leader.
+ * What a producer or a reader knows of the cluster: who leads each partition of some topics, and a connection to each
+ * leader.
  *
  * - C1. One connection per broker. A broker that hangs or dies fails its own connection and nobody else's.
  * - C2. Asking for metadata goes round the brokers: one that hangs is not asked twice in a row.
  * - C3. At most one request for metadata is under way; whoever asks meanwhile shares its answer.
+ * - C4. A partition without a leader, or a topic that is not there, hides no other: the answer's rest is used.
  */
 import {
   type Broker,
@@ -29,46 +31,54 @@ export interface ProducerIdentity {
 }
 
 export class Cluster {
-  readonly #topic: string
+  readonly #topics: Set<string>
   readonly #bootstrap: readonly Broker[]
   readonly #pool: ConnectionPool
   #brokers: ReadonlyMap<number, Broker> = new Map()
-  #leaders: readonly number[] = []
+  /** Topic → leader by partition; none for a topic that is not there. */
+  readonly #leaders = new Map<string, readonly number[]>()
   #next = 0
   #refreshing: Promise<void> | undefined
 
   /** `requestTimeoutMs`: a connection on which an answer stays away longer is closed. */
-  constructor(connection: Connection, clientId: string, topic: string, requestTimeoutMs: number) {
-    this.#topic = topic
+  constructor(connection: Connection, clientId: string, topics: readonly string[], requestTimeoutMs: number) {
+    this.#topics = new Set(topics)
     this.#bootstrap = connection.brokers.map(addressOf)
     this.#pool = new ConnectionPool(clientId, {
       connectTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: requestTimeoutMs,
-      // The publisher bounds what is under way; here nothing may queue behind it.
+      // Who sends bounds what is under way; here nothing may queue behind it.
       maxInflights: Number.MAX_SAFE_INTEGER,
     })
     this.#pool.on('connect', ({ connection }) => connection.on('error', ignore))
   }
 
-  /** How many partitions the topic has; 0 before the first answer. */
-  get partitions(): number {
-    return this.#leaders.length
+  /** How many partitions a topic has; 0 before the first answer. */
+  partitionsOf(topic: string): number {
+    return this.#leaders.get(topic)?.length ?? 0
   }
 
-  /** Node id of a partition's leader, as far as is known. */
-  leaderOf(partition: number): number | undefined {
-    const leader = this.#leaders[partition]
+  /** Node id of a partition's leader, as far as is known. The next `refresh` asks for its topic too. */
+  leaderOf(topic: string, partition: number): number | undefined {
+    const leaders = this.#leaders.get(topic)
+    if (leaders === undefined) this.#topics.add(topic)
+    const leader = leaders?.[partition]
     return leader === undefined || leader === NO_LEADER ? undefined : leader
   }
 
   /** A connection to a broker; rejects where there is none to be had. */
   async connectionTo(nodeId: number): Promise<KafkaConnection> {
-    const broker = this.#brokers.get(nodeId)
+    const broker = this.brokerOf(nodeId)
     if (broker === undefined) throw new Error(`broker ${nodeId} is not in the cluster's metadata`)
     return await this.#pool.get(broker)
   }
 
-  /** Asks who leads; rejects when the broker that was asked does not answer. */
+  /** Where a broker listens, as far as is known. */
+  brokerOf(nodeId: number): Broker | undefined {
+    return this.#brokers.get(nodeId)
+  }
+
+  /** Asks who leads; rejects when the broker that was asked does not answer, or does not know one of the topics. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#askForMetadata().finally(() => {
       this.#refreshing = undefined
@@ -78,12 +88,16 @@ export class Cluster {
 
   /** A producer id of our own; any broker gives them out. */
   async newIdentity(): Promise<ProducerIdentity> {
-    const connection = await this.#anyBroker()
-    const { producerId, producerEpoch } = await this.#question(
-      connection,
+    const { producerId, producerEpoch } = await this.askAny(connection =>
       initProducerIdV4.api.async(connection, null, QUESTION_TIMEOUT_MS),
     )
     return { producerId, epoch: producerEpoch }
+  }
+
+  /** Asks one broker after the other, a call each, what all of them know (C2). */
+  async askAny<T>(ask: (connection: KafkaConnection) => Promise<T>): Promise<T> {
+    const connection = await this.#anyBroker()
+    return await this.#question(connection, ask(connection))
   }
 
   async close(): Promise<void> {
@@ -91,15 +105,18 @@ export class Cluster {
   }
 
   async #askForMetadata(): Promise<void> {
-    const connection = await this.#anyBroker()
-    const asked = metadataV12.api.async(connection, [this.#topic], false, false).catch(partialAnswer)
-    const { brokers, topics } = await this.#question(connection, asked)
-    const [topic] = topics
-    if (topic === undefined || topic.partitions.length === 0) throw new Error(`${this.#topic} does not exist`)
+    const asked = [...this.#topics]
+    const { brokers, topics } = await this.askAny(connection =>
+      metadataV12.api.async(connection, asked, false, false).catch(partialAnswer),
+    )
     this.#brokers = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
-    const leaders: number[] = []
-    for (const { partitionIndex, leaderId } of topic.partitions) leaders[partitionIndex] = leaderId
-    this.#leaders = leaders
+    for (const { name, partitions } of topics) {
+      const leaders: number[] = []
+      for (const { partitionIndex, leaderId } of partitions) leaders[partitionIndex] = leaderId
+      if (typeof name === 'string') this.#leaders.set(name, leaders)
+    }
+    const missing = asked.find(topic => this.partitionsOf(topic) === 0)
+    if (missing !== undefined) throw new Error(`${missing} does not exist`)
   }
 
   /** A connection to one broker after the other (C2). */

@@ -108,8 +108,8 @@ export class PartitionReader {
   async #offsets(topic: string, at: number): Promise<Map<number, number>> {
     const cluster = this.#cluster(topic)
     const found = await persistently(cluster, topic, async () => {
-      if (cluster.partitions === 0) await cluster.refresh()
-      const asked = Array.from({ length: cluster.partitions }, (_, partition) =>
+      if (cluster.partitionsOf(topic) === 0) await cluster.refresh()
+      const asked = Array.from({ length: cluster.partitionsOf(topic) }, (_, partition) =>
         offsetAt(cluster, topic, partition, at).then(offset => [partition, offset] as const),
       )
       return await Promise.all(asked)
@@ -120,7 +120,7 @@ export class PartitionReader {
   #cluster(topic: string): Cluster {
     let cluster = this.#clusters.get(topic)
     if (cluster === undefined) {
-      cluster = new Cluster(this.#connection, this.#clientId, topic, REQUEST_TIMEOUT_MS)
+      cluster = new Cluster(this.#connection, this.#clientId, [topic], REQUEST_TIMEOUT_MS)
       this.#clusters.set(topic, cluster)
     }
     return cluster
@@ -133,7 +133,7 @@ async function fetch(
   partition: number,
   offset: number,
 ): Promise<FetchedPartition> {
-  const connection = await leader(cluster, partition)
+  const connection = await leader(cluster, topic, partition)
   const wanted = {
     partition,
     currentLeaderEpoch: -1,
@@ -164,7 +164,7 @@ async function fetch(
 }
 
 async function offsetAt(cluster: Cluster, topic: string, partition: number, at: number): Promise<number> {
-  const connection = await leader(cluster, partition)
+  const connection = await leader(cluster, topic, partition)
   const wanted = { partitionIndex: partition, currentLeaderEpoch: -1, timestamp: BigInt(at) }
   const topics = [{ name: topic, partitions: [wanted] }]
   const answer = await listOffsetsV9.api.async(connection, -1, READ_COMMITTED, topics)
@@ -191,10 +191,10 @@ async function persistently<T>(
   return undefined
 }
 
-async function leader(cluster: Cluster, partition: number) {
-  if (cluster.leaderOf(partition) === undefined) await cluster.refresh()
-  const nodeId = cluster.leaderOf(partition)
-  if (nodeId === undefined) throw new Error(`partition ${partition} has no leader`)
+async function leader(cluster: Cluster, topic: string, partition: number) {
+  if (cluster.leaderOf(topic, partition) === undefined) await cluster.refresh()
+  const nodeId = cluster.leaderOf(topic, partition)
+  if (nodeId === undefined) throw new Error(`${topic}/${partition} has no leader`)
   return await cluster.connectionTo(nodeId)
 }
 

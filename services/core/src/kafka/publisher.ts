@@ -92,7 +92,7 @@ export class Publisher {
   constructor(connection: Connection, settings: PublisherSettings, log: Log) {
     this.#settings = settings
     this.#log = log
-    this.#cluster = new Cluster(connection, 'sallyport-ingress', settings.topic, REQUEST_TIMEOUT_MS)
+    this.#cluster = new Cluster(connection, 'sallyport-ingress', [settings.topic], REQUEST_TIMEOUT_MS)
   }
 
   /** Resolves when the record is acknowledged; rejects with `SP_NOT_PUBLISHED` (retryable) otherwise. */
@@ -117,7 +117,7 @@ export class Publisher {
 
   /** How many partitions the topic has, as far as is known; 0 before the cluster has answered. */
   get partitions(): number {
-    return this.#cluster.partitions
+    return this.#cluster.partitionsOf(this.#settings.topic)
   }
 
   /** Whether the cluster answers, asked now; an acknowledgement that came meanwhile counts as well. */
@@ -186,7 +186,7 @@ export class Publisher {
     for (const lane of this.#lanes) {
       if (lane === undefined || lane.empty || lane.sending || lane.notBefore > now) continue
       if (lane.needsIdentity) this.#identify(lane)
-      const leader = this.#cluster.leaderOf(lane.partition)
+      const leader = this.#cluster.leaderOf(this.#settings.topic, lane.partition)
       if (leader === undefined) this.#askCluster()
       else if (!lane.needsIdentity) {
         const lanes = ready.get(leader)

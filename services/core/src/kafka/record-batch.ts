@@ -9,13 +9,16 @@
  * org.apache.kafka.common.record.DefaultRecordBatch.incrementSequence.
  */
 import { crc32c } from '@platformatic/kafka'
+import type { ReadHeaders } from '../headers.ts'
 import { varintBytes, writeVarint } from './varint.ts'
 
-/** A record as it is produced: `headers` are text, a name at most once. */
+type Bytes = Buffer | string | null | undefined
+
+/** A record as it is produced. A header may have no value, or several, as a foreign producer may have given it. */
 export interface BatchRecord {
-  readonly key: Buffer
-  readonly value: Buffer
-  readonly headers: Readonly<Record<string, string>>
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers?: ReadHeaders
 }
 
 /** Who writes a batch, and where its first record stands among that writer's records of the partition. */
@@ -24,11 +27,18 @@ export interface BatchIdentity {
   readonly epoch: number
   /** Sequence number of the first record, 0 to 2^31 - 1. */
   readonly sequence: number
+  /** Part of a transaction; readers of committed records wait for its end. */
+  readonly isTransactional?: boolean
 }
 
+/** Room for a length. */
+const VARINT_BYTES_MAX = 5
+/** The length of what is null, -1, as a varint. */
+const NULL = 1
 const HEADER_BYTES = 61
 const CRC_AT = 17
 const ATTRIBUTES_AT = 21
+const TRANSACTIONAL = 0x10
 const NO_LEADER_EPOCH = -1
 const MAGIC = 2
 const SEQUENCES = 2 ** 31
@@ -47,23 +57,24 @@ export function recordBytesMax(record: Buffer): number {
 const space = Buffer.allocUnsafe(64 * 1_024)
 
 /** A record as it stands in any batch, behind the place that it has there: key, value, headers. */
-export function encodeRecord({ key, value, headers }: BatchRecord): Buffer {
-  let bytesMax = 5 + key.length + 5 + value.length + 5
+export function encodeRecord({ key, value, headers = {} }: BatchRecord): Buffer {
+  let bytesMax = sizeMax(key) + sizeMax(value) + VARINT_BYTES_MAX
   let count = 0
   for (const name in headers) {
-    // A UTF-16 unit is at most three bytes in UTF-8: an upper bound is enough, and counting exactly costs more.
-    bytesMax += 10 + 3 * (name.length + (headers[name] as string).length)
-    count++
+    for (const one of listOf(headers[name])) {
+      bytesMax += sizeMax(name) + sizeMax(one)
+      count++
+    }
   }
   const buffer = bytesMax <= space.length ? space : Buffer.allocUnsafe(bytesMax)
   let at = writeBytes(buffer, 0, key)
   at = writeBytes(buffer, at, value)
   at = writeVarint(buffer, at, count)
   for (const name in headers) {
-    const text = headers[name] as string
-    at = writeBytes(buffer, at, nameBytes(name))
-    at = writeVarint(buffer, at, Buffer.byteLength(text))
-    at += buffer.write(text, at, 'utf8')
+    for (const one of listOf(headers[name])) {
+      at = writeText(buffer, at, name)
+      at = writeBytes(buffer, at, one)
+    }
   }
   const record = Buffer.allocUnsafe(at)
   buffer.copy(record, 0, 0, at)
@@ -84,7 +95,7 @@ export function encodeBatch(records: readonly Buffer[], identity: BatchIdentity,
   header.setInt32(8, at - 12)
   header.setInt32(12, NO_LEADER_EPOCH)
   header.setInt8(16, MAGIC)
-  header.setInt16(ATTRIBUTES_AT, 0)
+  header.setInt16(ATTRIBUTES_AT, identity.isTransactional === true ? TRANSACTIONAL : 0)
   header.setInt32(23, records.length - 1)
   header.setBigInt64(27, now)
   header.setBigInt64(35, now)
@@ -105,21 +116,44 @@ function writeRecord(buffer: Buffer, start: number, record: Buffer, offsetDelta:
   return at + record.length
 }
 
-function writeBytes(buffer: Buffer, at: number, bytes: Buffer): number {
-  const start = writeVarint(buffer, at, bytes.length)
-  buffer.set(bytes, start)
-  return start + bytes.length
+const single: [Bytes] = [null]
+
+/** A header's values. What it gives for a single one holds until the next call. */
+function listOf(given: Bytes | readonly Bytes[]): readonly Bytes[] {
+  if (Array.isArray(given)) return given
+  single[0] = given as Bytes
+  return single
 }
 
-/** Header names are few and always the same. */
-const NAMES_MAX = 256
-const names = new Map<string, Buffer>()
+/** An upper bound: a UTF-16 unit is at most three bytes in UTF-8, and counting exactly costs more than the room. */
+function sizeMax(bytes: Bytes): number {
+  if (bytes === null || bytes === undefined) return 1
+  return VARINT_BYTES_MAX + (typeof bytes === 'string' ? 3 * bytes.length : bytes.length)
+}
 
-function nameBytes(name: string): Buffer {
-  let bytes = names.get(name)
-  if (bytes === undefined) {
-    bytes = Buffer.from(name)
-    if (names.size < NAMES_MAX) names.set(name, bytes)
+function writeBytes(buffer: Buffer, start: number, bytes: Bytes): number {
+  if (bytes === null || bytes === undefined) {
+    buffer[start] = NULL
+    return start + 1
   }
-  return bytes
+  if (typeof bytes === 'string') return writeText(buffer, start, bytes)
+  const at = writeVarint(buffer, start, bytes.length)
+  buffer.set(bytes, at)
+  return at + bytes.length
+}
+
+/** Short texts in ASCII, as headers are, are written faster unit by unit than by a call out of JavaScript. */
+function writeText(buffer: Buffer, start: number, text: string): number {
+  const at = writeVarint(buffer, start, text.length)
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit > 0x7f) return writeUtf8(buffer, start, text)
+    buffer[at + i] = unit
+  }
+  return at + text.length
+}
+
+function writeUtf8(buffer: Buffer, start: number, text: string): number {
+  const at = writeVarint(buffer, start, Buffer.byteLength(text))
+  return at + buffer.write(text, at, 'utf8')
 }

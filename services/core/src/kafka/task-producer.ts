@@ -1,174 +1,87 @@
 /**
  * The transactional producer of one task. Its transactional id `<group>-<partition>` makes the broker refuse every
- * earlier owner of the partition from the moment that this one is initialised.
+ * earlier owner of the partition from the moment that this one is opened.
  *
- * - Any error: the object is thrown away (kafkajs leaves a failed one wedged); the task's owner leaves the group.
- * - One partition per produce call: kafkajs resolves a send although records were not written when a leader moves
- *   to a broker that has already answered in the same send.
- * - Claims come first in a transaction: kafkajs does not retry AddOffsetsToTxn.
+ * After any error the object is of no more use: the task's owner leaves the group, and acquires anew.
  */
-import type kafkajs from 'kafkajs'
 import type { BrokerClock } from '../clock.ts'
-import { errorMessage, SallyportError } from '../errors.ts'
-import type { ReadHeaders } from '../headers.ts'
-import { isFenced } from './client.ts'
-
-/** A record to write, its partition named. */
-export interface ProduceRecord {
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers?: ReadHeaders
-}
-
-/** The records of one transaction for one partition of one topic. */
-export interface PartitionWrites {
-  readonly topic: string
-  readonly partition: number
-  readonly records: readonly ProduceRecord[]
-}
-
-/** One past the last settled record of an input. */
-export interface InputPosition {
-  readonly topic: string
-  readonly offset: number
-}
-
-/** Batches stay below the broker's usual max.message.bytes of 1 MiB, and within every topic's own. */
-const BATCH_BYTES_MAX = 900_000
-const RECORD_OVERHEAD_BYTES = 100
+import { SallyportError } from '../errors.ts'
+import type { InputPosition, PartitionWrites } from './produce-record.ts'
+import type { ProducerCluster } from './transactions/producer-cluster.ts'
+import { TransactionalProducer } from './transactions/transactional-producer.ts'
+import { TransactionError } from './transactions/verdict.ts'
 
 export class TaskProducer {
-  readonly #producer: kafkajs.Producer
+  readonly #producer: TransactionalProducer
   readonly #groupId: string
   readonly #partition: number
-  readonly #clock: BrokerClock
 
-  private constructor(producer: kafkajs.Producer, groupId: string, partition: number, clock: BrokerClock) {
+  private constructor(producer: TransactionalProducer, groupId: string, partition: number) {
     this.#producer = producer
     this.#groupId = groupId
     this.#partition = partition
-    this.#clock = clock
   }
 
-  /** Connects. The broker learns of the new owner with the first transaction. */
-  static async connect(
-    kafka: kafkajs.Kafka,
+  /**
+   * Becomes the owner: the broker resolves what the last owner had under way, and refuses it from now on. Throws
+   * `SP_FENCED` or `SP_TRANSACTION`.
+   */
+  static async open(
+    cluster: ProducerCluster,
     groupId: string,
     partition: number,
     transactionTimeoutMs: number,
     clock: BrokerClock,
   ): Promise<TaskProducer> {
-    const producer = kafka.producer({
-      transactionalId: `${groupId}-${partition}`,
-      transactionTimeout: transactionTimeoutMs,
-      maxInFlightRequests: 1,
-      allowAutoTopicCreation: false,
-      createPartitioner: () => namedPartition,
-    })
-    await producer.connect()
-    return new TaskProducer(producer, groupId, partition, clock)
+    try {
+      const settings = { transactionTimeoutMs, clock }
+      const producer = await TransactionalProducer.open(cluster, `${groupId}-${partition}`, settings)
+      return new TaskProducer(producer, groupId, partition)
+    } catch (error) {
+      throw failed(partition, error)
+    }
   }
 
   /**
    * Writes everything or nothing: claims, then the other records, then the group's offsets as a mirror for lag
-   * tools. Returns one past the offset of the last claims record, where the broker said it. Throws `SP_FENCED` when a newer owner exists, else `SP_TRANSACTION`; either way the outcome is unknown
-   * and this object must not be used again.
+   * tools. Returns one past the offset of the last claims record, where the broker said it. Throws `SP_FENCED` when a
+   * newer owner exists, else `SP_TRANSACTION`; either way this object must not be used again.
    */
   async transact(
     claims: PartitionWrites,
     others: readonly PartitionWrites[],
     positions: readonly InputPosition[],
   ): Promise<number | undefined> {
+    const producer = this.#producer
     try {
-      const transaction = await this.#producer.transaction()
-      const claimsEnd = await this.#write(transaction, claims)
-      for (const writes of others) await this.#write(transaction, writes)
-      if (positions.length > 0) {
-        await transaction.sendOffsets({
-          consumerGroupId: this.#groupId,
-          topics: positions.map(({ topic, offset }) => ({
-            topic,
-            partitions: [{ partition: this.#partition, offset: String(offset) }],
-          })),
-        })
-      }
-      await transaction.commit()
+      await producer.begin([claims, ...others], positions.length > 0 ? this.#groupId : undefined)
+      const [claimsEnd] = await producer.write([claims])
+      if (others.length > 0) await producer.write(others)
+      if (positions.length > 0) await producer.commitOffsets(this.#groupId, this.#partition, positions)
+      await producer.commit()
       return claimsEnd
     } catch (error) {
-      throw isFenced(error)
-        ? new SallyportError(
-            'SP_FENCED',
-            `partition ${this.#partition} has a newer owner, or its transaction took longer than processing.transactionTimeout; nothing was committed; no action needed unless it repeats`,
-            {
-              cause: error,
-            },
-          )
-        : new SallyportError(
-            'SP_TRANSACTION',
-            `the transaction of partition ${this.#partition} failed (${errorMessage(error)}); the processor starts again from its last settled state`,
-            { cause: error, retryable: true },
-          )
+      throw failed(this.#partition, error)
     }
   }
 
   async close(): Promise<void> {
-    await this.#producer.disconnect().catch(() => {})
-  }
-
-  /** Returns one past the last record's offset, where the broker said it. */
-  async #write(transaction: kafkajs.Transaction, writes: PartitionWrites): Promise<number | undefined> {
-    let end: number | undefined
-    for (const batch of batches(writes.records)) {
-      const sentMs = this.#clock.local()
-      const [metadata] = await transaction.send({
-        topic: writes.topic,
-        acks: -1,
-        messages: batch.map(record => ({ ...record, partition: writes.partition }) as kafkajs.Message),
-      })
-      // A partition that its metadata lacks kafkajs leaves out, and resolves: one that was just made may be such.
-      if (metadata === undefined) throw new Error(`${writes.topic}/${writes.partition} is not known yet`)
-      this.#clock.observe(Number(metadata.logAppendTime ?? -1), sentMs)
-      const first = Number(metadata.baseOffset ?? -1)
-      end = first < 0 ? undefined : first + batch.length
-    }
-    return end
+    await this.#producer.close()
   }
 }
 
-/** Every record names its partition; one that does not is a defect. */
-export function namedPartition({ message }: kafkajs.PartitionerArgs): number {
-  if (message.partition === undefined || message.partition === null)
-    throw new TypeError('a record names no partition')
-  return message.partition
-}
-
-/** Splits records into batches below the size limit; a single larger record is a batch of its own. */
-export function* batches(records: readonly ProduceRecord[]): Generator<ProduceRecord[]> {
-  let batch: ProduceRecord[] = []
-  let bytes = 0
-  for (const record of records) {
-    const size = recordBytes(record)
-    if (batch.length > 0 && bytes + size > BATCH_BYTES_MAX) {
-      yield batch
-      batch = []
-      bytes = 0
-    }
-    batch.push(record)
-    bytes += size
+function failed(partition: number, error: unknown): SallyportError {
+  if (!(error instanceof TransactionError)) throw error
+  if (error.kind === 'fenced') {
+    return new SallyportError(
+      'SP_FENCED',
+      `partition ${partition} has a newer owner, or its transaction took longer than processing.transactionTimeout; nothing was committed; no action needed unless it repeats`,
+      { cause: error },
+    )
   }
-  if (batch.length > 0) yield batch
-}
-
-/** What a record takes in a batch, at most. */
-export function recordBytes(record: ProduceRecord): number {
-  let bytes = RECORD_OVERHEAD_BYTES + (record.key?.length ?? 0) + (record.value?.length ?? 0)
-  const headers = record.headers ?? {}
-  for (const name in headers) {
-    const value = headers[name]
-    const length = Array.isArray(value)
-      ? value.reduce((sum, item) => sum + (item?.length ?? 0), 0)
-      : (value?.length ?? 0)
-    bytes += name.length + length * 3 + 8
-  }
-  return bytes
+  return new SallyportError(
+    'SP_TRANSACTION',
+    `the transaction of partition ${partition} failed (${error.message}); the processor starts again from its last settled state`,
+    { cause: error, retryable: true },
+  )
 }

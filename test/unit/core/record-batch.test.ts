@@ -10,16 +10,26 @@ import {
 import fc from 'fast-check'
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map(array => Buffer.from(array))
-const record: fc.Arbitrary<BatchRecord> = fc.record({
-  key: bytes(200),
-  value: fc.oneof(
-    bytes(300),
-    fc.integer({ min: 60, max: 20_000 }).map(length => Buffer.alloc(length, 7)),
+const text = fc.string({ unit: 'binary', maxLength: 90 })
+const header = fc.oneof(fc.option(text), bytes(90), fc.array(fc.option(bytes(20)), { maxLength: 3 }))
+const record = fc.record({
+  key: fc.option(bytes(200)),
+  value: fc.option(
+    fc.oneof(
+      bytes(300),
+      fc.integer({ min: 60, max: 20_000 }).map(length => Buffer.alloc(length, 7)),
+    ),
   ),
-  headers: fc.dictionary(fc.string({ maxLength: 20 }), fc.string({ unit: 'binary', maxLength: 90 }), {
-    maxKeys: 8,
-  }),
-})
+  headers: fc.dictionary(fc.string({ maxLength: 20 }), header, { maxKeys: 8 }),
+}) satisfies fc.Arbitrary<BatchRecord>
+
+/** A header's name and values, as a reader has them. */
+function asRead([name, given]: [string, unknown]): [string, Buffer | null][] {
+  return (Array.isArray(given) ? given : [given]).map(one => [
+    Buffer.from(name).toString(),
+    one === null ? null : Buffer.from(one),
+  ])
+}
 
 describe('record batch', () => {
   it('what is written is what a reader of the format reads, with its checksum and within its bound', () => {
@@ -29,9 +39,11 @@ describe('record batch', () => {
         fc.bigInt({ min: 0n, max: 2n ** 62n }),
         fc.integer({ min: 0, max: 32_767 }),
         fc.integer({ min: 0, max: 2 ** 31 - 1 }),
-        (records, producerId, epoch, sequence) => {
+        fc.boolean(),
+        (records, producerId, epoch, sequence, isTransactional) => {
           const encodedRecords = records.map(encodeRecord)
-          const encoded = encodeBatch(encodedRecords, { producerId, epoch, sequence }, 1_700_000_000_123)
+          const identity = { producerId, epoch, sequence, isTransactional }
+          const encoded = encodeBatch(encodedRecords, identity, 1_700_000_000_123)
           assert.ok(encoded.length <= encodedRecords.reduce((sum, each) => sum + recordBytesMax(each), 61))
           const read = readRecordsBatch(Reader.from(encoded))
           assert.equal(read.length, encoded.length - 12)
@@ -40,6 +52,7 @@ describe('record batch', () => {
           assert.equal(read.producerId, producerId)
           assert.equal(read.producerEpoch, epoch)
           assert.equal(read.firstSequence, sequence)
+          assert.equal(read.attributes, isTransactional ? 0x10 : 0)
           assert.equal(read.lastOffsetDelta, records.length - 1)
           assert.equal(read.maxTimestamp, 1_700_000_000_123n)
           read.records.forEach((each, i) => {
@@ -47,13 +60,10 @@ describe('record batch', () => {
             assert.equal(each.offsetDelta, i)
             assert.deepEqual(each.key as Buffer, written.key)
             assert.deepEqual(each.value as Buffer, written.value)
-            const headers = each.headers as unknown as [Buffer, Buffer][]
+            const headers = each.headers as unknown as [Buffer, Buffer | null][]
             assert.deepEqual(
-              headers.map(([name, value]) => [String(name), String(value)]),
-              Object.entries(written.headers).map(([name, value]) => [
-                Buffer.from(name).toString(),
-                Buffer.from(value).toString(),
-              ]),
+              headers.map(([name, value]) => [String(name), value]),
+              Object.entries(written.headers ?? {}).flatMap(asRead),
             )
           })
         },

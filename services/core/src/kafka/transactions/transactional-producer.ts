@@ -1,0 +1,270 @@
+/**
+ * A producer of transactions, one after the other, on Kafka's own protocol.
+ *
+ * Every transaction has a producer epoch of its own. A request or a marker that arrives late, from a transaction before,
+ * carries a lower epoch and is refused: it can neither end the present transaction nor become part of it.
+ *
+ * - Transaction version 2 (KIP-890): EndTxn answers with the epoch of the next transaction. Leaders add their partitions
+ *   to the transaction as they are written.
+ * - Transaction version 1, where the cluster has not finalised version 2: InitProducerId with the producer's own id and
+ *   epoch asks for the next epoch before each transaction (KIP-360). All partitions are added before the first record.
+ *
+ * | state | on | becomes |
+ * |---|---|---|
+ * | (none) | `open` | `ready` |
+ * | `ready` | `begin` | `open` |
+ * | `open` | `write`, `commitOffsets` | `open` |
+ * | `open` | `commit`, answered | `ready` |
+ * | any | a verdict that ends it, or its deadline | `over` |
+ * | any | `close` | `over` |
+ *
+ * What must hold:
+ * P7. Only one transaction at a time, and each begins with an epoch in which nothing was ever written.
+ * P8. A batch is sent again as the very same bytes, with the same sequence number. A partition has one batch under way,
+ *     and its sequence numbers start at 0 in each epoch.
+ * P9. A transaction is committed only after every batch and every offset in it was acknowledged.
+ * P10. EndTxn is sent again only where its epoch tells the broker that it is the same one: with version 2. With version 1 an
+ *     answer that stays away ends the producer, and nobody knows whether the transaction was committed.
+ * P11. Whoever opens a producer of the same transactional id ends this one: the broker resolves its transaction and refuses
+ *     whatever else it sends.
+ * P12. A partition in trouble holds up no other transaction; this one waits for it until its deadline.
+ *
+ * Epochs run out after 32,767: then the coordinator gives a new producer id, with epoch 0.
+ */
+import type { Broker } from '@platformatic/kafka'
+import type { BrokerClock } from '../../clock.ts'
+import { errorMessage } from '../../errors.ts'
+import type { ProducerIdentity } from '../cluster.ts'
+import type { InputPosition, PartitionWrites } from '../produce-record.ts'
+import { PartitionBatches } from './partition-batches.ts'
+import { persist } from './persist.ts'
+import { type ProducerCluster, UnansweredError } from './producer-cluster.ts'
+import type { Request } from './request.ts'
+import {
+  type Answer,
+  addOffsetsToTxn,
+  addPartitionsToTxn,
+  type BatchPlace,
+  endTxn,
+  initProducerId,
+  NO_IDENTITY,
+  type TransactionVersion,
+  txnOffsetCommit,
+  type Writing,
+} from './requests.ts'
+import { TransactionError, verdictOf } from './verdict.ts'
+import { type BatchWriter, nameOf, writeBatches } from './write-batches.ts'
+
+export interface ProducerSettings {
+  /** The coordinator aborts a transaction that is open for longer, ms; Kafka's `transaction.timeout.ms`. */
+  readonly transactionTimeoutMs: number
+  /** Learns the brokers' time from what they answer. */
+  readonly clock: BrokerClock
+}
+
+/** How long `open` waits for the coordinator: longer than a broker's failover takes. */
+const OPEN_DEADLINE_MS = 20_000
+/** How long the end of a transaction is waited for at least, ms, however much of its time is used up. */
+const END_MS_MIN = 3_000
+
+type State = 'ready' | 'open' | 'over'
+type Coordinated = 'transaction' | 'group'
+
+export class TransactionalProducer {
+  readonly #cluster: ProducerCluster
+  readonly #transactionalId: string
+  readonly #transactionTimeoutMs: number
+  readonly #version: TransactionVersion
+  readonly #writer: BatchWriter
+  readonly #coordinators = new Map<Coordinated, Broker>()
+  #identity: ProducerIdentity = NO_IDENTITY
+  /** A transaction had this epoch: version 1 needs another one. */
+  #isEpochUsed = false
+  #state: State = 'ready'
+  #deadlineAt = 0
+  /** Records written in this epoch, by partition. */
+  #sequences = new Map<string, number>()
+  #abandoning: Promise<unknown> | undefined
+
+  private constructor(
+    cluster: ProducerCluster,
+    transactionalId: string,
+    { transactionTimeoutMs, clock }: ProducerSettings,
+    version: TransactionVersion,
+  ) {
+    this.#cluster = cluster
+    this.#transactionalId = transactionalId
+    this.#transactionTimeoutMs = transactionTimeoutMs
+    this.#version = version
+    this.#writer = { cluster, version, transactionalId, clock }
+  }
+
+  /**
+   * Acquires a transactional id (P11). What its last producer had under way is resolved when this resolves. Throws
+   * `TransactionError`.
+   */
+  static async open(
+    cluster: ProducerCluster,
+    transactionalId: string,
+    settings: ProducerSettings,
+  ): Promise<TransactionalProducer> {
+    const deadlineAt = performance.now() + OPEN_DEADLINE_MS
+    const { version } = await persist('ApiVersions', deadlineAt, async () => ({
+      code: 0,
+      version: await cluster.version(),
+    }))
+    const producer = new TransactionalProducer(cluster, transactionalId, settings, version)
+    await producer.#acquire(deadlineAt)
+    return producer
+  }
+
+  /** The protocol in use. */
+  get version(): TransactionVersion {
+    return this.#version
+  }
+
+  /** What it was opened with. */
+  get transactionalId(): string {
+    return this.#transactionalId
+  }
+
+  /** Producer id and epoch of the present transaction, or of the last one. */
+  get identity(): ProducerIdentity {
+    return this.#identity
+  }
+
+  /**
+   * Begins a transaction that will write to these partitions and, where a group is named, commit its offsets. Its
+   * deadline is the transaction's time-out from now. Throws `TransactionError`; then the producer is over.
+   */
+  async begin(places: readonly BatchPlace[], groupId?: string): Promise<void> {
+    this.#expect('ready')
+    const deadlineAt = performance.now() + this.#transactionTimeoutMs
+    this.#deadlineAt = deadlineAt
+    this.#sequences = new Map()
+    await this.#orOver(async () => {
+      if (this.#version === 1 && this.#isEpochUsed) await this.#acquire(deadlineAt)
+      this.#state = 'open'
+      this.#isEpochUsed = true
+      if (this.#version === 2) return
+      await this.#coordinate(addPartitionsToTxn(this.#writing, places), deadlineAt)
+      if (groupId !== undefined) await this.#coordinate(addOffsetsToTxn(this.#writing, groupId), deadlineAt)
+    })
+  }
+
+  /**
+   * Writes records: those of different partitions at once, those of one in their order. Returns one past the offset of
+   * each partition's last record, where the broker said it. Throws `TransactionError`; then the producer is over.
+   */
+  async write(writes: readonly PartitionWrites[]): Promise<(number | undefined)[]> {
+    this.#expect('open')
+    const all = writes.map(
+      each => new PartitionBatches(each, this.#identity, this.#sequences.get(nameOf(each)) ?? 0, true),
+    )
+    await this.#orOver(() => writeBatches(this.#writer, all, this.#deadlineAt))
+    for (const each of all) this.#sequences.set(nameOf(each), each.sequence)
+    return all.map(({ end }) => end)
+  }
+
+  /** Commits a group's offsets of one partition with the transaction. Throws `TransactionError`; then the producer is over. */
+  async commitOffsets(
+    groupId: string,
+    partition: number,
+    positions: readonly InputPosition[],
+  ): Promise<void> {
+    this.#expect('open')
+    const request = txnOffsetCommit(this.#version, this.#writing, groupId, partition, positions)
+    await this.#orOver(() =>
+      persist(request.name, this.#deadlineAt, () => this.#ask('group', groupId, request)),
+    )
+  }
+
+  /** Commits (P9, P10). Throws `TransactionError`; then the producer is over, and of kind `unknown` nobody knows the outcome. */
+  async commit(): Promise<void> {
+    this.#expect('open')
+    const request = endTxn(this.#version, this.#writing, true)
+    const deadlineAt = Math.max(this.#deadlineAt, performance.now() + END_MS_MIN)
+    let isUnsure = false
+    const ask = async () => {
+      try {
+        return await this.#ask('transaction', this.#transactionalId, request)
+      } catch (error) {
+        isUnsure ||= error instanceof UnansweredError
+        throw isUnsure && this.#version === 1 ? unknownEnd(error) : error
+      }
+    }
+    await this.#orOver(async () => {
+      try {
+        const { next } = await persist(request.name, deadlineAt, ask)
+        this.#identity = next ?? this.#identity
+        this.#state = 'ready'
+      } catch (error) {
+        throw isUnsure ? unknownEnd(error) : error
+      }
+    })
+  }
+
+  /** Ends it. A transaction that is open is aborted, so that it holds up no reader. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#state === 'open') this.#abandon()
+    this.#state = 'over'
+    await this.#abandoning
+  }
+
+  get #writing(): Writing {
+    return { transactionalId: this.#transactionalId, ...this.#identity }
+  }
+
+  /** Takes the transactional id over from whoever has it or, with an identity of its own, the next epoch. */
+  async #acquire(deadlineAt: number): Promise<void> {
+    const request = initProducerId(this.#transactionalId, this.#identity, this.#transactionTimeoutMs)
+    const { producerId, epoch } = await this.#coordinate(request, deadlineAt)
+    this.#identity = { producerId, epoch }
+    this.#isEpochUsed = false
+  }
+
+  /** Asks the coordinator of the transactional id until it is settled. */
+  async #coordinate<T extends Answer>(request: Request<T>, deadlineAt: number): Promise<T> {
+    return await persist(request.name, deadlineAt, () =>
+      this.#ask('transaction', this.#transactionalId, request),
+    )
+  }
+
+  /** Asks a coordinator once; where it may be another one by now, the next call looks for it. */
+  async #ask<T extends Answer>(kind: Coordinated, id: string, request: Request<T>): Promise<T> {
+    const broker = this.#coordinators.get(kind) ?? (await this.#cluster.coordinatorOf(kind, id))
+    this.#coordinators.delete(kind)
+    const answer = await this.#cluster.coordinate(broker, request)
+    if (verdictOf(answer.code) !== 'moved') this.#coordinators.set(kind, broker)
+    return answer
+  }
+
+  #expect(state: State): void {
+    if (this.#state !== state) throw new Error(`the producer is ${this.#state}, not ${state}`)
+  }
+
+  /** Whatever is thrown ends the producer; a transaction that is certainly not committed is aborted. */
+  async #orOver(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      const failure =
+        error instanceof TransactionError
+          ? error
+          : new TransactionError('failed', errorMessage(error), { cause: error })
+      if (this.#state === 'open' && failure.kind === 'failed') this.#abandon()
+      this.#state = 'over'
+      throw failure
+    }
+  }
+
+  /** Asks once for the abort: if it is not heard, the next owner or the time-out ends the transaction. */
+  #abandon(): void {
+    const request = endTxn(this.#version, this.#writing, false)
+    this.#abandoning = this.#ask('transaction', this.#transactionalId, request).catch(() => {})
+  }
+}
+
+function unknownEnd(cause?: unknown): TransactionError {
+  return new TransactionError('unknown', 'the end of the transaction was not answered', { cause })
+}
