@@ -68,7 +68,6 @@ async function measure(
   await processor.start()
   await processor.stop()
   const topics = new Topics(cluster, PARTITIONS)
-  await topics.connect()
   const { name } = processor.config
   await appendDeadLetters(topics, name, processor.source, count)
   await topics.close()

@@ -20,7 +20,6 @@ describe('the line in containers: broker, registry, load balancer, two ingresses
     this.timeout(240_000)
     await line.start()
     topics = new Topics(line.connection, PARTITIONS)
-    await topics.connect()
   })
 
   afterEach(async function () {

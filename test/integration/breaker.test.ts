@@ -14,7 +14,6 @@ describe('intake of a processor that is held', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(() => processor.stop())

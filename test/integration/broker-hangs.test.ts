@@ -31,7 +31,6 @@ describe('a broker of three that hangs, its port open', function () {
     let frozen: number | undefined
     try {
       await processor.start()
-      await topics.connect()
       await topics.append(everywhere())
       assert.equal((await topics.read(processor.output, () => true, PARTITIONS)).length, PARTITIONS)
       await topics.close()
@@ -43,7 +42,6 @@ describe('a broker of three that hangs, its port open', function () {
       while (!(await leadsNothing(impatientKafka(others), frozen + 1))) await sleep(200)
 
       topics = new Topics({ brokers: others, registryUrl: cluster.registryUrl }, PARTITIONS)
-      await topics.connect()
       await topics.append(everywhere())
       const outputs = await topics.read(processor.output, () => true, 2 * PARTITIONS, 280_000)
       assert.equal(outputs.length, 2 * PARTITIONS)

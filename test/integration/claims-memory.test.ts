@@ -30,7 +30,6 @@ describe('a processor whose memory for claims is used up', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(() => processor.stop())

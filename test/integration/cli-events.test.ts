@@ -37,7 +37,6 @@ describe('the commands that read', function () {
   before(async () => {
     cluster = await sharedCluster()
     topics = new Topics(cluster, PARTITIONS)
-    await topics.connect()
     processor = testProcessor(cluster, async (event, { attempt, emit }) => {
       const { failing } = JSON.parse(event.body.toString())
       if (failing === 'always') throw new Error(`no luck ${HOSTILE}`)

@@ -35,7 +35,6 @@ describe('lag and pauses', function () {
   before(async () => {
     cluster = await sharedCluster()
     topics = new Topics(cluster, PARTITIONS)
-    await topics.connect()
     cli = new Cli(cluster)
     processor = testProcessor(cluster, (event, { attempt, emit }) =>
       emit(processor.output, agentEvent(event.id, attempt)),

@@ -33,7 +33,6 @@ describe('sallyport listen', function () {
     log.level = 'silent'
     await provision(testSettings(), connection, log)
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
     server = createServer(async (req, res) => {
       const chunks: Buffer[] = []
       for await (const chunk of req) chunks.push(chunk as Buffer)

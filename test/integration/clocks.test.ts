@@ -26,7 +26,6 @@ describe('a host whose clock is off by an hour', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(async () => {
     await Promise.all(running.map(process => process.kill()))

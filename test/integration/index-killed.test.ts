@@ -39,7 +39,6 @@ describe('an index that is killed', function () {
   before(async () => {
     const cluster = await sharedCluster()
     topics = new Topics(cluster, PARTITIONS)
-    await topics.connect()
     ;[cli, anew] = [new Cli(cluster), new Cli(cluster)]
     processor = testProcessor(cluster, (event, { attempt, emit }) =>
       emit(processor.output, agentEvent(event.id, attempt)),

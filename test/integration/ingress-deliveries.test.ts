@@ -25,7 +25,6 @@ describe('deliveries into the topic', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(async () => {

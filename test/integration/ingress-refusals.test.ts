@@ -40,7 +40,6 @@ describe('deliveries that are refused', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
     ingress = await testIngress(connection, CRM, { log })
     await ingress.ready
     url = `${ingress.url}/webhooks/${ingress.source}`

@@ -11,7 +11,6 @@ describe('the lag of a processor that is stuck', function () {
   it('is in the metrics by input and partition, in records and in seconds, and is gone when it goes on', async () => {
     const connection = await sharedCluster()
     const topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
     const admin = new AdminListener(() => 'ready')
     const url = await admin.listen('127.0.0.1', 0)
     const release = Promise.withResolvers<void>()

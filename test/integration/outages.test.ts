@@ -29,7 +29,6 @@ describe('processor through outages', function () {
   before(async () => {
     cluster = await sharedCluster()
     topics = new Topics(cluster, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(async () => {

@@ -34,7 +34,6 @@ describe('a pause longer than the window', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(async () => {

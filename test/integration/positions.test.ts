@@ -27,7 +27,6 @@ describe('positions', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
 

@@ -30,7 +30,6 @@ describe('two processors in one process', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(() => running.drain(2_000))

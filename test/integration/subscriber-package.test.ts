@@ -30,7 +30,6 @@ describe('a downstream team', function () {
   before(async () => {
     cluster = await sharedCluster()
     topics = new Topics(cluster, 1)
-    await topics.connect()
     topic = await freshTopic(cluster.brokers, 1)
   })
   after(async () => {

@@ -42,7 +42,6 @@ describe('the subscriber', function () {
   before(async () => {
     cluster = await sharedCluster()
     topics = new Topics(cluster, 1)
-    await topics.connect()
   })
   beforeEach(async () => {
     topic = await freshTopic(cluster.brokers, 1)
@@ -296,7 +295,6 @@ describe('the subscriber', function () {
 
   it('members share the partitions; a handler that lost its partition is aborted or finishes unseen, and nothing is missed (J8)', async () => {
     const wide = new Topics(cluster, 4)
-    await wide.connect()
     topic = await freshTopic(cluster.brokers, 4)
     const events = Array.from({ length: 200 }, (_, i) => eventOf('crm', i))
     await wide.append(events.slice(0, 100), topic)
@@ -359,7 +357,6 @@ describe('the subscriber', function () {
     const handler = ({ key }: SubscribedRecord<Event>) => void got.add(key)
     await Promise.all([start({ start: 'latest', handler }), start({ start: 'latest', handler })])
     const wide = new Topics(cluster, 2)
-    await wide.connect()
     const events = Array.from({ length: 20 }, (_, i) => eventOf('crm', i))
     await wide.append(events, topic)
     await wide.close()

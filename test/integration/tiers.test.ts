@@ -32,7 +32,6 @@ describe('retry tiers', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(async () => {

@@ -58,7 +58,6 @@ describe('topics that grow', function () {
     )
     for (const count of [3, 4, 8]) {
       const topics = new Topics(cluster, count)
-      await topics.connect()
       places.set(count, topics)
     }
   })

@@ -21,7 +21,6 @@ describe('tracing', function () {
   before(async () => {
     trace.setGlobalTracerProvider(provider)
     topics = new Topics(await sharedCluster(), PARTITIONS)
-    await topics.connect()
   })
   after(async () => {
     await processor?.stop()

@@ -35,7 +35,6 @@ describe('a restart from a checkpoint', function () {
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
     name = `test-${randomBytes(5).toString('hex')}`
     folder = mkdtempSync(path.join(tmpdir(), 'sallyport-checkpoint-'))
     // Host A has checkpoints of 40 events: an owner from a checkpoint's beginning would have none in them yet.

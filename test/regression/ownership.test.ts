@@ -32,7 +32,6 @@ describe('races between owners of a partition', function () {
     connection = await sharedCluster()
     kafka = rawKafka(connection.brokers)
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   afterEach(async () => {

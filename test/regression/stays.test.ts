@@ -35,7 +35,6 @@ describe('races of a stay in the group', function () {
     connection = await sharedCluster()
     kafka = rawKafka(connection.brokers)
     topics = new Topics(connection, PARTITIONS)
-    await topics.connect()
   })
   after(() => topics.close())
   beforeEach(() => {

@@ -2,8 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
-import { eventHeaders } from '@sallyport/core/headers'
+import { eventHeaders, type ReadHeaders } from '@sallyport/core/headers'
+import { append } from '@sallyport/core/kafka/append'
 import { createRegistry } from '@sallyport/core/kafka/registry'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { partitionOf } from '@sallyport/core/partition'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import avro from 'avsc'
@@ -54,10 +56,18 @@ export interface RawRecord {
   readonly headers: Readonly<Record<string, string>>
 }
 
+/** What a foreign producer might write. */
+export interface RawMessage {
+  readonly partition: number
+  readonly key?: Buffer | string | null
+  readonly value: Buffer | string | null
+  readonly headers?: ReadHeaders
+}
+
 export class Topics {
   readonly #kafka: kafkajs.Kafka
   readonly #registryUrl: string
-  readonly #producer: kafkajs.Producer
+  readonly #producers: ProducerCluster
   readonly #types = new Map<number, Promise<avro.Type>>()
   readonly #partitions: number
   #schemaId: Promise<number> | undefined
@@ -65,21 +75,12 @@ export class Topics {
   constructor(connection: { brokers: readonly string[]; registryUrl: string }, partitions: number) {
     this.#kafka = new kafkajs.Kafka({ brokers: [...connection.brokers], logLevel: kafkajs.logLevel.NOTHING })
     this.#registryUrl = connection.registryUrl
-    this.#producer = this.#kafka.producer({
-      createPartitioner:
-        () =>
-        ({ message }) =>
-          message.partition as number,
-    })
+    this.#producers = new ProducerCluster(connection, 'test')
     this.#partitions = partitions
   }
 
-  async connect(): Promise<void> {
-    await this.#producer.connect()
-  }
-
   async close(): Promise<void> {
-    await this.#producer.disconnect()
+    await this.#producers.close()
   }
 
   /** Appends events to the main topic, or to another one with headers of its own. */
@@ -99,16 +100,22 @@ export class Topics {
           partition: partitionOf(key, this.#partitions),
           key,
           value,
-          headers: { ...eventHeaders(event, TRACEPARENT), ...headers } as kafkajs.IHeaders,
+          headers: { ...eventHeaders(event, TRACEPARENT), ...headers },
         }
       }),
     )
   }
 
   /** Appends whatever a foreign producer might. */
-  async appendRaw(topic: string, messages: (kafkajs.Message & { partition: number })[]): Promise<void> {
-    const partitions = Map.groupBy(messages, message => message.partition)
-    for (const batch of partitions.values()) await this.#producer.send({ topic, messages: batch, acks: -1 })
+  async appendRaw(topic: string, messages: readonly RawMessage[]): Promise<void> {
+    for (const [partition, batch] of Map.groupBy(messages, message => message.partition)) {
+      const records = batch.map(({ key = null, value, headers = {} }) => ({
+        key: bytesOf(key),
+        value: bytesOf(value),
+        headers,
+      }))
+      await append(this.#producers, { topic, partition, records })
+    }
   }
 
   /** Reads a topic's committed records from its start until `enough` of what `wanted` picks are there. */
@@ -201,4 +208,8 @@ function rawRecord(topic: string, partition: number, message: kafkajs.KafkaMessa
     value: message.value,
     headers: Object.fromEntries(headers),
   }
+}
+
+function bytesOf(given: Buffer | string | null): Buffer | null {
+  return typeof given === 'string' ? Buffer.from(given) : given
 }

@@ -36,7 +36,7 @@ export class Operator {
   /** On the shared cluster, with the processor running. */
   static async withProcessor(failure = 'the agent is broken'): Promise<Operator> {
     const operator = new Operator(await sharedCluster(), failure)
-    await Promise.all([operator.topics.connect(), operator.processor.start()])
+    await operator.processor.start()
     return operator
   }
 
@@ -48,7 +48,6 @@ export class Operator {
     log.level = 'silent'
     for (const part of [sharedProvision(settings), processorProvision(settings, operator.processor.config)])
       await ensureProvision(part, operator.cluster, log)
-    await operator.topics.connect()
     return operator
   }
 

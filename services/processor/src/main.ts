@@ -140,13 +140,17 @@ export function runProcessors(
     const all = Promise.all([...runtimes.map(runtime => runtime.drain(deadlineMs)), running]).then(() =>
       producers.close(),
     )
-    const late = sleep(deadlineMs + FAREWELL_MS, 'late', { ref: false })
+    // It keeps the process: what is waited for may have no connection left that would.
+    const inTime = new AbortController()
+    const late = sleep(deadlineMs + FAREWELL_MS, 'late', { signal: inTime.signal })
     if ((await Promise.race([all, late])) === 'late') {
       log.error(
         { deadlineMs },
         'stopped without an answer from Kafka; what was not settled is read again by the next owner',
       )
     }
+    late.catch(() => {})
+    inTime.abort()
     eventLoop.stop()
   }
   return {

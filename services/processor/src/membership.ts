@@ -102,8 +102,9 @@ export class Membership implements GroupListener {
 
   /** Ends the stay: finishes what is in flight within `deadlineMs`, settles it, and leaves the group. */
   async drain(deadlineMs: number): Promise<void> {
-    await Promise.all([...this.#tasks.values()].map(task => task.drain(deadlineMs)))
-    await this.#end({ kind: 'drained' })
+    const drained = await Promise.allSettled([...this.#tasks.values()].map(task => task.drain(deadlineMs)))
+    const failure = drained.find(result => result.status === 'rejected')
+    await this.#end(failure === undefined ? { kind: 'drained' } : { kind: 'failed', error: failure.reason })
   }
 
   /** Where its tasks stand. */

@@ -105,6 +105,7 @@ export class ProcessorRuntime {
         (error: unknown): Ending => ({ kind: 'failed', error }),
       )
       if (ending.kind === 'drained') return
+      if (this.#stopping.signal.aborted) return this.#sayUnsettled(ending)
       await this.#pauseAfter(ending, performance.now() - startedAt)
     }
   }
@@ -132,6 +133,13 @@ export class ProcessorRuntime {
     await this.#membership?.drain(deadlineMs)
     this.#admission.breaker.stop()
     await this.#lag.stop()
+  }
+
+  #sayUnsettled({ error }: Extract<Ending, { kind: 'failed' }>): void {
+    this.#log.error(
+      { error: errorMessage(error) },
+      'stopped before everything was settled; what was not settled is read again by the next owner',
+    )
   }
 
   async #pauseAfter(ending: Extract<Ending, { kind: 'failed' }>, stayMs: number): Promise<void> {

@@ -114,6 +114,7 @@ export class Task {
   readonly #wake = (): void => this.#pump()
   readonly #slots: TaskSlots
   #state: State = 'acquiring'
+  #failure: TaskFailed | undefined
   #producer: TaskProducer | undefined
   #checkpointer: Checkpointer | undefined
   #workplace: Workplace | undefined
@@ -235,7 +236,10 @@ export class Task {
     if (full.length > 0) this.#deps.pause(this.partition, full)
   }
 
-  /** Takes no more, waits for the handlers until `deadlineMs` has passed, settles what is decided, and ends. */
+  /**
+   * Takes no more, waits for the handlers until `deadlineMs` has passed, settles what is decided, and ends. Rejects when
+   * something could not be settled.
+   */
   async drain(deadlineMs: number): Promise<void> {
     const queue = this.#workplace?.queue
     if (this.#state === 'running' && queue !== undefined) {
@@ -246,6 +250,7 @@ export class Task {
       }
       clearTimeout(deadline)
       await queue.finish()
+      if (this.#failure !== undefined) throw this.#failure.cause
     }
     this.drop()
   }
@@ -254,6 +259,7 @@ export class Task {
   drop(why: Error = new Error('the task has ended')): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
+    if (why instanceof TaskFailed) this.#failure = why
     this.#over.reject(why)
     clearTimeout(this.#timer)
     clearInterval(this.#refreshTimer)

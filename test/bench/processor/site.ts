@@ -55,7 +55,6 @@ export class Site {
       ({ name }) => name === OUTPUT,
     )
     await ensureProvision({ ...shared, topics: [...shared.topics, ...outputs] }, site, createLog('bench'))
-    await site.topics.connect()
     return site
   }
 

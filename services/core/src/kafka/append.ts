@@ -3,6 +3,7 @@ import { BrokerClock, systemClock } from '../clock.ts'
 import { errorMessage, SallyportError } from '../errors.ts'
 import type { PartitionWrites } from './produce-record.ts'
 import { PartitionBatches } from './transactions/partition-batches.ts'
+import { persist } from './transactions/persist.ts'
 import type { ProducerCluster } from './transactions/producer-cluster.ts'
 import { writeBatches } from './transactions/write-batches.ts'
 
@@ -17,7 +18,11 @@ export async function append(cluster: ProducerCluster, writes: PartitionWrites):
   const deadlineAt = performance.now() + DEADLINE_MS
   const writer = { cluster, version: 1, transactionalId: null, clock: new BrokerClock(systemClock) } as const
   try {
-    const batches = new PartitionBatches(writes, await cluster.newIdentity(), 0, false)
+    const identity = await persist('InitProducerId', deadlineAt, async () => ({
+      code: 0,
+      ...(await cluster.newIdentity()),
+    }))
+    const batches = new PartitionBatches(writes, identity, 0, false)
     await writeBatches(writer, [batches], deadlineAt)
     if (batches.end === undefined) throw new Error('the broker does not say where the records are')
     return batches.end - 1
