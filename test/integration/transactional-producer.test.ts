@@ -199,7 +199,7 @@ for (const version of [2, 1] as const) {
       )
     })
 
-    it('a partition that is not there holds a transaction up to its deadline, and no other one (P12)', async () => {
+    it('a partition that is not there holds a transaction up to its deadline, and no other one (P12, C4)', async () => {
       const producer = await open(`${topic}-missing`, 1_500)
       const nowhere = [{ topic: `${topic}-nowhere`, partition: 0, records: [{ key: null, value: null }] }]
       const stuck = assert.rejects(transact(producer, nowhere), { kind: 'failed' })

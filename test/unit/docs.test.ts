@@ -36,15 +36,17 @@ const SERVICES = ['core', 'ingress', 'processor', 'console', 'cli', 'subscriber'
 
 /** The invariants that a text names: `S1`, `S1–S5`. */
 function expanded(text: string): string[] {
-  return [...text.matchAll(/\b([A-Z])(\d)(?:–\1(\d))?\b/g)].flatMap(([, letter, first, last = first]) => {
-    const count = Number(last) - Number(first) + 1
-    return Array.from({ length: count }, (_, i) => `${letter}${Number(first) + i}`)
-  })
+  return [...text.matchAll(/\b([A-Z])(\d{1,2})(?:–\1(\d{1,2}))?\b/g)].flatMap(
+    ([, letter, first, last = first]) => {
+      const count = Number(last) - Number(first) + 1
+      return Array.from({ length: count }, (_, i) => `${letter}${Number(first) + i}`)
+    },
+  )
 }
 
 /** The invariants that a file's comments state: lines that begin with a number. */
 function statedIn(file: string): string[] {
-  return [...read(file).matchAll(/^ \* (?:- )?([A-Z]\d)(?:\.| ) \S/gm)].map(match => match[1] as string)
+  return [...read(file).matchAll(/^ \* (?:- )?([A-Z]\d{1,2})(?:\.| ) \S/gm)].map(match => match[1] as string)
 }
 
 /** The files of a row; one without a folder stands beside the one before it. */
