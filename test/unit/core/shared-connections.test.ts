@@ -37,9 +37,14 @@ describe('the connections that producers share', () => {
     assert.equal(quiet.sockets.length, 1)
     const busy = await broker()
     const release = Promise.withResolvers<void>()
+    let begun = 0
     const all = Array.from({ length: PER_BROKER * UNDER_WAY_MAX }, () =>
-      connections.use(busy, () => release.promise),
+      connections.use(busy, () => {
+        begun++
+        return release.promise
+      }),
     )
+    while (begun < all.length) await new Promise(setImmediate)
     await connections.use(quiet, async () => {})
     release.resolve()
     await Promise.all(all)
