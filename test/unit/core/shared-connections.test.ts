@@ -44,7 +44,7 @@ describe('the connections that producers share', () => {
         return release.promise
       }),
     )
-    while (begun < all.length) await new Promise(setImmediate)
+    while (begun < all.length || busy.sockets.length < PER_BROKER) await new Promise(setImmediate)
     await connections.use(quiet, async () => {})
     release.resolve()
     await Promise.all(all)
