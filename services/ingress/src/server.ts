@@ -237,11 +237,12 @@ class Ingress {
     }
   }
 
-  async #shakeHands({ door, req, caller }: Passage, challenge: Challenge): Promise<Ending> {
+  async #shakeHands({ door, req, caller, share }: Passage, challenge: Challenge): Promise<Ending> {
     const { learning, log, fetchText } = this.#parts
     const { retryAfterMs } = this.#settings
     const from = { nonce: nonceOf(req.url ?? ''), address: caller.address() }
     const refusal = await completeHandshake(challenge, door, from, { learning, log, retryAfterMs, fetchText })
+    if (refusal?.status === 401) share?.failed()
     if (refusal !== undefined) return { kind: 'refused', problem: refusal }
     return { kind: 'challenged', code: challenge.code, response: challenge.response }
   }

@@ -293,6 +293,18 @@ describe('the secret of a handshake', () => {
     assert.equal(await other.verifies(GENUINE), 401)
   })
 
+  it('that may not be is a failure of its address like any other, so that nobody can try nonces without end', async () => {
+    const learning = { known: true, learn: async () => 'closed' as const }
+    const settings = { asana: { preset: 'asana', awaitSecret: true } }
+    const handler = await testHandler(settings, { learning, ingress: 'failuresPerMinuteMax: 3' })
+    ends.push(() => handler.close())
+    const statuses: number[] = []
+    for (let i = 0; i < 5; i++) {
+      statuses.push((await offer(handler, 'a-stranger-was-here', { nonce: `guess-${i}` })).status)
+    }
+    assert.deepEqual(statuses, [401, 401, 401, 429, 429])
+  })
+
   it('reaches no log', async () => {
     const one = await ingress()
     open()
