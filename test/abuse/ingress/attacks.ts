@@ -26,7 +26,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'silent-one-address': { ...COMMON, connections: 10_000, addresses: 1, directOnly: true, what: 'silent' },
   'unfinished-bodies': { ...COMMON, connections: 300, perSecond: 60, what: 'unfinished' },
   'one-byte-chunks': { ...COMMON, connections: 16, what: 'crumbs' },
-  'bare-crlfs': { ...COMMON, connections: 1_000, what: 'crlf' },
+  'bare-crlfs': { ...COMMON, connections: 11_000, must: 5_000, what: 'crlf' },
   'slow-readers': { ...COMMON, connections: 100, what: 'deaf' },
   'forged-certificates': { ...COMMON, connections: 20, what: 'forged' },
 }
