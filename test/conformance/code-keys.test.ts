@@ -79,6 +79,12 @@ describe('SNS', () => {
       `${certificateUrl}?x=1`,
       'https://sns.eu-central-1.amazonaws.com/other.pem',
       'https://bucket.s3.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem',
+      // The object store has hosts of this shape, and anybody may put a file there.
+      certificateUrl.replace('eu-central-1', 's3-us-west-2'),
+      certificateUrl.replace('eu-central-1', 's3-website-us-west-2'),
+      // Another region speaks for none of the topics.
+      certificateUrl.replace('eu-central-1', 'eu-west-1'),
+      certificateUrl.replace('.com/', '.com.cn/'),
     ]) {
       assert.equal(
         codeOf(await judge(source, { body: message({ SigningCertURL }) })),
@@ -87,6 +93,106 @@ describe('SNS', () => {
       )
     }
     assert.deepEqual(fetched, [])
+  })
+
+  it('knows one writing of a certificate’s address, and fetches no other', async () => {
+    const { source, fetched } = fetching(settings, { [certificateUrl]: SIGNING_CERTIFICATE })
+    assert.equal(codeOf(await judge(source, { body: message({}) })), 'verified')
+    for (const SigningCertURL of [
+      certificateUrl.replace('.com/', '.com/N/../'),
+      certificateUrl.replace('.com/', '.com/./'),
+      certificateUrl.replace('.com/', '.com//'),
+      certificateUrl.replace('.com/', '.com:443/'),
+      certificateUrl.replace('.com/', '.com\\'),
+      certificateUrl.replace('.com/', '.com./'),
+      certificateUrl.replace('https', 'HTTPS'),
+      certificateUrl.replace('sns.', 'SNS.'),
+      certificateUrl.replace('https://', 'https:\\\\'),
+      certificateUrl.replace('https://', 'https:/'),
+      certificateUrl.replace('https://', 'https://@'),
+      certificateUrl.replace('Simple', '%53imple'),
+      certificateUrl.replace('.pem', '%2Epem'),
+      certificateUrl.replace('.pem', '.p\tem'),
+      `${certificateUrl}?`,
+      `${certificateUrl}#`,
+      `${certificateUrl}/`,
+      ` ${certificateUrl}`,
+      `${certificateUrl}\n`,
+    ]) {
+      assert.equal(
+        codeOf(await judge(source, { body: message({ SigningCertURL }) })),
+        'forbidden-key-url',
+        SigningCertURL,
+      )
+    }
+    assert.deepEqual(fetched, [certificateUrl])
+  })
+
+  it('takes the host of the topic’s own region and partition', async () => {
+    for (const [topicArn, host] of [
+      ['arn:aws-cn:sns:cn-north-1:123456789012:T', 'sns.cn-north-1.amazonaws.com.cn'],
+      ['arn:aws-us-gov:sns:us-gov-west-1:123456789012:T', 'sns.us-gov-west-1.amazonaws.com'],
+      ['arn:aws-eusc:sns:eusc-de-east-1:123456789012:T', 'sns.eusc-de-east-1.amazonaws.eu'],
+      ['arn:aws:sns:ap-southeast-3:123456789012:T.fifo', 'sns.ap-southeast-3.amazonaws.com'],
+    ] as const) {
+      const SigningCertURL = `https://${host}/SimpleNotificationService-01.pem`
+      const both = { preset: 'sns', topicArns: [topic, topicArn] }
+      const { source } = fetching(both, {
+        [SigningCertURL]: SIGNING_CERTIFICATE,
+        [certificateUrl]: SIGNING_CERTIFICATE,
+      })
+      const genuine = message({ TopicArn: topicArn, SigningCertURL })
+      assert.equal(codeOf(await judge(source, { body: genuine })), 'verified', host)
+      // The host of one topic does not speak for another, though both are on the list.
+      const crossed = message({ TopicArn: topicArn })
+      assert.equal(codeOf(await judge(source, { body: crossed })), 'forbidden-key-url', host)
+    }
+    for (const topicArn of [
+      'orders',
+      'arn:aws:sns:s3-us-west-2:1:t',
+      'arn:aws:sqs:eu-west-1:1:t',
+      'arn:x:sns:eu-west-1:1:t',
+    ]) {
+      assert.throws(() => sourceOf({ preset: 'sns', topicArns: [topicArn] }), /no topic's ARN/, topicArn)
+    }
+  })
+
+  it('V4: no re-splitting of a signed text is another message', async () => {
+    const { source } = fetching(settings, { [certificateUrl]: SIGNING_CERTIFICATE })
+    const genuine: Record<string, string> = JSON.parse(
+      message({ Message: 'x\nMessageId\nm2\nSubject\ny', MessageId: 'm1' }),
+    )
+    assert.equal(codeOf(await judge(source, { body: JSON.stringify(genuine) })), 'verified')
+    // The same text, read with a subject that swallows the genuine id.
+    const forged = { ...genuine, Message: 'x', MessageId: 'm2', Subject: 'y\nMessageId\nm1' }
+    assert.equal(codeOf(await judge(source, { body: JSON.stringify(forged) })), 'ambiguous-text')
+    for (const name of ['MessageId', 'Subject', 'Timestamp', 'TopicArn', 'Type']) {
+      const body = message({ Subject: 's', [name]: `${name === 'Type' ? 'Notification' : 'a'}\nb` })
+      assert.notEqual(codeOf(await judge(source, { body })), 'verified', name)
+    }
+  })
+
+  it('takes no SHA-1 where the source switches signature version 1 off', async () => {
+    const strict = fetching(
+      { ...settings, signatureVersions: ['2'] },
+      { [certificateUrl]: SIGNING_CERTIFICATE },
+    )
+    const version = (SignatureVersion: string) =>
+      judge(strict.source, { body: message({ SignatureVersion }) })
+    assert.equal(codeOf(await version('1')), 'unknown-signature-version')
+    assert.equal(codeOf(await version('2')), 'verified')
+    assert.throws(() => sourceOf({ ...settings, signatureVersions: ['3'] }), /must be one of 1, 2/)
+  })
+
+  it('believes what JSON says, also of a member that comes twice', async () => {
+    const { source } = fetching(settings, { [certificateUrl]: SIGNING_CERTIFICATE })
+    const genuine = message({})
+    const twice = genuine.replace('{', '{"Message":"other",')
+    assert.equal(codeOf(await judge(source, { body: twice })), 'verified')
+    const after = genuine.replace(/}$/, ',"Message":"other"}')
+    assert.equal(codeOf(await judge(source, { body: after })), 'wrong-signature')
+    const nested = genuine.replace(/}$/, ',"Message":{"a":1}}')
+    assert.equal(codeOf(await judge(source, { body: nested })), 'malformed-body')
   })
 
   it('is our fault, not the sender’s, while the certificate cannot be fetched', async () => {
@@ -108,6 +214,13 @@ describe('SNS', () => {
       address.replace('amazonaws.com', 'amazonaws.com.evil.example'),
       address.replace('Orders', 'Others'),
       address.replace('ConfirmSubscription', 'DeleteTopic'),
+      address.replace('eu-central-1', 's3-us-west-2'),
+      address.replace('eu-central-1', 'eu-west-1'),
+      address.replace('.com/', '.com:443/'),
+      address.replace('.com/', '.com/x/../'),
+      address.replace('https', 'HTTPS'),
+      `${address}&Action=DeleteTopic`,
+      `${address}#`,
     ]) {
       assert.equal(codeOf(await confirmation({ SubscribeURL })), 'challenge-refused', SubscribeURL)
     }
@@ -230,6 +343,7 @@ describe('Pub/Sub', () => {
 
 describe('Plaid', () => {
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
   const jwk = { ...pair.publicKey.export({ format: 'jwk' }), kid: 'k1', alg: 'ES256', expired_at: null }
   const url = 'https://sandbox.plaid.com/webhook_verification_key/get'
   const settings = { preset: 'plaid', clientId: 'c', environment: 'sandbox', secrets: ['s'] }
@@ -255,6 +369,28 @@ describe('Plaid', () => {
       'stale-timestamp',
     )
     assert.deepEqual(fetched, [url])
+  })
+
+  it('asks Plaid for no more unknown keys than its rate allows, and goes on with the one it knows', async () => {
+    const { source: flooded, fetched: asked } = fetching(
+      { ...settings, keyLookups: { perSecond: 2, burst: 5 } },
+      { [url]: JSON.stringify({ key: jwk }) },
+    )
+    const send = (kid: string, nowMs: number) => {
+      const claims = { iat: NOW, request_body_sha256: createHash('sha256').update(body).digest('hex') }
+      const jwt = token(claims, { alg: 'ES256', kid }, text =>
+        sign('sha256', text, { key: kid === 'k1' ? pair.privateKey : stranger, dsaEncoding: 'ieee-p1363' }),
+      )
+      return judge(flooded, { headers: { 'Plaid-Verification': jwt }, body }, nowMs)
+    }
+    assert.equal(codeOf(await send('k1', NOW_MS)), 'verified')
+    for (let i = 0; i < 2_000; i++) {
+      const code = codeOf(await send(`forged-${i}`, NOW_MS + 5 * i))
+      assert(code === 'wrong-signature' || code === 'key-unavailable', code)
+      if (i % 100 === 0) assert.equal(codeOf(await send('k1', NOW_MS + 5 * i)), 'verified')
+    }
+    // 200 a second for ten seconds.
+    assert(asked.length <= 5 + 2 * 10, String(asked.length))
   })
 
   it('refuses a key that Plaid has retired', async () => {

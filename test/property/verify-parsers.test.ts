@@ -6,6 +6,7 @@ import { decodeStrict, type SecretEncoding, secretKeys } from '@sallyport/ingres
 import { onlyField, parseForm, queryOf } from '@sallyport/ingress/schemes/form'
 import { splitUrl } from '@sallyport/ingress/schemes/form-signing'
 import { Hmac } from '@sallyport/ingress/schemes/hmac'
+import { walkJson } from '@sallyport/ingress/schemes/json-walk'
 import { readJwt } from '@sallyport/ingress/schemes/jwt'
 import { asLabel, atPath, parseJsonPath } from '@sallyport/ingress/schemes/location'
 import { Reading } from '@sallyport/ingress/schemes/reading'
@@ -187,6 +188,69 @@ describe('parsers of untrusted input', () => {
           assert.equal(typeof ok, 'boolean')
           reading.form()
           reading.mediaType()
+        },
+      ),
+      RUNS,
+    )
+  })
+
+  it('a walk over JSON: never throws, and sees the very leaves that JSON.parse gives', () => {
+    const leavesOf = (value: unknown, path: string, into: Map<string, unknown>): Map<string, unknown> => {
+      if (typeof value !== 'object' || value === null) return into.set(path, value)
+      for (const [name, inner] of Object.entries(value)) leavesOf(inner, `${path}/${name}`, into)
+      return into
+    }
+    const names = fc.oneof(
+      fc.string({ maxLength: 10, unit: 'grapheme' }),
+      fc.constantFrom('a"b', 'a\\', '\n'),
+    )
+    const json = fc.letrec(tie => ({
+      value: fc.oneof(
+        { depthSize: 'small' },
+        fc.oneof(
+          fc.string({ unit: 'grapheme' }),
+          fc.constantFrom('"', '\\', '\u0000', 'é€😀'),
+          fc.integer(),
+          fc.double({ noNaN: true, noDefaultInfinity: true }),
+          fc.boolean(),
+          fc.constant(null),
+        ),
+        fc.array(tie('value'), { maxLength: 4 }),
+        fc.dictionary(
+          names.filter(name => /^[ -~]*$/.test(name)),
+          tie('value'),
+          { maxKeys: 4 },
+        ),
+      ),
+    })).value
+    fc.assert(
+      fc.property(json, fc.constantFrom(0, 1), fc.boolean(), (value, indent, isEscaped) => {
+        const written = JSON.stringify(value, null, indent)
+        const text = isEscaped
+          ? written.replaceAll(/[^ -~]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+          : written
+        if (isEscaped && indent === 1) return
+        const seen = new Map<string, unknown>()
+        const end = walkJson(Buffer.from(text), (path, leaf) => {
+          seen.set(path.map(step => `/${step}`).join(''), leaf.read())
+          return false
+        })
+        assert.equal(end, 'end')
+        assert.deepEqual(seen, leavesOf(JSON.parse(text), '', new Map()))
+      }),
+      RUNS,
+    )
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 60 }).map(bytes => Buffer.from(bytes)),
+          fc.stringMatching(/^[[\]{},:"\\u0a1 ]{0,40}$/).map(text => Buffer.from(text)),
+        ),
+        body => {
+          walkJson(body, (_, leaf) => {
+            leaf.read()
+            return false
+          })
         },
       ),
       RUNS,

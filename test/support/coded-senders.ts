@@ -57,7 +57,13 @@ const form = (fields: Record<string, string>) => new URLSearchParams(fields).toS
 const CERTIFICATE_URL = 'https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-0123.pem'
 const PAYPAL_URL = 'https://api.paypal.com/v1/notifications/certs/CERT-1'
 const CONTENTFUL = 'x-contentful-signed-headers,x-contentful-timestamp'
-const ORDER = { Message: 'm', MessageId: 'i', Timestamp: TIME, TopicArn: 'arn:t', Type: 'Notification' }
+const ORDER = {
+  Message: 'm',
+  MessageId: 'i',
+  Timestamp: TIME,
+  TopicArn: 'arn:aws:sns:eu-central-1:123456789012:t',
+  Type: 'Notification',
+}
 const ADYEN = {
   pspReference: 'p',
   merchantAccountCode: 'm',
@@ -271,7 +277,7 @@ const CODED: readonly Coded[] = [
     keys: SIGNING_CERTIFICATE,
   },
   {
-    settings: { preset: 'sns', topicArns: ['arn:t'] },
+    settings: { preset: 'sns', topicArns: ['arn:aws:sns:eu-central-1:123456789012:t'] },
     proof: rsa(
       Object.entries(ORDER)
         .map(([name, value]) => `${name}\n${value}\n`)

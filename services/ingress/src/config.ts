@@ -11,7 +11,7 @@ import type { EncodingPolicy } from './receive.ts'
 import { type HeaderNames, isAmong } from './schemes/verifier.ts'
 import { requireUrl } from './source-url.ts'
 import { compileSource, type Source, type SourceSettings } from './sources.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { rateOf, TokenBucket } from './token-bucket.ts'
 
 /** One source, ready to receive. */
 export interface Door {
@@ -105,8 +105,7 @@ export function sourceSettings(
 }
 
 function bucketOf(rate: { perSecond: number; burst?: number }, clock: Clock): TokenBucket {
-  const { perSecond, burst = Math.max(1, perSecond) } = rate
-  return new TokenBucket({ perSecond, burst }, clock)
+  return new TokenBucket(rateOf(rate), clock)
 }
 
 /** What was learnt stands before what the settings say. */

@@ -42,6 +42,11 @@ export interface SourceSettings {
   readonly type?: Locations
   /** The URL as registered at the sender; only for schemes that sign it. Default: `ingress.publicUrl` with the path and query that came, on loopback the request's own URL. */
   readonly url?: string
+  /**
+   * How often a key that is not known is looked up at the sender, for senders that publish theirs: whoever calls can
+   * name one, and a delivery that would need more lookups is answered with 503. Default 1 a second, burst 10.
+   */
+  readonly keyLookups?: { readonly perSecond: number; readonly burst?: number }
   /** How long an id is remembered where it is a digest; see `digestWindowMsOf`. Default: the sender's, else 24h. */
   readonly window?: string
   /** Answer to an accepted delivery instead of the preset's or the usual one. */

@@ -27,6 +27,7 @@ import { compileTemplate } from './schemes/template.ts'
 import { type HeaderNames, isAmong, type Verifier } from './schemes/verifier.ts'
 import { bad, type SourceSettings, timestampOf } from './source-settings.ts'
 import { signedUrlOf, urlOf } from './source-url.ts'
+import { rateOf } from './token-bucket.ts'
 import { refuseAmbiguous, wantsJson } from './unambiguous.ts'
 
 export type { SourceSettings, TimestampSettings } from './source-settings.ts'
@@ -85,6 +86,7 @@ const COMMON = new Set([
   'url',
   'window',
   'success',
+  'keyLookups',
 ])
 const OPTION_PLACES: Readonly<Record<string, OptionRule>> = {
   header: { kind: 'text', words: 'the header in which the sender was told to put the token' },
@@ -211,6 +213,7 @@ function schemeSettings(name: string, settings: SourceSettings) {
     ...(settings.publicKeys === undefined ? {} : { publicKeys: settings.publicKeys }),
     ...(settings.secretEncoding === undefined ? {} : { secretEncoding: settings.secretEncoding }),
     ...(settings.awaitSecret === undefined ? {} : { awaitSecret: settings.awaitSecret }),
+    ...(settings.keyLookups === undefined ? {} : { keyLookups: rateOf(settings.keyLookups) }),
   }
 }
 

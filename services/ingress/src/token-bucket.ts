@@ -1,13 +1,18 @@
 import type { Clock } from '@sallyport/core/clock'
 
 export interface Rate {
-  /** Deliveries a second, on average. */
+  /** How many a second, on average. */
   readonly perSecond: number
   /** How many may come at once after a pause. */
   readonly burst: number
 }
 
-/** A token bucket: filled with `burst` tokens, refilled at `perSecond`, one taken by each verified delivery. */
+/** A rate as settings write it: without a burst, one second's worth may come at once. */
+export function rateOf({ perSecond, burst }: { perSecond: number; burst?: number }): Rate {
+  return { perSecond, burst: burst ?? Math.max(1, perSecond) }
+}
+
+/** A token bucket: filled with `burst` tokens, refilled at `perSecond`, one taken by each delivery or lookup. */
 export class TokenBucket {
   readonly #rate: Rate
   readonly #clock: Clock

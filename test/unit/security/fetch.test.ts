@@ -151,4 +151,44 @@ describe('keys that requests name', () => {
     await cache.get('forged', 30_000)
     assert.equal(asked, 2)
   })
+
+  it('cost at most their rate, however many are asked for', async () => {
+    const asked: string[] = []
+    const cache = new KeyCache(
+      async name => {
+        asked.push(name)
+        throw new Error('404')
+      },
+      3_600_000,
+      { perSecond: 1, burst: 10 },
+    )
+    // 200 a second for a minute, each another name.
+    for (let i = 0; i < 12_000; i++) assert.equal(await cache.get(`forged-${i}`, 5 * i), null)
+    assert(asked.length <= 10 + 60, String(asked.length))
+  })
+
+  it('never drive out one that has proven a delivery, and never keep it from being fetched again', async () => {
+    const asked: string[] = []
+    const cache = new KeyCache(async name => asked.push(name), 3_600_000, { perSecond: 100, burst: 100 })
+    await cache.get('genuine', 0)
+    cache.proved('genuine')
+    // As many as the rate allows, all of which the sender has.
+    for (let i = 0; i < 1_000; i++) await cache.get(`other-${i}`, 10 * i)
+    assert.equal(cache.peek('genuine', 10_000), 1)
+    assert.equal(cache.peek('other-0', 10_000), undefined)
+    // Its time is over, and strangers have used up the rate.
+    for (let i = 0; i < 200; i++) await cache.get(`more-${i}`, 3_600_000)
+    const before = asked.length
+    assert.notEqual(await cache.get('genuine', 3_600_000), null)
+    assert.deepEqual(asked.slice(before), ['genuine'])
+  })
+
+  it('that are used stay; the least recently used goes first', async () => {
+    const cache = new KeyCache(async name => name, 3_600_000, { perSecond: 1_000, burst: 1_000 })
+    for (let i = 0; i < 64; i++) await cache.get(`key-${i}`, 0)
+    assert.equal(cache.peek('key-0', 0), 'key-0')
+    await cache.get('one-more', 0)
+    assert.equal(cache.peek('key-0', 0), 'key-0')
+    assert.equal(cache.peek('key-1', 0), undefined)
+  })
 })

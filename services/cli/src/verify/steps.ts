@@ -33,6 +33,7 @@ export const FAILED_AT: Readonly<Record<RejectionCode, Step>> = {
   'unknown-key': 'key',
   'expired-key': 'key',
   'wrong-signature': 'match',
+  'too-much-work': 'match',
   'wrong-token': 'match',
   'wrong-claim': 'match',
   'body-not-bound': 'match',

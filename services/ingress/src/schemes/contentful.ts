@@ -4,6 +4,7 @@
  */
 import { createHmac } from 'node:crypto'
 import querystring from 'node:querystring'
+import type { HeaderList } from '../delivery.ts'
 import { equalAscii } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { splitUrl } from './form-signing.ts'
@@ -43,6 +44,8 @@ export function contentful(context: SchemeContext): Verifier {
       if (path === null) return reject('malformed-body', 'The URL cannot be read.')
       const before = `${reading.request.method}\n${path}\n${canonical.text}\n`
       for (const { key, secretIndex } of keys) {
+        if (!reading.effort.hash('sha256', before.length + reading.request.body.length))
+          return reject('too-much-work')
         const mac = createHmac('sha256', key).update(before).update(reading.request.body).digest('hex')
         if (!equalAscii(signature, mac)) continue
         const late = checkFreshness(sentAt, reading.nowMs, tolerance)
@@ -70,9 +73,10 @@ function canonicalHeaders(reading: Reading): { text: string; id: string | null }
   if (names.length > LISTED_MAX || !names.includes(TIMESTAMP) || !names.includes(SIGNED_HEADERS)) {
     return reject('malformed-signature', 'The list of signed headers does not name the time and itself.')
   }
+  const given = onlyValues(reading.headers)
   const values = new Map<string, string>()
   for (const name of names.sort()) {
-    const value = reading.headers.only(name)
+    const value = given.get(name)
     if (value === null) return reject('duplicate-header')
     if (value === undefined) continue
     // V4: within a value this would be the next header.
@@ -84,6 +88,16 @@ function canonicalHeaders(reading: Reading): { text: string; id: string | null }
   const pairs = [...values].map(([name, value]) => `${name}:${value}`)
   const id = values.get(IDEMPOTENCY_KEY) ?? ''
   return { text: pairs.join(';'), id: isText(id) ? id : null }
+}
+
+/** The headers by name, null where one came more than once: read once, however many the list names. */
+function onlyValues(headers: HeaderList): ReadonlyMap<string, string | null> {
+  const values = new Map<string, string | null>()
+  for (const [raw, value] of headers) {
+    const name = raw.toLowerCase()
+    values.set(name, values.has(name) ? null : value)
+  }
+  return values
 }
 
 /**

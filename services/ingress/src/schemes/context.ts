@@ -1,7 +1,9 @@
 import { SallyportError } from '@sallyport/core/errors'
+import type { Rate } from '../token-bucket.ts'
 import type { SecretEncoding } from './encoding.ts'
 import type { FetchText } from './fetch.ts'
 import { compileTolerance, type Tolerance } from './freshness.ts'
+import { KEY_LOOKUPS } from './key-cache.ts'
 import { compilePublicKeys, compileSecrets, type IndexedKey } from './keys.ts'
 import type { OptionRule, Scheme, TimestampRule } from './scheme.ts'
 
@@ -12,6 +14,8 @@ export interface SchemeSettings {
   readonly secretEncoding?: SecretEncoding
   readonly awaitSecret?: boolean
   readonly options?: Readonly<Record<string, string | readonly string[]>>
+  /** How often keys that are not known are looked up, instead of `KEY_LOOKUPS`. */
+  readonly keyLookups?: Rate
   /** Tolerances that the source sets instead of the preset's. */
   readonly tolerance?: Pick<TimestampRule, 'tolerance' | 'future'>
 }
@@ -20,6 +24,8 @@ export interface SchemeSettings {
 export class SchemeContext {
   readonly source: string
   readonly fetchText: FetchText
+  /** How often keys that are not known are looked up. */
+  readonly keyLookups: Rate
   /** The source has no secret and waits for the sender's handshake to offer one. */
   readonly awaitsSecret: boolean
   readonly #settings: SchemeSettings
@@ -27,6 +33,7 @@ export class SchemeContext {
   constructor(source: string, settings: SchemeSettings, fetchText: FetchText) {
     this.source = source
     this.fetchText = fetchText
+    this.keyLookups = settings.keyLookups ?? KEY_LOOKUPS
     this.#settings = settings
     this.awaitsSecret = settings.awaitSecret === true && (settings.secrets ?? []).length === 0
   }

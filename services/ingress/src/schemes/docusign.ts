@@ -32,6 +32,7 @@ export function docusign(context: SchemeContext): Verifier {
       if (signatures.length > KEYS_MAX) return reject('malformed-signature')
       const { body } = reading.request
       for (const { key, secretIndex } of keys) {
+        if (!reading.effort.hash('sha256', body.length)) return reject('too-much-work')
         const expected = createHmac('sha256', key).update(body).digest('base64')
         if (signatures.some(signature => equalAscii(signature, expected))) {
           const signedParts = bodyParts(body, '', CHANGES)

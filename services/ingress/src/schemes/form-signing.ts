@@ -1,7 +1,9 @@
-import { createHmac, type KeyObject } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import { equalAscii } from './compare.ts'
+import type { Effort } from './effort.ts'
 import type { Form } from './form.ts'
 import type { IndexedKey } from './keys.ts'
+import { type Rejection, reject } from './rejections.ts'
 
 /** Helpers of the senders that sign a URL and a form: Twilio, Mandrill and Plivo. */
 
@@ -41,25 +43,27 @@ export interface TextMatch {
   readonly text: string
 }
 
-/** The first key and text that give one of the signatures (base64), or null. */
+/** A form that Twilio or Plivo signs is never longer: its fields are sorted and written anew before the proof. */
+export const SIGNED_FORM_BYTES_MAX = 65_536
+
+/** The first key and text that give one of the signatures (base64), or why there is none. */
 export function matchText(
   hash: 'sha1' | 'sha256',
   keys: readonly IndexedKey[],
   texts: Iterable<string>,
   signatures: readonly string[],
-): TextMatch | null {
+  effort: Effort,
+): TextMatch | Rejection {
   for (const text of texts) {
     for (const { key, secretIndex } of keys) {
-      const expected = base64Mac(hash, key, text)
+      if (!effort.hash(hash, Buffer.byteLength(text))) return reject('too-much-work')
+      const expected = createHmac(hash, key).update(text, 'utf8').digest('base64')
       for (const signature of signatures) if (equalAscii(signature, expected)) return { secretIndex, text }
     }
   }
-  return null
+  const isWritten = signatures.some(signature => SIGNATURE_BASE64.test(signature))
+  return reject(isWritten ? 'wrong-signature' : 'malformed-signature')
 }
 
-function base64Mac(hash: string, key: KeyObject, text: string): string {
-  return createHmac(hash, key).update(text, 'utf8').digest('base64')
-}
-
-/** The value of a signature header, or why there is none. */
+/** How the signatures of these senders are written. */
 export const SIGNATURE_BASE64 = /^[A-Za-z0-9+/]{27}=$|^[A-Za-z0-9+/]{43}=$/

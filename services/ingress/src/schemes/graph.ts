@@ -5,8 +5,9 @@
  */
 import { equalBytes } from './compare.ts'
 import type { SchemeContext } from './context.ts'
+import { TOO_MANY_TOKENS, walkJson } from './json-walk.ts'
 import { asLabel, atPath } from './location.ts'
-import { reject } from './rejections.ts'
+import { type Rejection, reject } from './rejections.ts'
 import { BODY_ALONE, bodyParts, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
 const ITEMS_MAX = 1000
@@ -23,6 +24,8 @@ export function graph(context: SchemeContext): Verifier {
     proof: [],
     requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
+      const forged = screen(reading.request.body, state => indexOf(state) !== -1)
+      if (forged !== null) return forged
       const items = atPath(reading.json().value, ['value'])
       if (!Array.isArray(items) || items.length === 0 || items.length > ITEMS_MAX) {
         return reject('malformed-body', 'value is no list of notifications.')
@@ -48,4 +51,23 @@ export function graph(context: SchemeContext): Verifier {
       }
     },
   }
+}
+
+/** No clientState that Graph takes is longer: 128 characters. */
+const STATE_BYTES_MAX = 1_024
+
+/** Null where the first clientState is ours: only then is the body parsed, and every item looked at. */
+function screen(body: Buffer, isOurs: (state: string) => boolean): Rejection | null {
+  let state: unknown
+  const end = walkJson(body, ([list, , name, ...deeper], leaf) => {
+    if (list !== 'value' || name !== 'clientState' || deeper.length > 0) return false
+    state = leaf.bytes > STATE_BYTES_MAX ? 'too long to be ours' : leaf.read()
+    return true
+  })
+  if (end === 'too-long') return reject('too-much-work', TOO_MANY_TOKENS)
+  if (end === 'malformed') return reject('malformed-body', 'value is no list of notifications.')
+  if (state === undefined || state === null || state === '')
+    return reject('missing-signature', 'clientState is missing.')
+  if (typeof state === 'string' && isOurs(state)) return null
+  return reject('wrong-token', 'A clientState is not ours.')
 }

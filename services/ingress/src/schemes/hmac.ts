@@ -4,24 +4,23 @@
  * shared space. Tests hold it against `createHmac` and RFC 4231. Nothing here awaits, so the space is safe to share.
  */
 import { createHmac, hash, type KeyObject } from 'node:crypto'
+import type { HashName } from './effort.ts'
 
-export type HmacHash = 'sha1' | 'sha256' | 'sha384' | 'sha512'
-
-const BLOCK_BYTES: Readonly<Record<HmacHash, number>> = { sha1: 64, sha256: 64, sha384: 128, sha512: 128 }
-const DIGEST_BYTES: Readonly<Record<HmacHash, number>> = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 }
+const BLOCK_BYTES: Readonly<Record<HashName, number>> = { sha1: 64, sha256: 64, sha384: 128, sha512: 128 }
+const DIGEST_BYTES: Readonly<Record<HashName, number>> = { sha1: 20, sha256: 32, sha384: 48, sha512: 64 }
 const SPACE_BYTES = 64 * 1024
 
 const space = Buffer.alloc(SPACE_BYTES)
 
 /** A key ready for any number of MACs. */
 export class Hmac {
-  readonly #hash: HmacHash
+  readonly #hash: HashName
   readonly #key: KeyObject
   readonly #inner: Buffer
   /** The outer pad, with room behind it for the inner digest. */
   readonly #outer: Buffer
 
-  constructor(name: HmacHash, key: KeyObject) {
+  constructor(name: HashName, key: KeyObject) {
     const block = BLOCK_BYTES[name]
     const bytes = key.export()
     const short = bytes.length > block ? Buffer.from(hash(name, bytes, 'buffer')) : bytes

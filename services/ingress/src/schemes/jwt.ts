@@ -4,21 +4,24 @@
  */
 import { createHmac, type KeyObject, verify as verifySignature } from 'node:crypto'
 import { equalAscii } from './compare.ts'
+import type { Effort, HashName } from './effort.ts'
 import { decodeStrict } from './encoding.ts'
 import { type Rejection, reject } from './rejections.ts'
 
 export type JwtAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'ES256'
 
+/** A token whose head was read; what it claims is read once it is proven. */
 export interface Jwt {
   readonly algorithm: JwtAlgorithm
   readonly keyId: string | null
-  readonly claims: Readonly<Record<string, unknown>>
   readonly signed: string
   readonly signature: string
 }
 
 const TOKEN_MAX = 16_384
-const HMAC: Partial<Record<JwtAlgorithm, string>> = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' }
+/** A head names an algorithm and a key. */
+const HEAD_MAX = 1_024
+const HMAC: Partial<Record<JwtAlgorithm, HashName>> = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' }
 
 function segment(text: string): Record<string, unknown> | null {
   const bytes = decodeStrict(text, 'base64url')
@@ -33,27 +36,53 @@ function segment(text: string): Record<string, unknown> | null {
   }
 }
 
-/** The parts of a token, nothing of it proven yet. */
+/** The head of a token, nothing of it proven yet. */
 export function readJwt(text: string, algorithms: readonly JwtAlgorithm[]): Jwt | Rejection {
   const parts = text.length > TOKEN_MAX ? [] : text.split('.')
   const [head, payload, signature] = parts
   if (parts.length !== 3 || head === undefined || payload === undefined || signature === undefined) {
     return reject('malformed-token')
   }
-  const header = segment(head)
-  const claims = segment(payload)
-  if (header === null || claims === null || Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) {
+  const header = head.length > HEAD_MAX ? null : segment(head)
+  if (header === null || Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) {
     return reject('malformed-token')
   }
   const algorithm = algorithms.find(name => name === header.alg)
   if (algorithm === undefined) return reject('wrong-algorithm')
   if (signature === '') return reject('missing-signature')
   const keyId = typeof header.kid === 'string' && header.kid.length <= 256 ? header.kid : null
-  return { algorithm, keyId, claims, signed: `${head}.${payload}`, signature }
+  return { algorithm, keyId, signed: `${head}.${payload}`, signature }
+}
+
+/** What a token says. */
+export type Claims = Readonly<Record<string, unknown>>
+
+/** The claims of a token that is proven; null where they are no JSON object. */
+export function readClaims(jwt: Jwt): Claims | null {
+  return segment(jwt.signed.slice(jwt.signed.indexOf('.') + 1))
+}
+
+/** The key that signed the token, or why there is none. */
+export function jwtKey<K extends { readonly key: KeyObject }>(
+  jwt: Jwt,
+  keys: readonly K[],
+  effort: Effort,
+): K | Rejection {
+  for (const candidate of keys) {
+    if (!payFor(jwt, effort)) return reject('too-much-work')
+    if (provesJwt(jwt, candidate.key)) return candidate
+  }
+  return reject('wrong-signature')
+}
+
+function payFor({ algorithm, signed }: Jwt, effort: Effort): boolean {
+  const hash = HMAC[algorithm]
+  if (hash !== undefined) return effort.hash(hash, signed.length)
+  return effort.signature(algorithm === 'ES256' ? 'ecdsa' : 'rsa', signed.length)
 }
 
 /** Whether a key signed the token. */
-export function provesJwt(jwt: Jwt, key: KeyObject): boolean {
+function provesJwt(jwt: Jwt, key: KeyObject): boolean {
   const hash = HMAC[jwt.algorithm]
   if (hash !== undefined) {
     return (
@@ -72,8 +101,8 @@ export function provesJwt(jwt: Jwt, key: KeyObject): boolean {
 }
 
 /** A time claim in whole ms since the epoch; null where there is none or it is no number that a clock could show. */
-export function timeClaim(jwt: Jwt, name: 'exp' | 'nbf' | 'iat'): number | null {
-  const value = jwt.claims[name]
+export function timeClaim(claims: Claims, name: 'exp' | 'nbf' | 'iat'): number | null {
+  const value = claims[name]
   if (typeof value !== 'number' || !(value >= 0)) return null
   const ms = Math.floor(value * 1000)
   return Number.isSafeInteger(ms) ? ms : null
@@ -87,21 +116,21 @@ export interface JwtTimes {
 
 /** V5 for tokens: expiry, not-before and issue against the clock. */
 export function checkJwtTimes(
-  jwt: Jwt,
+  claims: Claims,
   nowMs: number,
   { requireExpiry, leewayMs }: JwtTimes,
 ): Rejection | null {
   for (const name of ['exp', 'nbf', 'iat'] as const) {
-    if (Object.hasOwn(jwt.claims, name) && timeClaim(jwt, name) === null) return reject('malformed-timestamp')
+    if (Object.hasOwn(claims, name) && timeClaim(claims, name) === null) return reject('malformed-timestamp')
   }
-  const expiry = timeClaim(jwt, 'exp')
+  const expiry = timeClaim(claims, 'exp')
   if (expiry === null && requireExpiry) return reject('missing-timestamp', 'The token has no expiry.')
   if (expiry !== null && nowMs >= expiry + leewayMs)
     return reject('stale-timestamp', 'The token has expired.')
-  const notBefore = timeClaim(jwt, 'nbf')
+  const notBefore = timeClaim(claims, 'nbf')
   if (notBefore !== null && nowMs < notBefore - leewayMs)
     return reject('future-timestamp', 'The token holds from later on.')
-  const issued = timeClaim(jwt, 'iat')
+  const issued = timeClaim(claims, 'iat')
   if (issued !== null && nowMs < issued - FUTURE_MS)
     return reject('future-timestamp', 'The token was issued later than now.')
   return null

@@ -4,16 +4,22 @@
  * Facts: django-anymail 15.2 webhooks/mailgun.py; documentation.mailgun.com securing webhooks.
  */
 import { createHmac } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { equalAscii } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { checkFreshness } from './freshness.ts'
+import { TOO_MANY_TOKENS, walkJson } from './json-walk.ts'
 import { atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { readTime } from './timestamp.ts'
 import { BODY_ALONE, coversNothing, type Outcome, type Verifier } from './verifier.ts'
 
+/** Mailgun's own are 10, 50 and 64 characters long. */
+const FIELD_BYTES_MAX = 1_024
+
 interface Claim {
+  readonly kind: 'claim'
   readonly timestamp: string
   readonly token: string
   readonly signature: string
@@ -27,7 +33,7 @@ export function mailgun(context: SchemeContext): Verifier {
     requestLine: BODY_ALONE,
     authenticate(reading): Outcome {
       const claim = readClaim(reading)
-      if ('kind' in claim) return claim
+      if (claim.kind === 'rejected') return claim
       const { timestamp, token, signature } = claim
       if (signature === '') return reject('missing-signature')
       if (timestamp === '') return reject('missing-timestamp')
@@ -36,6 +42,7 @@ export function mailgun(context: SchemeContext): Verifier {
       if (sentAt === null) return reject('malformed-timestamp')
       if (token === '') return reject('missing-id', 'The token is absent or empty.')
       for (const { key, secretIndex } of keys) {
+        if (!reading.effort.hash('sha256', timestamp.length + token.length)) return reject('too-much-work')
         if (
           !equalAscii(
             signature,
@@ -45,6 +52,7 @@ export function mailgun(context: SchemeContext): Verifier {
           )
         )
           continue
+        if (!isAsSeen(reading, claim)) return reject('malformed-body')
         const late = checkFreshness(sentAt, reading.nowMs, tolerance)
         const signedParts = [timestamp + token]
         return late ?? { kind: 'authentic', secretIndex, sentAt, signedParts, covers: coversNothing }
@@ -56,7 +64,24 @@ export function mailgun(context: SchemeContext): Verifier {
 
 function readClaim(reading: Reading): Claim | Rejection {
   if (reading.mediaType() === 'application/x-www-form-urlencoded') return readForm(reading)
-  const block = atPath(reading.json().value, ['signature'])
+  const block: Record<string, unknown> = {}
+  const end = walkJson(reading.request.body, ([outer, name, ...deeper], leaf) => {
+    if (outer === 'signature' && deeper.length === 0 && leaf.bytes <= FIELD_BYTES_MAX) {
+      block[name as string] = leaf.read()
+    }
+    return false
+  })
+  if (end === 'too-long') return reject('too-much-work', TOO_MANY_TOKENS)
+  return end === 'malformed' ? reject('malformed-body') : claimOf(block)
+}
+
+/** Whether JSON says of the proof what the walk saw. */
+function isAsSeen(reading: Reading, seen: Claim): boolean {
+  if (reading.mediaType() === 'application/x-www-form-urlencoded') return true
+  return isDeepStrictEqual(claimOf(atPath(reading.json().value, ['signature'])), seen)
+}
+
+function claimOf(block: unknown): Claim | Rejection {
   const [timestamp, token, signature] = ['timestamp', 'token', 'signature'].map(name => atPath(block, [name]))
   // Mailgun writes the time as a text; a number has the same digits.
   const time = typeof timestamp === 'number' ? String(timestamp) : (timestamp ?? '')
@@ -67,13 +92,26 @@ function readClaim(reading: Reading): Claim | Rejection {
   ) {
     return reject('malformed-body')
   }
-  return { timestamp: time, token: (token ?? '') as string, signature: (signature ?? '') as string }
+  return {
+    kind: 'claim',
+    timestamp: time,
+    token: (token ?? '') as string,
+    signature: (signature ?? '') as string,
+  }
 }
 
 /** Legacy webhooks: form fields. User variables may repeat their names; Mailgun's own come last. */
 function readForm(reading: Reading): Claim | Rejection {
-  const form = reading.form()
-  if (form === null) return reject('malformed-body')
-  const last = (name: string) => form.findLast(([field]) => field === name)?.[1] ?? ''
-  return { timestamp: last('timestamp'), token: last('token'), signature: last('signature') }
+  const fields = reading.formBytes()
+  if (fields === null) return reject('malformed-body')
+  const last = (name: string) => {
+    const value = fields.findLast(field => field.name === name)?.value
+    return value === undefined || value.length > FIELD_BYTES_MAX ? '' : value.toString('utf8')
+  }
+  return {
+    kind: 'claim',
+    timestamp: last('timestamp'),
+    token: last('token'),
+    signature: last('signature'),
+  }
 }

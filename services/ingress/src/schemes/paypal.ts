@@ -6,7 +6,13 @@
  */
 import { verify as verifySignature } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { type CertifiedKey, certificateCache, checkValidity, keyUnavailable } from './certificate.ts'
+import {
+  type CertifiedKey,
+  certificateCache,
+  checkValidity,
+  isPlainUrl,
+  keyUnavailable,
+} from './certificate.ts'
 import type { SchemeContext } from './context.ts'
 import { decodeStrict } from './encoding.ts'
 import { checkFreshness, type Tolerance } from './freshness.ts'
@@ -29,22 +35,24 @@ export function paypal(context: SchemeContext): Verifier {
   const webhookId = context.required('webhookId')
   // PayPal repeats a transmission, its time included, for three days.
   const tolerance = context.tolerance({ tolerance: '3d', future: '5m' })
-  const certificates = certificateCache(context.fetchText)
+  const certificates = certificateCache(context)
   return {
     proof: ['paypal-transmission-sig', 'paypal-cert-url'],
     requestLine: BODY_ALONE,
     authenticate(reading): Outcome | Promise<Outcome> {
       const transmission = readTransmission(reading, webhookId)
       if ('kind' in transmission) return transmission
-      const known = certificates.peek(transmission.certificateUrl, reading.nowMs)
-      if (known !== undefined) return prove(transmission, known, tolerance, reading.nowMs)
+      const { certificateUrl } = transmission
+      const judge = (found: CertifiedKey): Outcome => {
+        const outcome = prove(transmission, found, tolerance, reading.nowMs)
+        if (outcome.kind === 'authentic') certificates.proved(certificateUrl)
+        return outcome
+      }
+      const known = certificates.peek(certificateUrl, reading.nowMs)
+      if (known !== undefined) return judge(known)
       return certificates
-        .get(transmission.certificateUrl, reading.nowMs)
-        .then(found =>
-          found === null
-            ? keyUnavailable('The PayPal certificate')
-            : prove(transmission, found, tolerance, reading.nowMs),
-        )
+        .get(certificateUrl, reading.nowMs)
+        .then(found => (found === null ? keyUnavailable('The PayPal certificate') : judge(found)))
     },
   }
 }
@@ -71,7 +79,7 @@ function readTransmission(reading: Reading, webhookId: string): Transmission | R
     string,
   ]
   if (algorithm !== 'SHA256withRSA') return reject('wrong-algorithm')
-  if (!CERTIFICATE_URL.test(certificateUrl)) return reject('forbidden-key-url')
+  if (!CERTIFICATE_URL.test(certificateUrl) || !isPlainUrl(certificateUrl)) return reject('forbidden-key-url')
   if (id.includes('|')) return reject('ambiguous-text')
   const sentAt = readTime(time, 'rfc3339')
   if (sentAt === null) return reject('malformed-timestamp')

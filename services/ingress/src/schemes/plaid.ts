@@ -8,7 +8,7 @@ import { keyUnavailable } from './certificate.ts'
 import { equalAscii } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import { checkFreshness, type Tolerance } from './freshness.ts'
-import { type Jwt, provesJwt, readJwt, timeClaim } from './jwt.ts'
+import { type Jwt, jwtKey, readClaims, readJwt, timeClaim } from './jwt.ts'
 import { KeyCache } from './key-cache.ts'
 import type { Reading } from './reading.ts'
 import { reject } from './rejections.ts'
@@ -30,12 +30,16 @@ export function plaid(context: SchemeContext): Verifier {
   if (secret === undefined)
     throw new SallyportError('SP_SECRET_MISSING', `sources.${context.source}.secrets is empty: set it`)
   const tolerance = context.tolerance({})
-  const cache = new KeyCache(async keyId => {
-    const body = JSON.stringify({ client_id: clientId, secret, key_id: keyId })
-    const headers = { 'content-type': 'application/json' }
-    const url = `https://${host}/webhook_verification_key/get`
-    return readKey(await context.fetchText(url, { method: 'POST', headers, body }))
-  }, KEEP_MS)
+  const cache = new KeyCache(
+    async keyId => {
+      const body = JSON.stringify({ client_id: clientId, secret, key_id: keyId })
+      const headers = { 'content-type': 'application/json' }
+      const url = `https://${host}/webhook_verification_key/get`
+      return readKey(await context.fetchText(url, { method: 'POST', headers, body }))
+    },
+    KEEP_MS,
+    context.keyLookups,
+  )
   return {
     proof: ['plaid-verification'],
     requestLine: BODY_ALONE,
@@ -46,13 +50,17 @@ export function plaid(context: SchemeContext): Verifier {
       const jwt = readJwt(token, ['ES256'])
       if ('kind' in jwt) return jwt
       if (jwt.keyId === null || !KEY_ID.test(jwt.keyId)) return reject('unknown-key')
-      const known = cache.peek(jwt.keyId, reading.nowMs)
-      if (known !== undefined) return prove(jwt, known, tolerance, reading)
+      const { keyId } = jwt
+      const judge = (found: PlaidKey): Outcome => {
+        const outcome = prove(jwt, found, tolerance, reading)
+        if (outcome.kind === 'authentic') cache.proved(keyId)
+        return outcome
+      }
+      const known = cache.peek(keyId, reading.nowMs)
+      if (known !== undefined) return judge(known)
       return cache
-        .get(jwt.keyId, reading.nowMs)
-        .then(found =>
-          found === null ? keyUnavailable('Plaid’s key') : prove(jwt, found, tolerance, reading),
-        )
+        .get(keyId, reading.nowMs)
+        .then(found => (found === null ? keyUnavailable('Plaid’s key') : judge(found)))
     },
   }
 }
@@ -67,15 +75,18 @@ function readKey(text: string): PlaidKey {
   }
 }
 
-function prove(jwt: Jwt, { key, expiredMs }: PlaidKey, tolerance: Tolerance, reading: Reading): Outcome {
-  if (reading.nowMs >= expiredMs) return reject('expired-key')
-  if (!provesJwt(jwt, key)) return reject('wrong-signature')
-  const issued = timeClaim(jwt, 'iat')
+function prove(jwt: Jwt, known: PlaidKey, tolerance: Tolerance, reading: Reading): Outcome {
+  if (reading.nowMs >= known.expiredMs) return reject('expired-key')
+  const key = jwtKey(jwt, [known], reading.effort)
+  if ('kind' in key) return key
+  const claims = readClaims(jwt)
+  if (claims === null) return reject('malformed-token')
+  const issued = timeClaim(claims, 'iat')
   if (issued === null) return reject('missing-timestamp')
   const late = checkFreshness(issued, reading.nowMs, tolerance)
   if (late !== null) return late
   const hash = createHash('sha256').update(reading.request.body).digest('hex')
-  const claimed = jwt.claims.request_body_sha256
+  const claimed = claims.request_body_sha256
   if (typeof claimed !== 'string' || !equalAscii(claimed, hash)) return reject('body-not-bound')
   return {
     kind: 'authentic',

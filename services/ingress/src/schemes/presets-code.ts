@@ -72,10 +72,18 @@ export const CODE_PRESETS: readonly Preset[] = [
       topicArns: {
         kind: 'texts',
         required: true,
-        words: 'the topics that may send here: a signature only says "SNS"',
+        words:
+          'the ARNs of the topics that may send here: a signature only says "SNS"; certificates and confirmations come from the host of the topic’s region',
+      },
+      signatureVersions: {
+        kind: 'texts',
+        values: ['1', '2'],
+        words:
+          'the signature versions that are taken, both by default: 1 is SHA-1, so set 2 once the topic signs so',
       },
     },
-    caution: 'Raw message delivery is not signed and therefore refused.',
+    caution:
+      'MessageAttributes, UnsubscribeURL and whatever else a message holds are not signed: only Message, MessageId, Subject, Timestamp, TopicArn and Type are. Raw message delivery is not signed and therefore refused.',
   },
   {
     name: 'adyen-payments',

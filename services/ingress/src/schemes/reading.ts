@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { HeaderList, RawRequest } from '../delivery.ts'
-import { type Form, onlyField, parseForm, queryOf } from './form.ts'
+import { Effort } from './effort.ts'
+import { type FieldBytes, type Form, formOf, onlyField, parseFields, parseForm, queryOf } from './form.ts'
 import { atPath, type CompiledLocation } from './location.ts'
 
 /** A body as JSON: parsed at most once, and only when somebody asks. */
@@ -30,8 +31,11 @@ export class Reading {
   readonly jsonOnly: boolean
   /** The clock, ms since the epoch. */
   readonly nowMs: number
+  /** What the request may still cost before its proof. */
+  readonly effort: Effort
   readonly #addsQuery: boolean
   #json: ParsedJson | undefined
+  #formBytes: readonly FieldBytes[] | null | undefined
   #form: Form | null | undefined
   #query: Form | null | undefined
 
@@ -43,6 +47,7 @@ export class Reading {
     this.jsonOnly = about.jsonOnly === true
     this.#addsQuery = about.addsQuery === true
     this.nowMs = nowMs
+    this.effort = new Effort(request.body.length)
   }
 
   /** The body as JSON. Bytes that are not UTF-8 are no JSON; a byte order mark is skipped (RFC 8259, 8.1). */
@@ -53,11 +58,14 @@ export class Reading {
 
   /** The body as a form, whatever its content type says; null where it is none. */
   form(): Form | null {
-    if (this.#form === undefined) {
-      const { body } = this.request
-      this.#form = isUtf8(body) ? parseForm(body.toString('utf8')) : null
-    }
+    if (this.#form === undefined) this.#form = formOf(this.formBytes())
     return this.#form
+  }
+
+  /** The same with values that are still bytes, for proofs over long ones. */
+  formBytes(): readonly FieldBytes[] | null {
+    if (this.#formBytes === undefined) this.#formBytes = parseFields(this.request.body)
+    return this.#formBytes
   }
 
   /** The URL of senders that add a query to the registered one and sign both: `url` with the query that came. */

@@ -68,6 +68,11 @@ export const REJECTIONS = {
     words:
       'A signed header contains the separator of the signed text, so that a part of the body could pose as a part of the header.',
   },
+  'too-much-work': {
+    status: 401,
+    words:
+      'Nothing matched so far, and more is not tried: the body is too long for so many secrets, signatures or writings of the signed text. Remove secrets that are no longer used.',
+  },
   'wrong-token': {
     status: 401,
     words: 'The static token or password does not match.',

@@ -105,7 +105,8 @@ class RowVerifier implements Verifier {
     const after = renderSide(this.#template.after, reading, claimed.text, '')
     if (typeof after !== 'string') return after
     const secretIndex = this.#prove(claim.signatures, { before, after, time: claimed.text, reading })
-    if (secretIndex === -1) return explainMismatch(this.#row, claim.signatures)
+    if (secretIndex === 'spent') return reject('too-much-work')
+    if (secretIndex === 'none') return explainMismatch(this.#row, claim.signatures)
     const shifted = this.#findShift(reading, claimed.text)
     if (shifted !== null) return shifted
     const sentAt = claimed.sentAt ?? this.#readBodyTime(reading)

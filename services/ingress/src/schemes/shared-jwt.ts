@@ -6,12 +6,13 @@ import { createHash } from 'node:crypto'
 import { equalAscii } from './compare.ts'
 import type { SchemeContext } from './context.ts'
 import {
+  type Claims,
   checkJwtTimes,
   claimNames,
-  type Jwt,
   type JwtAlgorithm,
   type JwtTimes,
-  provesJwt,
+  jwtKey,
+  readClaims,
   readJwt,
   timeClaim,
 } from './jwt.ts'
@@ -40,9 +41,9 @@ interface SharedJwtRule {
   /** What of the request line its claims bind. */
   readonly requestLine: RequestLine
   /** Checks what binds the token to this request and source. */
-  readonly bind: (jwt: Jwt, reading: Reading) => Rejection | null
+  readonly bind: (claims: Claims, reading: Reading) => Rejection | null
   /** The id that only the token holds. */
-  readonly id?: (jwt: Jwt) => string | null
+  readonly id?: (claims: Claims) => string | null
 }
 
 function sharedJwt(keys: readonly IndexedKey[], rule: SharedJwtRule): Verifier {
@@ -56,19 +57,21 @@ function sharedJwt(keys: readonly IndexedKey[], rule: SharedJwtRule): Verifier {
         return reject('missing-signature', `The header ${rule.header} is absent or empty.`)
       const jwt = readJwt(token, rule.algorithms)
       if ('kind' in jwt) return jwt
-      const key = keys.find(candidate => provesJwt(jwt, candidate.key))
-      if (key === undefined) return reject('wrong-signature')
-      const failed = checkJwtTimes(jwt, reading.nowMs, rule.times) ?? rule.bind(jwt, reading)
+      const key = jwtKey(jwt, keys, reading.effort)
+      if ('kind' in key) return key
+      const claims = readClaims(jwt)
+      if (claims === null) return reject('malformed-token')
+      const failed = checkJwtTimes(claims, reading.nowMs, rule.times) ?? rule.bind(claims, reading)
       if (failed !== null) return failed
       const signedTarget = targetOf(reading, rule.requestLine)
       return {
         kind: 'authentic',
         secretIndex: key.secretIndex,
-        sentAt: timeClaim(jwt, 'iat'),
+        sentAt: timeClaim(claims, 'iat'),
         signedParts: bodyParts(reading.request.body, signedTarget === '' ? jwt.signed : ''),
         signedTarget,
         covers: rule.bindsBody ? coversBody : coversNothing,
-        ...(rule.id === undefined ? {} : { id: rule.id(jwt) }),
+        ...(rule.id === undefined ? {} : { id: rule.id(claims) }),
       }
     },
   }
@@ -91,9 +94,9 @@ export function netlify(context: SchemeContext): Verifier {
     bindsBody: true,
     requestLine: BODY_ALONE,
     times: { requireExpiry: false, leewayMs: 5_000 },
-    bind(jwt, reading) {
-      if (jwt.claims.iss !== 'netlify') return reject('wrong-claim')
-      return isHash(jwt.claims.sha256, reading.request.body, 'hex') ? null : reject('body-not-bound')
+    bind(claims, reading) {
+      if (claims.iss !== 'netlify') return reject('wrong-claim')
+      return isHash(claims.sha256, reading.request.body, 'hex') ? null : reject('body-not-bound')
     },
   })
 }
@@ -107,9 +110,9 @@ export function livekit(context: SchemeContext): Verifier {
     bindsBody: true,
     requestLine: BODY_ALONE,
     times: { requireExpiry: true, leewayMs: 10_000 },
-    bind(jwt, reading) {
-      if (jwt.claims.iss !== apiKey) return reject('wrong-claim')
-      return isHash(jwt.claims.sha256, reading.request.body, 'base64') ? null : reject('body-not-bound')
+    bind(claims, reading) {
+      if (claims.iss !== apiKey) return reject('wrong-claim')
+      return isHash(claims.sha256, reading.request.body, 'base64') ? null : reject('body-not-bound')
     },
   })
 }
@@ -122,8 +125,8 @@ export function qstash(context: SchemeContext): Verifier {
     bindsBody: true,
     requestLine: URL_TOO,
     times: { requireExpiry: true, leewayMs: 0 },
-    bind(jwt, reading) {
-      const { iss, sub, body } = jwt.claims
+    bind(claims, reading) {
+      const { iss, sub, body } = claims
       if (iss !== 'Upstash' || sub !== reading.url) return reject('wrong-claim')
       const hash = typeof body === 'string' ? body.replace(/=$/, '') : body
       return isHash(hash, reading.request.body, 'base64url') ? null : reject('body-not-bound')
@@ -139,15 +142,15 @@ export function messagebird(context: SchemeContext): Verifier {
     bindsBody: true,
     requestLine: URL_TOO,
     times: { requireExpiry: true, leewayMs: 5_000 },
-    bind(jwt, reading) {
-      const { iss, jti, url_hash, payload_hash } = jwt.claims
+    bind(claims, reading) {
+      const { iss, jti, url_hash, payload_hash } = claims
       if (iss !== 'MessageBird' || typeof jti !== 'string' || jti === '') return reject('wrong-claim')
       if (!isHash(url_hash, reading.url, 'hex'))
         return reject('wrong-claim', 'The token was made for another URL.')
       if (payload_hash === undefined && reading.request.body.length === 0) return null
       return isHash(payload_hash, reading.request.body, 'hex') ? null : reject('body-not-bound')
     },
-    id: jwt => asLabel(jwt.claims.jti),
+    id: claims => asLabel(claims.jti),
   })
 }
 
@@ -160,7 +163,7 @@ export function monday(context: SchemeContext): Verifier {
     bindsBody: false,
     requestLine: BODY_ALONE,
     times: { requireExpiry: true, leewayMs: 5_000 },
-    bind: jwt =>
-      audience.length === 0 || claimNames(jwt.claims.aud, audience) ? null : reject('wrong-claim'),
+    bind: claims =>
+      audience.length === 0 || claimNames(claims.aud, audience) ? null : reject('wrong-claim'),
   })
 }
