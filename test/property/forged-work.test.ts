@@ -13,7 +13,7 @@ const SIGNATURES_MAX = 7
 /** Single texts and the heads of tokens. */
 const PARSED_MAX = 65_536
 const SIZES = [1_024, 1_048_576]
-const SECRETS = [2, 4]
+const SECRETS = [4]
 
 /** Work since the last look. */
 const work = { hashed: 0, signatures: 0, parsed: 0 }

@@ -45,6 +45,21 @@ export const previousSecretTotal = new Counter({
   registers,
 })
 
+export const reloadFailuresTotal = new Counter({
+  name: 'sallyport_ingress_reload_failures_total',
+  help: 'Reloads after which sources and secrets, or the certificate, stayed as they were',
+  labelNames: ['what'] as const,
+  registers,
+})
+
+/** Over 0 is worth an alarm: a secret that was taken out of the settings is still accepted. */
+export const reloadFailed = new Gauge({
+  name: 'sallyport_ingress_reload_failed',
+  help: '1 while sources and secrets, or the certificate, are older than their files, which cannot be used',
+  labelNames: ['what'] as const,
+  registers,
+})
+
 /** Bytes of bodies that ingresses of this process hold; kept by `ByteBudget`. */
 export const heldBodies = { bytes: 0 }
 

@@ -15,6 +15,7 @@ import { createRegistry } from '@sallyport/core/kafka/registry'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { RunningService } from '@sallyport/core/lifecycle'
 import type { Log } from '@sallyport/core/log'
+import { reloadFailed, reloadFailuresTotal } from '@sallyport/core/metrics'
 import { ensureProvision, sharedProvision, valueSubject } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
 import { SourceSecretLog } from '@sallyport/core/source-secret-log'
@@ -215,8 +216,11 @@ function reloadTls(server: Server, { ingress }: Settings, log: Log): void {
   if (ingress.tls === undefined) return
   try {
     reloadCertificate(server, ingress.tls)
+    reloadFailed.set({ what: 'certificate' }, 0)
     log.info({ file: ingress.tls.cert }, 'the certificate is reloaded')
   } catch (error) {
+    reloadFailuresTotal.inc({ what: 'certificate' })
+    reloadFailed.set({ what: 'certificate' }, 1)
     log.error({ error: errorMessage(error) }, 'the certificate stays as it was')
   }
 }

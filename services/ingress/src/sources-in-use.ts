@@ -2,6 +2,7 @@
 import type { Clock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
+import { reloadFailed, reloadFailuresTotal } from '@sallyport/core/metrics'
 import type { SealingKeys } from '@sallyport/core/sealing'
 import { loadSettings, type Settings, type SourceEntry } from '@sallyport/core/settings'
 import { type Door, openDoor, openDoors, sealingKeys } from './config.ts'
@@ -30,6 +31,7 @@ export class SourcesInUse {
     this.#settings = settings
     this.#sealing = sealingKeys(settings, env)
     this.#doors = openDoors(settings, env, clock)
+    reloadFailed.set({ what: 'sources' }, 0)
   }
 
   /** The keys that seal what sources learn; undefined where the settings name none. */
@@ -83,8 +85,11 @@ export class SourcesInUse {
       this.#settings = { ...this.#settings, sources: settings.sources, ingress }
       this.#sealing = sealing
       this.#doors = doors
+      reloadFailed.set({ what: 'sources' }, 0)
       this.#log.info({ file, sources: [...doors.keys()] }, 'sources and secrets are reloaded')
     } catch (error) {
+      reloadFailuresTotal.inc({ what: 'sources' })
+      reloadFailed.set({ what: 'sources' }, 1)
       this.#log.error({ file, error: errorMessage(error) }, 'sources and secrets stay as they were')
     }
   }

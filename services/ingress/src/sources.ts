@@ -54,6 +54,8 @@ export interface Source {
   readonly learns: boolean
   /** It learns, and has no secret yet. */
   readonly awaitsSecret: boolean
+  /** How many bytes the shortest of its secrets has, decoded; null where it has none. */
+  readonly keyBytesMin: number | null
   readonly url: string | undefined
   readonly signedUrl: SignedUrl
   /** A body that is no JSON is refused: id or type are read from it, and other bytes of the signed text could pose as one. */
@@ -141,6 +143,7 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     success: successOf(name, settings, preset),
     learns: settings.awaitSecret === true,
     awaitsSecret: scheme.awaitsSecret,
+    keyBytesMin: scheme.keyBytesMin,
     url: urlOf(name, settings, signedUrl),
     signedUrl,
     wantsJson: wantsJson(settings, row, signedUrl, id, type),

@@ -103,7 +103,7 @@ describe('add processor', () => {
     const added = sallyport(['add', 'processor', 'my-agent', '--source', 'example', '-c', file])
     assert.equal(added.status, 0, added.stderr)
     const { status, stdout } = sallyport(['config', 'check', '-c', file, '--json'], {
-      EXAMPLE_WEBHOOK_SECRET: 'a secret',
+      EXAMPLE_WEBHOOK_SECRET: 'a secret of more bytes',
     })
     const findings = JSON.parse(stdout) as { about: string; state: string }[]
     assert.deepEqual(
@@ -167,8 +167,32 @@ processors: [{ module: ${PROJECT_FOLDER}/services/agents/src/ticket-agent.ts }]
     const kept = check({})
     assert.deepEqual([kept.status, kept.finding?.state], [0, 'notice'])
     assert.match(kept.finding?.text ?? '', /npm start keeps .*sallyport ingress .*set CRM_WEBHOOK_SECRET/)
-    const set = check({ CRM_WEBHOOK_SECRET: 'a secret' })
+    const set = check({ CRM_WEBHOOK_SECRET: 'a secret of more bytes' })
     assert.deepEqual([set.status, set.finding?.state], [0, 'ok'])
+  })
+
+  it('warns of a secret that may be guessed, whatever its encoding, and shows none', () => {
+    const file = settingsFile(`sources:
+  long: { preset: github, secrets: ['\${env:LONG}'] }
+  short: { preset: github, secrets: ['\${env:LONG}', '\${env:SHORT}'] }
+  base64: { preset: airtable, secrets: ['\${env:BASE64}'] }
+  basic: { preset: postmark, username: u, secrets: ['\${env:SHORT}'] }
+processors: [{ module: ${PROJECT_FOLDER}/services/agents/src/ticket-agent.ts }]
+`)
+    const env = { LONG: 'k'.repeat(16), SHORT: 'fifteen-letters', BASE64: 'wP/uAMD/7gA=' }
+    const { status, stdout } = sallyport(['config', 'check', '-c', file, '--json'], env)
+    const findings = JSON.parse(stdout) as { about: string; state: string; text: string }[]
+    assert.equal(status, 4)
+    const warnings = findings.filter(({ state }) => state === 'warning')
+    assert.deepEqual(
+      warnings.map(({ about, text }) => [about, /has (\d+) bytes/.exec(text)?.[1]]),
+      [
+        ['secrets of short', '15'],
+        ['secrets of base64', '8'],
+        ['secrets of basic', '15'],
+      ],
+    )
+    assert(!stdout.includes(env.SHORT) && !stdout.includes(env.BASE64))
   })
 
   it('says of a file that is no settings file where it is wrong', () => {

@@ -12,6 +12,8 @@ import { homeFolder } from '../start/home.ts'
 import { type Finding, notice, ok, problem, warning } from './finding.ts'
 
 const DAY_MS = 86_400_000
+/** A secret of fewer bytes is worth a warning: 128 bits are what nobody guesses (RFC 2104, 3; RFC 4086). */
+const SECRET_BYTES_MIN = 16
 /** A certificate that has less time left is worth a warning. */
 const CERTIFICATE_DAYS_MIN = 21
 
@@ -34,26 +36,33 @@ export async function checkSettings(
   }
   const findings = [
     ok(file, 'fits its schema'),
-    ...Object.keys(settings.sources).map(name => checkSource(settings, name, env)),
+    ...Object.keys(settings.sources).flatMap(name => checkSource(settings, name, env)),
     ...checkCertificate(settings, clock()),
     ...(await checkProcessors(settings)),
   ]
   return { findings, settings }
 }
 
-function checkSource(settings: Settings, name: string, env: NodeJS.ProcessEnv): Finding {
+function checkSource(settings: Settings, name: string, env: NodeJS.ProcessEnv): Finding[] {
   const about = `source ${name}`
   try {
     const source = sourceOf(settings, name, env)
-    if (source?.learns)
-      return ok(
-        about,
-        `${source.scheme}, at /webhooks/${name}, learns its secret: sallyport sources learn ${name}`,
-      )
-    return ok(about, `${source?.scheme}, at /webhooks/${name}`)
+    const findings = checkSecrets(name, source)
+    if (source?.learns) {
+      const text = `${source.scheme}, at /webhooks/${name}, learns its secret: sallyport sources learn ${name}`
+      return [ok(about, text), ...findings]
+    }
+    return [ok(about, `${source?.scheme}, at /webhooks/${name}`), ...findings]
   } catch (error) {
-    return startsHere(settings, name, env) ?? problem(about, error)
+    return [startsHere(settings, name, env) ?? problem(about, error)]
   }
+}
+
+function checkSecrets(name: string, source: Source | undefined): Finding[] {
+  const bytes = source?.keyBytesMin ?? SECRET_BYTES_MIN
+  if (bytes >= SECRET_BYTES_MIN) return []
+  const text = `the shortest has ${bytes} bytes, and may be guessed: set one of at least ${SECRET_BYTES_MIN} at the sender and here`
+  return [warning(`secrets of ${name}`, text)]
 }
 
 function sourceOf(settings: Settings, name: string, env: NodeJS.ProcessEnv): Source | undefined {

@@ -29,6 +29,7 @@ export class SchemeContext {
   /** The source has no secret and waits for the sender's handshake to offer one. */
   readonly awaitsSecret: boolean
   readonly #settings: SchemeSettings
+  #keyBytesMin: number | null = null
 
   constructor(source: string, settings: SchemeSettings, fetchText: FetchText) {
     this.source = source
@@ -41,11 +42,19 @@ export class SchemeContext {
   /** The secrets as keys, decoded as the sender writes them unless the source says otherwise. */
   keys(encoding: SecretEncoding = 'utf8'): readonly IndexedKey[] {
     if (this.awaitsSecret) return []
-    return compileSecrets(
+    const keys = compileSecrets(
       this.source,
       this.#settings.secrets ?? [],
       this.#settings.secretEncoding ?? encoding,
     )
+    const lengths = keys.map(({ key }) => key.symmetricKeySize ?? 0)
+    this.#keyBytesMin = Math.min(this.#keyBytesMin ?? Number.POSITIVE_INFINITY, ...lengths)
+    return keys
+  }
+
+  /** How long the shortest of the secrets is, decoded; null where none was asked for. */
+  get keyBytesMin(): number | null {
+    return this.#keyBytesMin
   }
 
   publicKeys(scheme: Scheme): readonly IndexedKey[] {
