@@ -13,7 +13,7 @@ import type { IndexedKey } from './keys.ts'
 import { asLabel, atPath } from './location.ts'
 import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
-import { coversNothing, type Outcome, URL_TOO, type Verifier } from './verifier.ts'
+import { coversNothing, joined, type Outcome, URL_TOO, type Verifier } from './verifier.ts'
 
 /** Mandrill signs the test that it sends on creation with this key, which everybody knows. */
 const TEST_KEY = { key: createSecretKey(Buffer.from('test-webhook')), secretIndex: 0, text: 'test-webhook' }
@@ -34,7 +34,7 @@ export function mandrill(context: SchemeContext): Verifier {
         kind: 'authentic',
         secretIndex,
         sentAt: null,
-        signedParts: claim.text,
+        signedParts: [joined(claim.text)],
         covers: coversNothing,
         id: asLabel(atPath(first, ['_id'])),
         type: asLabel(atPath(first, ['event'])),

@@ -27,7 +27,7 @@ import type { Reading } from './reading.ts'
 import { type Rejection, reject } from './rejections.ts'
 import { compileTopics, type Topics } from './sns-topics.ts'
 import { readTime } from './timestamp.ts'
-import { BODY_ALONE, type Covers, type Outcome, type Verifier } from './verifier.ts'
+import { BODY_ALONE, type Covers, joined, type Outcome, type Verifier } from './verifier.ts'
 
 const CERTIFICATE_PATH = /^\/SimpleNotificationService-[A-Za-z0-9-]{1,100}\.pem$/
 const NOTIFICATION = ['Message', 'MessageId', 'Subject', 'Timestamp', 'TopicArn', 'Type']
@@ -146,7 +146,7 @@ function prove(claim: Claim, certified: CertifiedKey, rules: Rules, reading: Rea
   if (late !== null) return late
   const covers: Covers = place =>
     place.from === 'json' && place.path.length === 1 && claim.signed.includes(String(place.path[0]))
-  return { kind: 'authentic', secretIndex: 0, sentAt, signedParts: text, covers }
+  return { kind: 'authentic', secretIndex: 0, sentAt, signedParts: [joined(text)], covers }
 }
 
 type Fields = ReadonlyMap<string, Buffer>

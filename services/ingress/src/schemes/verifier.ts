@@ -98,6 +98,11 @@ export function bodyParts(
   return changes === undefined ? [body] : [body.toString('latin1').replaceAll(changes, '')]
 }
 
+/** One text of its pieces: where one ends and the next begins is no part of a digest. */
+export function joined(pieces: readonly (string | Buffer)[]): Buffer {
+  return Buffer.concat(pieces.map(piece => (typeof piece === 'string' ? Buffer.from(piece) : piece)))
+}
+
 /** Matches members of a JSON text by name, where their value is a number, a literal or a simple text. */
 export function membersPattern(names: readonly string[] | undefined): RegExp | undefined {
   if (names === undefined || names.length === 0) return undefined
