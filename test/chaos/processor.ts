@@ -79,17 +79,15 @@ const SIZE = options.soak
     ? { perSecond: 130, acceptedMin: 20_000 }
     : { perSecond: 80, acceptedMin: 20_000 }
 const TRANSACTION_VERSION = transactionVersion(options['transaction-version'])
-/** kafkajs's producer keeps its epoch from one transaction to the next. */
-const JUDGING: Judging = { epochs: 'shared', version: TRANSACTION_VERSION }
+const JUDGING: Judging = { epochs: 'own', version: TRANSACTION_VERSION }
 const ACCEPTED_MIN = Number(options.events ?? (ONLY === undefined ? SIZE.acceptedMin : 1))
 /** From the end of one step to the next when the schedule is through, ms. */
 const REST_MS = 5_000
 const COORDINATOR_LOG = '-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction=debug'
 const AGENT = fileURLToPath(new URL('./processor/agent.ts', import.meta.url))
 
-/** A producer whose transactions share an epoch does not withstand the trouble of requests: that is asked for by name. */
 function isWanted({ kind }: Step): boolean {
-  return ONLY?.includes(kind) ?? (kind !== 'requests' || JUDGING.epochs === 'own')
+  return ONLY?.includes(kind) ?? true
 }
 
 async function main(): Promise<number> {

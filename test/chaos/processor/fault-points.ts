@@ -3,8 +3,7 @@
  * restore, or strikes a broker there. `CHAOS_FAULT` is `point:before|after:n:action`; the n-th time that the point is
  * passed counts. The action is `kill` or `freeze`, of this process or, as in `kill-coordinator` and `freeze-leader`, of
  * a broker that the transaction under way needs: `CHAOS_TARGETS` names the file that tells which that is. The
- * product's code knows nothing of it: the prototypes of its adapters are wrapped here. Each record of a transaction
- * gets its number as a header, by which the checker tells apart the transactions of one epoch.
+ * product's code knows nothing of it: the prototypes of its adapters are wrapped here.
  *
  * joined → connect → init → barrier → barrier-commit → checkpoint-open → restore-batch → acquire → start
  * → checkpoint-part* → (transact → begin → claims → retry | dead-letter | output → offsets → commit → checkpoint-save?)*
@@ -12,7 +11,6 @@
  */
 import { writeSync } from 'node:fs'
 import { GroupConsumer } from '@sallyport/core/kafka/group-consumer'
-import type { PartitionWrites } from '@sallyport/core/kafka/produce-record'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
 import { Acquisition } from '@sallyport/processor/acquisition'
@@ -21,9 +19,7 @@ import { CheckpointFolder } from '@sallyport/processor/checkpoint-folder'
 import { Membership } from '@sallyport/processor/membership'
 import { Restore } from '@sallyport/processor/restore'
 import { strikeBroker, type Target, type UnderWay } from './broker-strike.ts'
-import { TRANSACTION_HEADER } from './transactions.ts'
 
-let transactions = 0
 const [point, side, nth, deed = ''] = (process.env.CHAOS_FAULT ?? '').split(':')
 const [action, target] = deed.split('-') as ['kill' | 'freeze', Target?]
 let passed = 0
@@ -81,45 +77,28 @@ wrap(TransactionalProducer, 'open', 'init')
 const { begin, write, commitOffsets, commit } = TransactionalProducer.prototype
 /** Producers that have committed their barrier. */
 const owners = new WeakSet<TransactionalProducer>()
-/** What the present transaction of each producer has written, and its number. */
-const present = new WeakMap<TransactionalProducer, UnderWay & { number: string; written: string[] }>()
-
-function presentOf(producer: TransactionalProducer): UnderWay & { number: string; written: string[] } {
-  return present.get(producer) ?? { number: '', transactionalId: '', written: [] }
-}
+/** What the present transaction of each producer has written. */
+const present = new WeakMap<TransactionalProducer, UnderWay & { written: string[] }>()
 
 TransactionalProducer.prototype.begin = function (...args) {
-  const number = `${process.pid}-${++transactions}`
-  present.set(this, { number, transactionalId: this.transactionalId, written: [] })
+  present.set(this, { transactionalId: this.transactionalId, written: [] })
   return owners.has(this) ? around('begin', () => begin.apply(this, args)) : begin.apply(this, args)
 }
 TransactionalProducer.prototype.write = function (writes) {
-  const underWay = presentOf(this)
-  underWay.written.push(...writes.map(({ topic, partition }) => `${topic}/${partition}`))
+  const underWay = present.get(this)
+  underWay?.written.push(...writes.map(({ topic, partition }) => `${topic}/${partition}`))
   const steps = owners.has(this) ? writes.map(({ topic }) => stepOf(topic)) : ['barrier']
   return [...new Set(steps)].reduceRight<() => ReturnType<typeof write>>(
     (inner, step) => () => around(step, inner, underWay),
-    () =>
-      write.call(
-        this,
-        writes.map(each => numbered(each, underWay.number)),
-      ),
+    () => write.call(this, writes),
   )()
 }
 TransactionalProducer.prototype.commitOffsets = function (...args) {
-  return around('offsets', () => commitOffsets.apply(this, args), presentOf(this))
+  return around('offsets', () => commitOffsets.apply(this, args), present.get(this))
 }
 TransactionalProducer.prototype.commit = async function () {
-  await around(owners.has(this) ? 'commit' : 'barrier-commit', () => commit.call(this), presentOf(this))
+  await around(owners.has(this) ? 'commit' : 'barrier-commit', () => commit.call(this), present.get(this))
   owners.add(this)
-}
-
-function numbered({ topic, partition, records }: PartitionWrites, number: string): PartitionWrites {
-  const marked = records.map(record => ({
-    ...record,
-    headers: { ...record.headers, [TRANSACTION_HEADER]: number },
-  }))
-  return { topic, partition, records: marked }
 }
 
 function stepOf(topic: string): string {
