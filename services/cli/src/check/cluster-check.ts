@@ -5,6 +5,7 @@ import { inspectTopics } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { clockSkewMs, clusterFacts } from '@sallyport/core/kafka/cluster-check'
 import { createRegistry } from '@sallyport/core/kafka/registry'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { type Provision, sharedProvision } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
 import { commandLog } from '../kafka-options.ts'
@@ -23,7 +24,14 @@ export async function checkCluster(settings: Settings, connection: Connection): 
   const brokers = await checkBrokers(kafka, connection)
   const reachable = brokers.every(({ state }) => state !== 'problem')
   const wanted = await wantedOf(settings)
-  const asked = reachable ? [checkClock(kafka), checkTopics(kafka, wanted), checkOperations(connection)] : []
+  const asked = reachable
+    ? [
+        checkTransactions(connection),
+        checkClock(kafka),
+        checkTopics(kafka, wanted),
+        checkOperations(connection),
+      ]
+    : []
   const rest = await Promise.all([...asked, checkSchemas(wanted, connection)])
   return [...brokers, ...rest.flat()]
 }
@@ -58,6 +66,26 @@ async function checkBrokers(kafka: Kafka, connection: Connection): Promise<Findi
     return [warning(about, advice), version]
   } catch (error) {
     return [problem(about, error)]
+  }
+}
+
+/** Which protocol transactions use here. */
+async function checkTransactions(connection: Connection): Promise<Finding[]> {
+  const about = 'transactions'
+  const producers = new ProducerCluster(connection, 'sallyport-doctor')
+  try {
+    if ((await producers.version()) === 2)
+      return [ok(about, 'version 2: each end gives the next one its epoch')]
+    return [
+      ok(
+        about,
+        'version 1: each asks for an epoch of its own first; Kafka 4.2 with transaction.version 2 saves that',
+      ),
+    ]
+  } catch (error) {
+    return [warning(about, `their version is not known: ${errorMessage(error)}`)]
+  } finally {
+    await producers.close()
   }
 }
 

@@ -23,8 +23,11 @@
  * P8. A batch is sent again as the very same bytes, with the same sequence number. A partition has one batch under way,
  *     and its sequence numbers start at 0 in each epoch.
  * P9. A transaction is committed only after every batch and every offset in it was acknowledged.
- * P10. EndTxn is sent again only where its epoch tells the broker that it is the same one: with version 2. With version 1 an
- *     answer that stays away ends the producer, and nobody knows whether the transaction was committed.
+ * P10. An end that is not answered is asked for again, by the same epoch, until the deadline: no other transaction can have
+ *     it, so the coordinator either carries it out now or says that it did. To give up instead would be worse than to
+ *     wait. A coordinator that is killed with the commit in its own log alone, and comes back before its successor is
+ *     elected, may send markers of that commit; a new owner's abort would then tear the transaction, the same commit
+ *     asked for again makes both say the same.
  * P11. Whoever opens a producer of the same transactional id ends this one: the broker resolves its transaction and refuses
  *     whatever else it sends.
  * P12. A partition in trouble holds up no other transaction; this one waits for it until its deadline.
@@ -64,8 +67,8 @@ export interface ProducerSettings {
 
 /** How long `open` waits for the coordinator: longer than a broker's failover takes. */
 const OPEN_DEADLINE_MS = 20_000
-/** How long the end of a transaction is waited for at least, ms, however much of its time is used up. */
-const END_MS_MIN = 3_000
+/** How long the end of a transaction is asked for at least, ms: longer than a coordinator's failover takes (P10). */
+const END_MS_MIN = 15_000
 
 type State = 'ready' | 'open' | 'over'
 type Coordinated = 'transaction' | 'group'
@@ -190,7 +193,7 @@ export class TransactionalProducer {
         return await this.#ask('transaction', this.#transactionalId, request)
       } catch (error) {
         isUnsure ||= error instanceof UnansweredError
-        throw isUnsure && this.#version === 1 ? unknownEnd(error) : error
+        throw error
       }
     }
     await this.#orOver(async () => {

@@ -10,8 +10,7 @@
  * | `failed` | is over: the transaction must be aborted, or nothing that waiting mends is wrong |
  *
  * A request whose answer stays away counts as `moved`, for it can be sent again: a batch carries its sequence number, an
- * epoch is given out once, and partitions are added to a transaction once. The end of a transaction is the exception; see
- * transactional-producer.ts.
+ * epoch is given out once, partitions are added to a transaction once, and the end of a transaction carries its epoch.
  *
  * Source: org.apache.kafka.common.protocol.Errors; org.apache.kafka.clients.producer.internals.TransactionManager and
  * Sender; KIP-360, KIP-890, KIP-1050.
