@@ -3,10 +3,12 @@
  * of transactions, and how it is judged from the partitions' logs, is in test/support/torn-transactions/torn-by.ts.
  *
  * Transactions that share one producer epoch, as kafkajs makes them, are torn by these schedules, on the newest brokers
- * and whichever transaction.version they have finalised. That shows that the schedules strike where it hurts.
+ * and whichever transaction.version they have finalised. That shows that the schedules strike where it hurts. The
+ * product's own transactions have an epoch each: with version 2 from EndTxn, with version 1 from InitProducerId.
  */
 import assert from 'node:assert/strict'
 import { kafkajsTransactor } from '../support/kafkajs-transactions.ts'
+import { tornByChance } from '../support/torn-transactions/by-chance.ts'
 import type { Fate } from '../support/torn-transactions/fates.ts'
 import type { Schedule } from '../support/torn-transactions/schedule.ts'
 import {
@@ -17,6 +19,7 @@ import {
   latePartitions,
 } from '../support/torn-transactions/schedules.ts'
 import { type Site, startSite } from '../support/torn-transactions/site.ts'
+import { taskTransactor } from '../support/torn-transactions/task-transactor.ts'
 import { type Outcome, tornBy } from '../support/torn-transactions/torn-by.ts'
 
 for (const version of [2, 1] as const) {
@@ -83,6 +86,34 @@ for (const version of [2, 1] as const) {
         const { told, torn } = await run(lateInitialisation)
         assert.deepEqual({ told, torn }, { told: { 1: 'committed', 2: 'failed', 3: 'committed' }, torn: [] })
       })
+    })
+
+    describe('cannot tear transactions that have epochs of their own:', () => {
+      /** What the coordinator of this version takes from clients; with version 2, leaders add their partitions. */
+      const schedules = [lateCommitBehindClaims, lateCommitBeforeOutputs, lateMarkers, lateInitialisation]
+      for (const schedule of version === 1 ? [...schedules, latePartitions] : schedules) {
+        it(schedule.name, async () => {
+          const { hasStruck, told, torn, fates, errors } = await tornBy(taskTransactor, schedule, site)
+          assert.ok(hasStruck, 'nothing came late')
+          assert.deepEqual(torn, [], JSON.stringify({ fates, errors }, null, 2))
+          const isEnded = schedule.ownerDies === true || schedule === lateInitialisation
+          const second = isEnded ? 'failed' : 'committed'
+          assert.deepEqual(told, { 1: 'committed', 2: second, 3: 'committed' }, errors.join('\n'))
+        })
+      }
+
+      for (const seed of [1, 2]) {
+        it(`many, with requests delayed, repeated, reordered and cut off by chance: seed ${seed}`, async () => {
+          const { deeds, told, torn, fates, errors } = await tornByChance(taskTransactor, site, {
+            seed,
+            transactions: 50,
+          })
+          const failing = torn.map(n => ({ n, told: told[n], fates: fates[n] }))
+          assert.deepEqual(torn, [], JSON.stringify({ failing, errors }, null, 2))
+          assert.ok((deeds['duplicate EndTxn'] ?? 0) > 0 && (deeds['duplicate WriteTxnMarkers'] ?? 0) > 0)
+          assert.ok(Object.values(told).filter(word => word === 'committed').length >= 10)
+        })
+      }
     })
   })
 }
