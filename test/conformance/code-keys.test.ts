@@ -224,6 +224,12 @@ describe('SNS', () => {
     ]) {
       assert.equal(codeOf(await confirmation({ SubscribeURL })), 'challenge-refused', SubscribeURL)
     }
+    // A captured confirmation that is sent again and again makes few requests.
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => confirmation({ SubscribeURL: address })),
+    )
+    const confirmed = answers.filter(each => each.kind === 'challenge').length
+    assert(confirmed > 0 && confirmed < 10, String(confirmed))
     const unsubscribed = { Type: 'UnsubscribeConfirmation', Token: 't1', SubscribeURL: address }
     assert.equal(codeOf(await judge(source, { body: message(unsubscribed, CONFIRMATION) })), 'verified')
   })
@@ -273,6 +279,14 @@ describe('PayPal', () => {
       'https://api.paypal.com.evil.example/v1/notifications/certs/CERT-1',
       'https://api.paypal.com/other/CERT-1',
       'http://api.paypal.com/v1/notifications/certs/CERT-1',
+      'https://api.paypal.com/v1/notifications/x/../certs/CERT-1',
+      'https://api.paypal.com:443/v1/notifications/certs/CERT-1',
+      'HTTPS://api.paypal.com/v1/notifications/certs/CERT-1',
+      'https://api.paypal.com\\v1/notifications/certs/CERT-1',
+      'https://api.paypal.com/v1/notifications/certs/CERT-1?',
+      'https://api.paypal.com/v1/notifications/certs/CERT-1#',
+      'https://user@api.paypal.com/v1/notifications/certs/CERT-1',
+      'https://api.paypal.com/v1/notifications/certs/%43ERT-1',
     ]) {
       assert.equal(
         codeOf(await judge(source, { headers: { ...headers, 'PAYPAL-CERT-URL': url }, body })),

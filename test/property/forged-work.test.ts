@@ -1,4 +1,4 @@
-/** What an unproven request costs, counted: bytes that are hashed, signatures that are tried, JSON that is parsed. */
+/** V9: what an unproven request costs, counted: bytes that are hashed, signatures that are tried, JSON that is parsed. */
 import assert from 'node:assert/strict'
 import crypto, { type BinaryLike, type Hash, type Hmac } from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'

@@ -38,13 +38,18 @@ export interface SourceSettings {
   readonly required?: readonly string[]
   /** A JSON Schema (draft 2020-12) that the body must fit, or the answer is 400. */
   readonly bodySchema?: object
+  /**
+   * How many characters of one body the patterns of `bodySchema` may look at, all together; a body for which that is
+   * not enough does not fit. Default 262,144, which take some 20 ms.
+   */
+  readonly patternCharsMax?: number
   readonly id?: Locations
   readonly type?: Locations
   /** The URL as registered at the sender; only for schemes that sign it. Default: `ingress.publicUrl` with the path and query that came, on loopback the request's own URL. */
   readonly url?: string
   /**
    * How often a key that is not known is looked up at the sender, for senders that publish theirs: whoever calls can
-   * name one, and a delivery that would need more lookups is answered with 503. Default 1 a second, burst 10.
+   * name one, and a delivery that would need more lookups is answered with 503. Default 1 a second, burst 10, for each worker.
    */
   readonly keyLookups?: { readonly perSecond: number; readonly burst?: number }
   /** How long an id is remembered where it is a digest; see `digestWindowMsOf`. Default: the sender's, else 24h. */

@@ -83,6 +83,7 @@ const COMMON = new Set([
   'timestamp',
   'required',
   'bodySchema',
+  'patternCharsMax',
   'id',
   'type',
   'url',
@@ -157,7 +158,7 @@ export function compileSource(name: string, settings: SourceSettings, context: S
     bodySchema:
       settings.bodySchema === undefined
         ? null
-        : compileBodySchema(settings.bodySchema, `sources.${name}.bodySchema`),
+        : compileBodySchema(settings.bodySchema, `sources.${name}.bodySchema`, settings.patternCharsMax),
     row,
   }
 }

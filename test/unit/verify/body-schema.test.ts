@@ -49,6 +49,99 @@ describe('the JSON Schema of a source', () => {
     assert.equal(codeOf(await judge(nested, signed(deep))), 'schema-mismatch')
   })
 
+  it('matches patterns that JavaScript would go back and forth over for ever', async () => {
+    const strict = sourceOf({
+      preset: 'generic',
+      secrets: ['s'],
+      bodySchema: {
+        properties: { name: { pattern: '^(a+)+$' }, path: { pattern: '^(([a-z])+.)+[A-Z]([a-z])+$' } },
+        patternProperties: { '^(x+x+)+y$': { type: 'null' } },
+      },
+    })
+    const long = 'a'.repeat(50_000)
+    assert.equal(
+      codeOf(await judge(strict, signed(JSON.stringify({ name: long, path: 'a.Ab' })))),
+      'verified',
+    )
+    for (const body of [{ name: `${long}!` }, { path: long }, { [`${'x'.repeat(50_000)}y`]: 1 }]) {
+      assert.equal(codeOf(await judge(strict, signed(JSON.stringify(body)))), 'schema-mismatch')
+    }
+  })
+
+  it('reads patterns as JSON Schema has them, and refuses those that no linear engine can match', async () => {
+    const matches = async (pattern: string, text: string) => {
+      const schema = { type: 'object', properties: { t: { pattern } } }
+      const one = sourceOf({ preset: 'generic', secrets: ['s'], bodySchema: schema })
+      return codeOf(await judge(one, signed(JSON.stringify({ t: text }))))
+    }
+    for (const [pattern, fits, other] of [
+      ['\\u00e9$', 'café', 'cafe'],
+      ['^\\d{3}-[\\w.]+$', '123-a.b', '12-a'],
+      ['^\\p{Lu}', 'Éa', 'éa'],
+      ['^(?<year>\\d{4})\\/', '2027/', '27/'],
+      ['b', 'abc', 'ac'],
+      ['^[^]$', '\n', 'ab'],
+    ] as const) {
+      assert.equal(await matches(pattern, fits), 'verified', pattern)
+      assert.equal(await matches(pattern, other), 'schema-mismatch', pattern)
+    }
+    for (const pattern of ['(?=a)b', '(a)\\1', '(']) {
+      await assert.rejects(
+        matches(pattern, 'a'),
+        /SP_SETTINGS: sources\.\w+\.bodySchema .*correct it$/,
+        pattern,
+      )
+    }
+  })
+
+  it('lets patterns look at so many characters of a body and no more', async () => {
+    const bounded = sourceOf({
+      preset: 'generic',
+      secrets: ['s'],
+      patternCharsMax: 2_000,
+      bodySchema: { type: 'array', items: { pattern: '^a' } },
+    })
+    const items = (count: number) => signed(JSON.stringify(Array(count).fill('a'.repeat(100))))
+    for (let i = 0; i < 3; i++) assert.equal(codeOf(await judge(bounded, items(20))), 'verified')
+    const verification = await judge(bounded, items(21))
+    assert(verification.kind === 'rejected' && verification.code === 'schema-mismatch')
+    assert.match(verification.detail, /more than 2000 characters \(patternCharsMax\)/)
+  })
+
+  it('tells items apart without comparing each with each', async () => {
+    const unique = sourceOf({
+      preset: 'generic',
+      secrets: ['s'],
+      bodySchema: { type: 'array', uniqueItems: true },
+    })
+    const code = async (items: string) => codeOf(await judge(unique, signed(items)))
+    const many = Array.from({ length: 100_000 }, (_, i) => ({ i, same: { of: ['all'] } }))
+    assert.equal(await code(JSON.stringify(many)), 'verified')
+    assert.equal(await code(JSON.stringify([...many, many[0]])), 'schema-mismatch')
+    for (const same of [
+      '[1,1.0]',
+      '[{"a":1,"b":2},{"b":2,"a":1}]',
+      '[[1,{}],[1,{}]]',
+      '[null,null]',
+      '["a","\\u0061"]',
+    ]) {
+      assert.equal(await code(same), 'schema-mismatch', same)
+    }
+    for (const distinct of [
+      '[1,"1"]',
+      '[{},[]]',
+      '[0,false,null,""]',
+      '[[1,2],[12]]',
+      '[{"a":1},{"a":[1]}]',
+      '["[0","{0"]',
+      '[[["a"]],[["b"]]]',
+    ]) {
+      assert.equal(await code(distinct), 'verified', distinct)
+    }
+    const off = sourceOf({ preset: 'generic', secrets: ['s'], bodySchema: { uniqueItems: false } })
+    assert.equal(codeOf(await judge(off, signed('[1,1]'))), 'verified')
+  })
+
   it('refuses to start where it is no schema, or leads elsewhere, naming the setting', () => {
     for (const bodySchema of [
       { type: 'nothing' },

@@ -20,7 +20,7 @@ const CONSTANT_BYTES = 1_048_576
 const HASH_BYTES = 8_192
 const BYTE_PRICE: Readonly<Record<HashName, number>> = { sha1: 1, sha256: 1, sha384: 2.5, sha512: 2.5 }
 const SIGNATURE_BYTES: Readonly<Record<SignatureKind, number>> = {
-  ed25519: 204_800,
+  ed25519: 230_400,
   ecdsa: 139_264,
   rsa: 139_264,
 }

@@ -11,6 +11,8 @@ import { readText } from './json-text.ts'
 export const TOKENS_MAX = 4_096
 /** What is said of a longer text. */
 export const TOO_MANY_TOKENS = `The body has over ${TOKENS_MAX} JSON tokens, and its proof was not found among them.`
+/** No number that a sender writes is longer. */
+const SCALAR_BYTES_MAX = 1_024
 /** No name that a sender uses is longer. */
 const NAME_BYTES_MAX = 64
 
@@ -142,8 +144,9 @@ function textEnd(bytes: Uint8Array, from: number): number {
 /** Behind a number or literal. */
 function scalarEnd(bytes: Uint8Array, from: number): number {
   let at = from
-  while (at < bytes.length && isScalar(bytes[at] as number)) at++
-  return at === from ? -1 : at
+  const end = Math.min(bytes.length, from + SCALAR_BYTES_MAX)
+  while (at < end && isScalar(bytes[at] as number)) at++
+  return at === from || at === from + SCALAR_BYTES_MAX ? -1 : at
 }
 
 function isScalar(byte: number): boolean {

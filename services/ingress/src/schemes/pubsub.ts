@@ -23,7 +23,11 @@ type Certificates = ReadonlyMap<string, CertifiedKey>
 export function pubsub(context: SchemeContext): Verifier {
   const audience = context.texts('audience')
   const emails = context.texts('email')
-  const refresh = new KeyCache(async url => readCertificates(await context.fetchText(url)), REFRESH_MS)
+  const refresh = new KeyCache(
+    async url => readCertificates(await context.fetchText(url)),
+    REFRESH_MS,
+    context.keyLookups,
+  )
   let current: { readonly keys: Certificates; readonly untilMs: number } | undefined
   const judge = (jwt: Jwt, keys: Certificates, reading: Reading): Outcome =>
     prove(jwt, keys.get(jwt.keyId ?? ''), audience, emails, reading)

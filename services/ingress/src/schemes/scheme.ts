@@ -11,6 +11,7 @@
  * V6  An id that the signature of this very delivery does not cover never makes an event of its own (identity DIGEST).
  * V7  Nothing that a request holds makes verification throw.
  * V8  What is data is signed and kept: body, and where the signature covers them query and method; else it is refused.
+ * V9  Before its proof a request costs at most three passes over its body and a constant (effort.ts); no body is parsed.
  */
 import type { Identity } from '@sallyport/core/event'
 import type { SenderResponse } from '../delivery.ts'

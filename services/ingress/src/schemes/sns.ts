@@ -9,6 +9,7 @@
  * guide, "Verifying the signatures of Amazon SNS messages".
  */
 import { createVerify } from 'node:crypto'
+import { TokenBucket } from '../token-bucket.ts'
 import {
   type CertifiedKey,
   certificateCache,
@@ -68,6 +69,9 @@ export function sns(context: SchemeContext): Verifier {
     tolerance: context.tolerance({ tolerance: '1h', future: '5m' }),
   }
   const certificates = certificateCache(context)
+  let confirmedMs = 0
+  // A captured message can be sent again and again, and each confirmation is a request of ours.
+  const confirmations = new TokenBucket(context.keyLookups, () => confirmedMs)
   return {
     proof: [],
     requestLine: BODY_ALONE,
@@ -86,7 +90,12 @@ export function sns(context: SchemeContext): Verifier {
         .get(certificateUrl, reading.nowMs)
         .then(found => (found === null ? keyUnavailable('The SNS certificate') : judge(found)))
     },
-    respond: reading => confirm(reading, rules.topics),
+    respond(reading) {
+      const confirmation = confirm(reading, rules.topics)
+      if (confirmation?.kind !== 'challenge') return confirmation
+      confirmedMs = reading.nowMs
+      return confirmations.take() === 0 ? confirmation : reject('challenge-refused')
+    },
   }
 }
 
