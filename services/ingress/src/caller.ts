@@ -7,6 +7,7 @@
  * - A3. An entry that is no address ends the walk with no sender address at all; an allow-list then refuses.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { isHost } from './host.ts'
 import { canonicalAddress, clientOf, type Networks } from './networks.ts'
@@ -47,10 +48,22 @@ export class Caller {
   /** Whom limits count the request for; null for a trusted proxy that names no sender (A7). */
   client(): string | null {
     const trusted = this.#trusted
+    if (trusted === null) return clientAt(this.#req.socket)
     const address = this.address()
-    if (trusted !== null && address !== null && trusted.includes(address)) return null
+    if (address !== null && trusted.includes(address)) return null
     return address === null ? UNKNOWN : (clientOf(address) ?? UNKNOWN)
   }
+}
+
+/** Of sockets whose requests come from their own peer: reading an address again costs more than routing a request. */
+const clients = new WeakMap<Socket, string>()
+
+function clientAt(socket: Socket): string {
+  const known = clients.get(socket)
+  if (known !== undefined) return known
+  const client = clientOf(socket.remoteAddress ?? '') ?? UNKNOWN
+  clients.set(socket, client)
+  return client
 }
 
 /** The rightmost address of an X-Forwarded-For list that is not a trusted proxy's (A2), or null (A3). */
