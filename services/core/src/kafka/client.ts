@@ -14,8 +14,7 @@ const ALARMING = /Offset out of range, resetting/
 /**
  * A kafkajs client.
  *
- * - `retry`: short first pauses, because back-to-back transactions meet CONCURRENT_TRANSACTIONS and the default
- *   sleeps 300 ms; about 11 s in all, which outlasts a leader's failover.
+ * - `retry`: short first pauses, where the default sleeps 300 ms; about 11 s in all, which outlasts a leader's failover.
  * - The log speaks the product's format, at debug: kafkajs logs as errors what it retries by itself, and what it
  *   gives up reaches us as an exception.
  */
@@ -51,16 +50,4 @@ export function protocolErrorType(error: unknown): string | undefined {
     }
   }
   return undefined
-}
-
-const FENCED = new Set([
-  'INVALID_PRODUCER_EPOCH',
-  'INVALID_PRODUCER_ID_MAPPING',
-  'TRANSACTION_COORDINATOR_FENCED',
-])
-
-/** Whether an error says that a newer owner of a transactional id exists. */
-export function isFenced(error: unknown): boolean {
-  const type = protocolErrorType(error)
-  return type !== undefined && FENCED.has(type)
 }
