@@ -1,8 +1,9 @@
 /** Reads partitions that hold everything a reader may meet: aborted transactions, markers, gaps, lost beginnings. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import '@sallyport/core/kafka/kafkajs-records'
+import { append } from '@sallyport/core/kafka/append'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type kafkajs from 'kafkajs'
 import { rawAdmin, rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
@@ -12,16 +13,18 @@ describe('reading a partition without a group', function () {
   let kafka: kafkajs.Kafka
   let reader: PartitionReader
   let producer: kafkajs.Producer
+  let producers: ProducerCluster
 
   before(async () => {
     const cluster = await sharedCluster()
     kafka = rawKafka(cluster.brokers)
     reader = new PartitionReader(cluster, 'test')
+    producers = new ProducerCluster(cluster, 'test')
     producer = await rawTransactionalProducer(kafka, `test-${randomUUID()}`)
   })
   after(async () => {
     await producer.disconnect()
-    await reader.close()
+    await Promise.all([reader.close(), producers.close()])
   })
 
   async function newTopic(): Promise<string> {
@@ -58,10 +61,8 @@ describe('reading a partition without a group', function () {
 
   it('a header without a value has none, and is there: an operation sends it round as it was', async () => {
     const topic = await newTopic()
-    const headers = { none: null, empty: '' } as unknown as kafkajs.IHeaders
-    const transaction = await producer.transaction()
-    await transaction.send({ topic, messages: [{ value: 'a', partition: 1, headers }] })
-    await transaction.commit()
+    const records = [{ key: null, value: Buffer.from('a'), headers: { none: null, empty: '' } }]
+    await append(producers, { topic, partition: 1, records })
     for await (const { records } of reader.read({ topic, partition: 1, from: 0, until: 1 })) {
       assert.deepEqual(records[0]?.headers, { none: null, empty: Buffer.from('') })
     }

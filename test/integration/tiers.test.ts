@@ -231,7 +231,7 @@ describe('retry tiers', function () {
     const largest = padded(event, eventRecordBytesMax(bodyBytesMax))
     await assert.rejects(
       topics.append([{ ...largest, headers: { pad: `${largest.headers.pad}x` } }]),
-      /too large|larger/,
+      /MESSAGE_TOO_LARGE/,
     )
     await topics.append([largest])
     const [dead] = await moved(processor.config.topics.deadLetter, processor.source, 1)
