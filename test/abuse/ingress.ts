@@ -46,6 +46,8 @@ const CONNECTION_KIB = 20
 const CONNECTIONS_MAX = 10_000
 const IN_FLIGHT_MIB = 128
 const IN_FLIGHT_FACTOR = 1.5
+/** What the runtime keeps of memory that attacks before this one have used, MiB: it is no longer held for anybody. */
+const KEPT_MIB = 64
 const ADDRESS = '127.0.0.1'
 
 type Way = 'direct' | 'haproxy'
@@ -142,7 +144,8 @@ class Trial {
 
 /** The most memory that the settings allow, MiB: what the process takes itself, bodies and connections. */
 function boundOf(baseMib: number): number {
-  return Math.ceil(baseMib + IN_FLIGHT_FACTOR * IN_FLIGHT_MIB + (CONNECTIONS_MAX * CONNECTION_KIB) / 1_024)
+  const connectionsMib = (CONNECTIONS_MAX * CONNECTION_KIB) / 1_024
+  return Math.ceil(baseMib + IN_FLIGHT_FACTOR * IN_FLIGHT_MIB + connectionsMib + KEPT_MIB)
 }
 
 /** Gives how many attacks did harm. */
