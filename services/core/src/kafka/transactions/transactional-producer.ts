@@ -27,12 +27,12 @@
  *     it, so the coordinator either carries it out now or says that it did. To give up instead would be worse than to
  *     wait. A coordinator that is killed with the commit in its own log alone, and comes back before its successor is
  *     elected, may send markers of that commit; a new owner's abort would then tear the transaction, the same commit
- *     asked for again makes both say the same.
+ *     asked for again makes both say the same. For that reason no abort is asked for once a commit was.
  * P11. Whoever opens a producer of the same transactional id ends this one: the broker resolves its transaction and refuses
  *     whatever else it sends.
  * P12. A partition in trouble holds up no other transaction; this one waits for it until its deadline.
  *
- * Epochs run out after 32,767: then the coordinator gives a new producer id, with epoch 0.
+ * Epochs run out after 32,766: then the coordinator gives a new producer id, with epoch 0.
  */
 import type { Broker } from '@platformatic/kafka'
 import type { BrokerClock } from '../../clock.ts'
@@ -190,7 +190,10 @@ export class TransactionalProducer {
     let isUnsure = false
     const ask = async () => {
       try {
-        return await this.#ask('transaction', this.#transactionalId, request)
+        const answer = await this.#ask('transaction', this.#transactionalId, request)
+        const verdict = verdictOf(answer.code)
+        isUnsure ||= verdict === 'again' || verdict === 'moved'
+        return answer
       } catch (error) {
         isUnsure ||= error instanceof UnansweredError
         throw error
@@ -202,6 +205,7 @@ export class TransactionalProducer {
         this.#identity = next ?? this.#identity
         this.#state = 'ready'
       } catch (error) {
+        this.#state = 'over'
         throw isUnsure ? unknownEnd(error) : error
       }
     })
