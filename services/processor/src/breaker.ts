@@ -15,8 +15,8 @@
  *     were under way when it opened, and of probes, are not: their records are put back into the intake and attempted
  *     again later under the same attempt number. So an outage costs an event at most the attempts before the breaker
  *     opened, and never its place.
- * B2. Only failures that blame a dependency count (failure.ts): time-outs, failed connections, 429 and 5xx. Not
- *     what the handler decides by itself (`Fatal`, `RetryLater`), nor attempts that were abandoned.
+ * B2. Only failures that blame a dependency count (failure.ts): time-outs, failed connections, 5xx, 408, 425
+ *     and 429. Not what the handler decides by itself (`Fatal`, `RetryLater`), nor attempts that were abandoned.
  * B3. Probes come one at a time, and from put-back and fresh records in turn: an event that always fails cannot keep
  *     the breaker open while others succeed.
  */

@@ -83,9 +83,10 @@ export interface ProcessorDefinition {
   /** When attempts fail too often the intake is held, and probed. */
   readonly breaker?: BreakerDefinition
   /**
-   * What failures mean: rules by error code (`ECONNREFUSED`), error name (`TypeError`) or HTTP status (`404`), of the
-   * error or of its causes; `timeout` for the deadline, `unknown` for the rest. Default: `outage` for time-outs, for
-   * connections that fail (`ECONNREFUSED` …) and for 429 and 5xx; `retry` for the rest.
+   * What failures mean: rules by error code (`ECONNREFUSED`), error name or class (`TypeError`), error type, or HTTP
+   * status (`404`), of the error or of its causes; `timeout` for the deadline, `unknown` for the rest. Default: `outage`
+   * for time-outs, for connections that fail (`ECONNREFUSED`, `APIConnectionError` …), for every 5xx, 408, 425 and 429,
+   * and for what clouds call throttling; `retry` for the rest.
    */
   readonly failures?: Readonly<Record<string, FailureRule>>
   /** Output topic → schema: the name of a file in `schemas/` without `.avsc`. */
