@@ -16,6 +16,7 @@
  * - no process ends by itself, none ignores SIGTERM, and no partition stands still for two minutes
  * - every fault point of the schedule was passed, so that a process died or froze there, and every other kind of step
  *   did what it is for at least once
+ * - but for `--short`: the epochs of some tasks ran out on the way, and their producers went on under new producer ids
  *
  * The seed gives the events, their fates and the schedule; without `--seed` it is drawn and printed. The last line is
  * `accepted A, effects E, lost L, duplicated D, torn T, seed S`. When the schedule is through, random steps follow
@@ -51,6 +52,7 @@ import type { Judging } from './processor/transactions.ts'
 import { dumpAnswers } from './processor/transactions-report.ts'
 import { explainAll, judge } from './processor/verdict.ts'
 import { Watch } from './processor/watch.ts'
+import { notRunOut, wearOut } from './processor/worn-epochs.ts'
 
 const { values: options } = parseArgs({
   options: {
@@ -83,6 +85,8 @@ const JUDGING: Judging = { epochs: 'own', version: TRANSACTION_VERSION }
 const ACCEPTED_MIN = Number(options.events ?? (ONLY === undefined ? SIZE.acceptedMin : 1))
 /** From the end of one step to the next when the schedule is through, ms. */
 const REST_MS = 5_000
+/** How many tasks begin with few epochs left; wearing them out takes two minutes. */
+const WORN_TASKS = options.short || ONLY !== undefined ? 0 : 3
 const COORDINATOR_LOG = '-Dorg.slf4j.simpleLogger.log.kafka.coordinator.transaction=debug'
 const AGENT = fileURLToPath(new URL('./processor/agent.ts', import.meta.url))
 
@@ -150,6 +154,9 @@ processors: [${AGENT}]
   const watch = new Watch(cluster.brokers, load, () =>
     fleet.members.map(member => `    ${member.name}\n${member.tail(12)}`).join('\n'),
   )
+  const tasks = Array.from({ length: WORN_TASKS }, (_, task) => `sallyport.${NAME}-${task}`)
+  if (tasks.length > 0) say(`the epochs of ${tasks.join(', ')} are worn out`)
+  const worn = await wearOut(cluster, tasks)
   // The first process alone creates the topics; the load needs them.
   await (await fleet.add()).joined()
   await load.start()
@@ -179,13 +186,16 @@ processors: [${AGENT}]
   const verdict = await judge(cluster.brokers, load.accepted, await groupOffsets(cluster.brokers), JUDGING)
   const missed = chaos.missed.map(fault => `no process passed ${fault} in time`)
   const unstruck = [...new Set(steps.map(stepName))].filter(name => !chaos.struck.has(name))
+  const fresh = notRunOut(worn, worn.size === 0 ? [] : await readStates(cluster.brokers))
   const problems = [
     ...fleet.problems,
     ...watch.problems,
     ...missed,
     ...unstruck.map(name => `no step of the kind “${name}” did what it is for`),
+    ...fresh.map(id => `the epochs of ${id} did not run out`),
   ]
   const facts = [
+    `tasks whose epochs ran out: ${worn.size - fresh.length}`,
     `steps that struck: ${counted(chaos.struck)}`,
     `requests that were troubled: ${counted(requests.deeds)}`,
     ...verdict.facts,
