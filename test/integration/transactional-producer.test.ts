@@ -26,7 +26,7 @@ for (const version of [2, 1] as const) {
       const connection = await sharedCluster()
       brokers = connection.brokers
       cluster = new ProducerCluster(connection, 'test')
-      if (version === 1) cluster.version = async () => 1
+      if (version === 1) cluster.abilities = async () => ({ version: 1, describes: true })
       topic = await freshTopic(brokers, PARTITIONS)
     })
 

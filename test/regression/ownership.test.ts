@@ -109,7 +109,10 @@ describe('races between owners of a partition', function () {
     const producers = new ProducerCluster(connection, 'test')
     cleanups.push(() => producers.close())
     const connect = () =>
-      TaskProducer.open(producers, processor.config.groupId, 0, 10_000, new BrokerClock(Date.now))
+      TaskProducer.open(producers, processor.config.groupId, 0, {
+        transactionTimeoutMs: 10_000,
+        clock: new BrokerClock(Date.now),
+      })
     const record = (mark: string) => ({ key: Buffer.from(mark), value: Buffer.from(mark) })
     const settle = (producer: TaskProducer, mark: string) =>
       producer.transact(

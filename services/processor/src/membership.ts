@@ -27,6 +27,7 @@ import { differingSettings, memberSettings } from './member-settings.ts'
 import { OutputEncoder } from './outputs.ts'
 import { type PositionReader, readPositions } from './positions.ts'
 import type { Admission, ProcessorKafka } from './runtime.ts'
+import { placesWritten } from './settle.ts'
 import { Task, type TaskDependencies } from './task.ts'
 
 /** Why a stay ended. */
@@ -216,13 +217,16 @@ export class Membership implements GroupListener {
       checkpointIntervalMs: processing.checkpointIntervalMs,
       openProducer: async (partition, clock) => {
         await this.#unwinding.get(partition)
-        return await TaskProducer.open(
-          this.#kafka.producers,
-          this.#processor.groupId,
-          partition,
-          processing.transactionTimeoutMs,
+        return await TaskProducer.open(this.#kafka.producers, this.#processor.groupId, partition, {
+          transactionTimeoutMs: processing.transactionTimeoutMs,
           clock,
-        )
+          written: placesWritten(this.#processor, partition, this.#settings.partitions),
+          orphaned: (places, end) =>
+            this.#log.warn(
+              { partition, places, end },
+              'a broker had left records of a dead owner’s transaction open; they are ended as it had been decided',
+            ),
+        })
       },
       resolvePositions: (partition, restored, now) => reader.resolve(partition, restored, now),
       keptFrom: (partition, topic, position) => reader.keptFrom(partition, topic, position),

@@ -13,6 +13,7 @@ import { HEADER, isoTime } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { InputPosition, PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
+import type { BatchPlace } from '@sallyport/core/kafka/transactions/requests'
 import { isSpanContextValid, type Span, traceparentOf } from '@sallyport/core/trace'
 import type { Claim } from './claim.ts'
 import { claimRecord, positionsRecord } from './claims-record.ts'
@@ -156,6 +157,17 @@ export class Settler {
       [HEADER.processor]: `${this.#processor.name}@${this.#processor.version}`,
     }
   }
+}
+
+/** Where the transactions of a partition's owner may write; `partitions`: how many every topic has. */
+export function placesWritten(
+  { topics, outputs }: ProcessorConfig,
+  partition: number,
+  partitions: number,
+): BatchPlace[] {
+  const own = [topics.claims, ...topics.retry, topics.deadLetter].map(topic => ({ topic, partition }))
+  const all = Array.from({ length: partitions }, (_, any) => any)
+  return [...own, ...[...outputs.keys()].flatMap(topic => all.map(any => ({ topic, partition: any })))]
 }
 
 /** Records by topic and partition, in the order of their first record. */

@@ -10,7 +10,10 @@ export const taskTransactor: ConnectTransactor = async ({ brokers, groupId, part
   const cluster = new ProducerCluster({ brokers, registryUrl: '' }, 'test')
   const clock = new BrokerClock(Date.now)
   try {
-    const producer = await TaskProducer.open(cluster, groupId, partition, TRANSACTION_TIMEOUT_MS, clock)
+    const producer = await TaskProducer.open(cluster, groupId, partition, {
+      transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+      clock,
+    })
     return {
       transact: (...writes) => producer.transact(...writes),
       async close() {

@@ -74,8 +74,8 @@ async function checkTransactions(connection: Connection): Promise<Finding[]> {
   const about = 'transactions'
   const producers = new ProducerCluster(connection, 'sallyport-doctor')
   try {
-    if ((await producers.version()) === 2)
-      return [ok(about, 'version 2: each end gives the next one its epoch')]
+    const { version } = await producers.abilities()
+    if (version === 2) return [ok(about, 'version 2: each end gives the next one its epoch')]
     return [
       ok(
         about,

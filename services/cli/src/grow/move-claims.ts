@@ -93,7 +93,10 @@ class Move {
     for (let partition = 0; partition < this.#to; partition++) {
       const groupId = `sallyport.${this.#processor.name}`
       this.#producers.push(
-        await TaskProducer.open(producers, groupId, partition, TRANSACTION_TIMEOUT_MS, this.#clock),
+        await TaskProducer.open(producers, groupId, partition, {
+          transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+          clock: this.#clock,
+        }),
       )
       const end = await this.#write(partition, [partition < from ? barrier : positions])
       if (partition < from) ends.push(end)

@@ -4,11 +4,10 @@
  *
  * After any error the object is of no more use: the task's owner leaves the group, and acquires anew.
  */
-import type { BrokerClock } from '../clock.ts'
 import { SallyportError } from '../errors.ts'
 import type { InputPosition, PartitionWrites } from './produce-record.ts'
 import type { ProducerCluster } from './transactions/producer-cluster.ts'
-import { TransactionalProducer } from './transactions/transactional-producer.ts'
+import { type ProducerSettings, TransactionalProducer } from './transactions/transactional-producer.ts'
 import { TransactionError } from './transactions/verdict.ts'
 
 export class TaskProducer {
@@ -30,11 +29,9 @@ export class TaskProducer {
     cluster: ProducerCluster,
     groupId: string,
     partition: number,
-    transactionTimeoutMs: number,
-    clock: BrokerClock,
+    settings: ProducerSettings,
   ): Promise<TaskProducer> {
     try {
-      const settings = { transactionTimeoutMs, clock }
       const producer = await TransactionalProducer.open(cluster, `${groupId}-${partition}`, settings)
       return new TaskProducer(producer, groupId, partition)
     } catch (error) {

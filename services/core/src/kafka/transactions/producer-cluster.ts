@@ -10,10 +10,23 @@ import type { Connection } from '../../connection.ts'
 import { errorMessage } from '../../errors.ts'
 import { Cluster, type ProducerIdentity } from '../cluster.ts'
 import { errorName } from '../produce.ts'
+import { DESCRIBE_PRODUCERS_KEY, DESCRIBE_TRANSACTIONS_KEY } from './describe.ts'
 import { exchange, type Request } from './request.ts'
 import { findCoordinator, type TransactionVersion } from './requests.ts'
 import { SharedConnections } from './shared-connections.ts'
 import { failureOf, verdictOf } from './verdict.ts'
+
+/** What a producer may rely on. */
+export interface Abilities {
+  /**
+   * The version to speak: 2 where the cluster has finalised `transaction.version` 2 and runs Kafka 4.2 or newer, else 1.
+   * Kafka 4.0 and 4.1 have version 2 without KIP-1228: there a marker that arrives late can still end the next
+   * transaction, which version 1 with an epoch for each rules out.
+   */
+  readonly version: TransactionVersion
+  /** Brokers tell what became of transactions (orphans.ts). */
+  readonly describes: boolean
+}
 
 /** No answer for this long: the broker hangs, the connection is closed. */
 const REQUEST_TIMEOUT_MS = 5_000
@@ -71,29 +84,32 @@ export class ProducerCluster {
     return await answered(broker, this.#producing, request)
   }
 
-  /**
-   * The version to speak: 2 where the cluster has finalised `transaction.version` 2 and runs Kafka 4.2 or newer, else 1.
-   * Kafka 4.0 and 4.1 have version 2 without KIP-1228: there a marker that arrives late can still end the next
-   * transaction, which version 1 with an epoch for each rules out. Rejects when no broker answers.
-   */
-  async version(): Promise<TransactionVersion> {
+  /** What the cluster can do. Rejects when no broker answers. */
+  async abilities(): Promise<Abilities> {
     return await this.#cluster.askAny(async connection => {
       try {
-        const { finalizedFeatures } = await apiVersionsV4.api.async(connection, 'sallyport', '1')
-        const levelOf = (feature: string): number =>
-          finalizedFeatures?.find(({ name }) => name === feature)?.maxVersionLevel ?? 0
-        const isNew = levelOf('transaction.version') >= 2 && levelOf('metadata.version') >= METADATA_OF_4_2
-        return isNew ? 2 : 1
+        return abilitiesIn(await apiVersionsV4.api.async(connection, 'sallyport', '1'))
       } catch (error) {
         if (error instanceof NetworkError || error instanceof TimeoutError) throw error
         // A broker that does not know the request is older.
-        return 1
+        return { version: 1, describes: false }
       }
     })
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#cluster.close(), this.#coordinating.close(), this.#producing.close()])
+  }
+}
+
+function abilitiesIn({ apiKeys, finalizedFeatures }: apiVersionsV4.ApiVersionsResponse): Abilities {
+  const levelOf = (feature: string): number =>
+    finalizedFeatures?.find(({ name }) => name === feature)?.maxVersionLevel ?? 0
+  const isNew = levelOf('transaction.version') >= 2 && levelOf('metadata.version') >= METADATA_OF_4_2
+  const knows = (key: number): boolean => apiKeys.some(({ apiKey }) => apiKey === key)
+  return {
+    version: isNew ? 2 : 1,
+    describes: knows(DESCRIBE_TRANSACTIONS_KEY) && knows(DESCRIBE_PRODUCERS_KEY),
   }
 }
 

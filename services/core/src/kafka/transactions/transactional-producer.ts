@@ -31,6 +31,8 @@
  * P11. Whoever opens a producer of the same transactional id ends this one: the broker resolves its transaction and refuses
  *     whatever else it sends.
  * P12. A partition in trouble holds up no other transaction; this one waits for it until its deadline.
+ * P13. Nothing is written where an earlier transaction of the id is still open: that is ended first, as the coordinator
+ *     had decided (orphans.ts).
  *
  * Epochs run out after 32,766: then the coordinator gives a new producer id, with epoch 0.
  */
@@ -39,6 +41,8 @@ import type { BrokerClock } from '../../clock.ts'
 import { errorMessage } from '../../errors.ts'
 import type { ProducerIdentity } from '../cluster.ts'
 import type { InputPosition, PartitionWrites } from '../produce-record.ts'
+import { describeTransaction } from './describe.ts'
+import { type End, Orphans } from './orphans.ts'
 import { PartitionBatches } from './partition-batches.ts'
 import { persist } from './persist.ts'
 import { type ProducerCluster, UnansweredError } from './producer-cluster.ts'
@@ -63,6 +67,10 @@ export interface ProducerSettings {
   readonly transactionTimeoutMs: number
   /** Learns the brokers' time from what they answer. */
   readonly clock: BrokerClock
+  /** Where earlier producers of this id may have written: what they left open there is ended (P13). Default none. */
+  readonly written?: readonly BatchPlace[]
+  /** Hears of each end of orphans, by `topic/partition`. */
+  readonly orphaned?: (places: readonly string[], end: End) => void
 }
 
 /** How long `open` waits for the coordinator: longer than a broker's failover takes. */
@@ -88,13 +96,17 @@ export class TransactionalProducer {
   /** Records written in this epoch, by partition. */
   #sequences = new Map<string, number>()
   #abandoning: Promise<unknown> | undefined
+  readonly #orphaned: ProducerSettings['orphaned']
+  /** Undefined where there can be none. */
+  #orphans: Orphans | undefined
 
   private constructor(
     cluster: ProducerCluster,
     transactionalId: string,
-    { transactionTimeoutMs, clock }: ProducerSettings,
+    { transactionTimeoutMs, clock, orphaned }: ProducerSettings,
     version: TransactionVersion,
   ) {
+    this.#orphaned = orphaned
     this.#cluster = cluster
     this.#transactionalId = transactionalId
     this.#transactionTimeoutMs = transactionTimeoutMs
@@ -112,12 +124,15 @@ export class TransactionalProducer {
     settings: ProducerSettings,
   ): Promise<TransactionalProducer> {
     const deadlineAt = performance.now() + OPEN_DEADLINE_MS
-    const { version } = await persist('ApiVersions', deadlineAt, async () => ({
+    const { written = [] } = settings
+    const { version, describes } = await persist('ApiVersions', deadlineAt, async () => ({
       code: 0,
-      version: await cluster.version(),
+      ...(await cluster.abilities()),
     }))
     const producer = new TransactionalProducer(cluster, transactionalId, settings, version)
+    if (describes && written.length > 0) await producer.#lookBack(deadlineAt)
     await producer.#acquire(deadlineAt)
+    await producer.#endOrphans(written, deadlineAt)
     return producer
   }
 
@@ -146,6 +161,7 @@ export class TransactionalProducer {
     this.#deadlineAt = deadlineAt
     this.#sequences = new Map()
     await this.#orOver(async () => {
+      await this.#see(places, deadlineAt)
       if (this.#version === 1 && this.#isEpochUsed) await this.#acquire(deadlineAt)
       this.#state = 'open'
       this.#isEpochUsed = true
@@ -228,6 +244,42 @@ export class TransactionalProducer {
     const { producerId, epoch } = await this.#coordinate(request, deadlineAt)
     this.#identity = { producerId, epoch }
     this.#isEpochUsed = false
+  }
+
+  /** Asks what the coordinator decided of the id's last transaction, before taking over changes that. */
+  async #lookBack(deadlineAt: number): Promise<void> {
+    const last = await this.#coordinate(describeTransaction(this.#transactionalId), deadlineAt)
+    if (last.state !== 'None') this.#orphans = new Orphans(this.#cluster, this.#version, last)
+  }
+
+  /** Waits until it is known of all places of a transaction that they hold no orphans. */
+  async #see(places: readonly BatchPlace[], deadlineAt: number): Promise<void> {
+    const unseen = () => this.#orphans?.unseenOf(places) ?? []
+    if (unseen().length === 0) return
+    await persist('DescribeProducers', deadlineAt, async () => {
+      await this.#endOrphans(unseen(), deadlineAt)
+      const [left] = unseen()
+      if (left !== undefined) throw new Error(`${nameOf(left)} has no leader that answers`)
+      return { code: 0 }
+    })
+  }
+
+  /**
+   * Ends what earlier producers left open at these places: an empty transaction of the version-1 protocol puts its marker
+   * wherever it was told to, without a record.
+   */
+  async #endOrphans(places: readonly BatchPlace[], deadlineAt: number): Promise<void> {
+    const ends = await this.#orphans?.find(places, this.#identity.producerId)
+    for (const [end, orphaned] of ends ?? []) {
+      if (performance.now() >= deadlineAt)
+        throw new TransactionError('failed', `${orphaned.map(nameOf)} did not get its end in time`)
+      await this.#coordinate(addPartitionsToTxn(this.#writing, orphaned), deadlineAt)
+      await this.#coordinate(endTxn(1, this.#writing, end === 'commit'), deadlineAt)
+      // The next epoch is given out once the markers are written; one that was dropped again shows in the next look.
+      await this.#acquire(deadlineAt)
+      this.#orphaned?.(orphaned.map(nameOf), end)
+      await this.#endOrphans(orphaned, deadlineAt)
+    }
   }
 
   /** Asks the coordinator of the transactional id until it is settled. */

@@ -1,0 +1,122 @@
+/**
+ * Orphans are records of a transaction that the coordinator calls complete, in a partition that never got its marker. A
+ * coordinator leaves them when a partition has no leader at the moment its marker is due: it takes the partition for
+ * deleted (KAFKA-20734, reproduced with Kafka 4.4.0). The next transaction of the same producer that writes there would end
+ * them with its own result: an aborted one would count, or a committed one would be lost.
+ *
+ *     what the coordinator decided → take the id over → what is open all the same → end it as was decided
+ *
+ * The decision, by the state of the id before it was taken over:
+ *
+ * | state | orphans are |
+ * |---|---|
+ * | `PrepareCommit`, `CompleteCommit` | committed |
+ * | `PrepareAbort`, `CompleteAbort`, `PrepareEpochFence` | aborted |
+ * | `Ongoing` | aborted with it where it wrote, else of an earlier transaction of the same owner: committed |
+ * | `Empty`, version 1 | committed: an owner asks for the next epoch behind each commit |
+ * | any other | not known: somebody took the id over and died before this was done |
+ */
+import type { Broker } from '@platformatic/kafka'
+import { type DescribedTransaction, describeProducers, type PartitionProducers } from './describe.ts'
+import type { ProducerCluster } from './producer-cluster.ts'
+import type { BatchPlace, TransactionVersion } from './requests.ts'
+import { TransactionError, verdictOf } from './verdict.ts'
+import { nameOf } from './write-batches.ts'
+
+export type End = 'commit' | 'abort'
+
+/** What earlier producers of a transactional id may have left open, and where that is not known yet. */
+export class Orphans {
+  readonly #cluster: ProducerCluster
+  readonly #version: TransactionVersion
+  readonly #last: DescribedTransaction
+  /** Places whose leader could not be asked, by name. */
+  readonly #unseen = new Map<string, BatchPlace>()
+
+  /** `last`: the id's transaction before it was taken over. */
+  constructor(cluster: ProducerCluster, version: TransactionVersion, last: DescribedTransaction) {
+    this.#cluster = cluster
+    this.#version = version
+    this.#last = last
+  }
+
+  /** Those of the places that could not be asked about so far. */
+  unseenOf(places: readonly BatchPlace[]): BatchPlace[] {
+    if (this.#unseen.size === 0) return []
+    return places.filter(place => this.#unseen.has(nameOf(place)))
+  }
+
+  /**
+   * Looks for orphans at these places, and says how they must end. No transaction of the id may be under way;
+   * `producerId`: the present one. Throws `TransactionError` where nobody knows the end of some.
+   */
+  async find(places: readonly BatchPlace[], producerId: bigint): Promise<Map<End, BatchPlace[]>> {
+    const producerIds = [this.#last.producerId, producerId]
+    const answers = await askLeaders(this.#cluster, places)
+    const isOpen = (answer: PartitionProducers | undefined) =>
+      answer?.producers.some(it => it.openFrom >= 0 && producerIds.includes(it.producerId)) === true
+    const ends = new Map<End, BatchPlace[]>()
+    for (const place of places) {
+      const name = nameOf(place)
+      const answer = answers.get(name)
+      if (isSeen(answer)) this.#unseen.delete(name)
+      else this.#unseen.set(name, place)
+      if (!isOpen(answer)) continue
+      const end = this.#endAt(place)
+      ends.set(end, [...(ends.get(end) ?? []), place])
+    }
+    return ends
+  }
+
+  #endAt(place: BatchPlace): End {
+    const { state, places } = this.#last
+    switch (state) {
+      case 'PrepareCommit':
+      case 'CompleteCommit':
+        return 'commit'
+      case 'PrepareAbort':
+      case 'CompleteAbort':
+      case 'PrepareEpochFence':
+        return 'abort'
+      case 'Ongoing':
+        return places.some(it => nameOf(it) === nameOf(place)) ? 'abort' : 'commit'
+      case 'Empty':
+        if (this.#version === 1) return 'commit'
+    }
+    throw new TransactionError(
+      'failed',
+      `an earlier transaction is open in ${nameOf(place)}, and nobody knows how it was to end: find it with kafka-transactions.sh find-hanging, and end it with abort`,
+    )
+  }
+}
+
+/** What leaders say of the places, by name; those that could not be asked are missing. */
+async function askLeaders(
+  cluster: ProducerCluster,
+  places: readonly BatchPlace[],
+): Promise<Map<string, PartitionProducers>> {
+  const answers = await Promise.all(
+    [...(await leadersOf(cluster, places))].map(async ([leader, led]) =>
+      leader === undefined ? [] : await cluster.coordinate(leader, describeProducers(led)).catch(() => []),
+    ),
+  )
+  return new Map(answers.flat().map(answer => [nameOf(answer), answer]))
+}
+
+/** The places by the broker that leads them; under `undefined` those without one. */
+async function leadersOf(
+  cluster: ProducerCluster,
+  places: readonly BatchPlace[],
+): Promise<Map<Broker | undefined, BatchPlace[]>> {
+  // To ask is to have its topic refreshed.
+  for (const { topic, partition } of places) cluster.leaderOf(topic, partition)
+  await cluster.refresh().catch(() => {})
+  return Map.groupBy(places, ({ topic, partition }) => cluster.leaderOf(topic, partition))
+}
+
+/** Whether a leader answered; one that may not be asked about this partition has nothing more to say later. */
+function isSeen(answer: PartitionProducers | undefined): boolean {
+  if (answer === undefined) return false
+  const verdict = verdictOf(answer.code)
+  return verdict !== 'again' && verdict !== 'moved'
+}
