@@ -15,6 +15,7 @@ import { partitionOf } from '@sallyport/core/partition'
 import type { Handler } from '@sallyport/processor'
 import { CLAIM_SCHEMA } from '@sallyport/processor/config'
 import { Membership } from '@sallyport/processor/membership'
+import { Restore } from '@sallyport/processor/restore'
 import type kafkajs from 'kafkajs'
 import { eventOf, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
@@ -117,6 +118,74 @@ describe('races of a stay in the group', function () {
     release.resolve()
     const more = await processOneMoreEach()
     assert.deepEqual(await outputIds(), [...events, ...more].map(({ id }) => id).sort())
+  })
+
+  /** Claims that come are withheld from all restores until they are released; says how many batches wait. */
+  function withholdClaims() {
+    const { offer } = Restore.prototype
+    const released = Promise.withResolvers<void>()
+    let withheld = 0
+    Restore.prototype.offer = function (batch) {
+      withheld++
+      void released.promise.then(() => offer.call(this, batch))
+    }
+    const mend = () => {
+      Restore.prototype.offer = offer
+      released.resolve()
+    }
+    cleanups.push(mend)
+    return { release: mend, withheld: () => withheld }
+  }
+
+  it('a restore goes on over a rebalance in which its partition stays (M1)', async () => {
+    // Setup: a processor that has claims is started again; its restores have begun, and take long. Timeline: another
+    // member joins, and half of the partitions move; the restores come to their end. Proves: a partition that stayed
+    // was acquired once, and what it read holds: no event runs again. Each restore used to begin anew with each member
+    // that came or went; where that happened more often than a restore takes, nobody ever acquired anything.
+    emitting()
+    await processor.start()
+    const events = await processOneMoreEach()
+    await processor.stop()
+    const opened: number[] = []
+    cleanups.push(
+      record(TaskProducer, 'open', (_cluster, _group, partition) => opened.push(Number(partition))),
+    )
+    const claims = withholdClaims()
+    await processor.start()
+    await until(() => claims.withheld() >= PARTITIONS)
+    await processor.start()
+    await until(() => opened.length >= PARTITIONS * 1.5)
+    claims.release()
+    await topics.append(events)
+    const more = await processOneMoreEach()
+    assert.deepEqual(await outputIds(), [...events, ...more].map(({ id }) => id).sort())
+    assert.deepEqual(
+      [...runs.values()],
+      Array.from(runs, () => 1),
+    )
+    const counts = Map.groupBy(opened, partition => partition)
+    assert.deepEqual([...counts.values()].map(({ length }) => length).sort(), [1, 1, 2, 2])
+  })
+
+  it('a task that acquires over a rebalance, with another owner between, repeats nothing (M1, M3)', async () => {
+    // Setup: an event of every partition waits; the restores have begun, and take long. Timeline: another owner of each
+    // partition comes, processes the event and goes; a second member joins; the restores come to their end. Proves:
+    // what was restored from before is refused with its first transaction, and the next stay knows what the other owner
+    // did: one effect an event.
+    emitting()
+    await processor.start()
+    const before = await processOneMoreEach()
+    await processor.stop()
+    const events = oneEach()
+    await topics.append(events)
+    const claims = withholdClaims()
+    await processor.start()
+    await until(() => claims.withheld() >= PARTITIONS)
+    for (const event of events) await processElsewhere(event)
+    await processor.start()
+    claims.release()
+    const more = await processOneMoreEach()
+    assert.deepEqual(await outputIds(), [...before, ...events, ...more].map(({ id }) => id).sort())
   })
 
   it('an owner that was fenced acquires again only from a newer GROUP_JOIN (M3)', async () => {
@@ -231,11 +300,11 @@ describe('races of a stay in the group', function () {
   })
 })
 
-/** Calls `note` before each call of a method; gives what undoes it. */
-function record<T extends object>(owner: T, method: keyof T, note: () => void): () => void {
+/** Calls `note` before each call of a method, with its arguments; gives what undoes it. */
+function record<T extends object>(owner: T, method: keyof T, note: (...args: unknown[]) => void): () => void {
   const original = owner[method] as (...args: unknown[]) => unknown
   owner[method] = function (this: unknown, ...args: unknown[]) {
-    note()
+    note(...args)
     return original.apply(this, args)
   } as T[keyof T]
   return () => {

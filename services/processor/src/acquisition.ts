@@ -90,13 +90,22 @@ export class Acquisition {
     this.#signal.throwIfAborted()
     const claims = new ClaimStore(this.#deps.claimsBudget, saved)
     this.#claims = claims
-    const restore = this.#startRestore(claims, nonce, head)
-    this.#deps.readFrom(this.#partition, new Map([[this.#deps.claimsTopic, head?.offset ?? low]]))
+    const restore = this.#startRestore(claims, nonce, head?.offset ?? low, head)
+    this.readOn()
     const positions = await this.#finished(restore).finally(() => restore.close())
     this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
     this.#restore = undefined
     const checkpoint = file && { file, savedOffset: head?.offset }
     return { claims, positions, recordsRead: restore.records, epoch: restore.barrierOffset, checkpoint }
+  }
+
+  /** Reads the claims on behind what was taken; after a new assignment the consumer has forgotten where it was. */
+  readOn(): void {
+    const restore = this.#restore
+    if (restore === undefined) return
+    const { claimsTopic: topic, pause, readFrom } = this.#deps
+    readFrom(this.#partition, new Map([[topic, restore.next]]))
+    if (restore.isHeld) pause(this.#partition, [topic])
   }
 
   /** Takes a batch of the claims topic. False: it is not wanted now. */
@@ -125,9 +134,9 @@ export class Acquisition {
     return opened
   }
 
-  #startRestore(claims: ClaimStore, nonce: string, head: CheckpointHead | undefined): Restore {
+  #startRestore(claims: ClaimStore, nonce: string, from: number, head: CheckpointHead | undefined): Restore {
     const { schemas, registry, pause, resume, claimsTopic } = this.#deps
-    const restore = new Restore(claims, nonce, schemas, registry, {
+    const restore = new Restore(claims, nonce, from, schemas, registry, {
       pause: () => pause(this.#partition, [claimsTopic]),
       resume: () => resume(this.#partition, [claimsTopic]),
     })

@@ -1,9 +1,9 @@
 /**
  * One stay in a consumer group, from joining to leaving.
  *
- * M1. A task goes on over a new assignment only if it ran and its partition stays. Should another owner have come
- *     between, that one's acquisition fenced the task's producer: its next transaction fails, and M3 follows. Every
- *     other task ends, and a new one acquires.
+ * M1. A task goes on over a new assignment if its partition stays, whether it runs or still acquires: a restore that
+ *     began anew with each member that comes or goes might never end. Should another owner have come between, that one's
+ *     acquisition fenced the task's producer: its next transaction fails, and M3 follows. Every other task ends.
  * M2. A task's successor in this process waits until it has unwound, so that the two never race for the
  *     transactional id.
  * M3. Any task's failure ends the stay: the process leaves the group and starts from scratch. Only a newer
@@ -11,6 +11,7 @@
  */
 import { systemClock } from '@sallyport/core/clock'
 import { SallyportError } from '@sallyport/core/errors'
+import { inOrderOfMoving } from '@sallyport/core/kafka/assigner'
 import { type FetchedBatch, GroupConsumer, type GroupListener } from '@sallyport/core/kafka/group-consumer'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Log } from '@sallyport/core/log'
@@ -117,7 +118,9 @@ export class Membership implements GroupListener {
     if (this.#over) return
     this.#log.info({ partitions }, 'joined the group')
     const kept = new Map(
-      [...this.#tasks].filter(([partition, task]) => partitions.includes(partition) && task.hasAcquired),
+      [...this.#tasks].filter(
+        ([partition, task]) => partitions.includes(partition) && (task.isAcquiring || task.hasAcquired),
+      ),
     )
     this.#dropTasks(kept)
     for (const task of kept.values()) task.readOn()
@@ -144,6 +147,10 @@ export class Membership implements GroupListener {
       this.#tasks.set(partition, task)
       task.run().catch((error: unknown) => this.#end({ kind: 'failed', error }))
     }
+  }
+
+  inOrderOfMoving(partitions: readonly number[]): number[] {
+    return inOrderOfMoving(partitions, partition => this.#tasks.get(partition)?.isAcquiring ?? false)
   }
 
   fetched(batch: FetchedBatch): boolean {

@@ -74,9 +74,10 @@ export class Restore {
   readonly #barriers: ClaimsReader<{ nonce: string }>
   readonly #done = Promise.withResolvers<RestoredPositions | undefined>()
   readonly #flow: RestoreFlow
-  readonly #batches: FetchedBatch[] = []
+  readonly #waiting: (readonly FetchedRecord[])[] = []
   #backlog = 0
   #held = false
+  #next: number
   #reading = false
   #finished = false
   /** What the last positions record said that was read. */
@@ -86,15 +87,18 @@ export class Restore {
   /** Offset of this acquisition's barrier, once `done` has resolved. */
   barrierOffset = -1
 
+  /** `from`: offset of the first record to read. */
   constructor(
     store: ClaimStore,
     nonce: string,
+    from: number,
     schemas: RestoreSchemas,
     registry: SchemaRegistry,
     flow: RestoreFlow,
   ) {
     this.#store = store
     this.#nonce = nonce
+    this.#next = from
     this.#claims = new ClaimsReader(new RegistryReader(CLAIM_SCHEMA, registry, schemas.claim))
     this.#positionsReader = new ClaimsReader(
       new RegistryReader(POSITIONS_SCHEMA, registry, schemas.positions),
@@ -109,10 +113,25 @@ export class Restore {
     return this.#done.promise
   }
 
-  /** Takes a batch of the claims topic. What lies behind the barrier is not read: this owner wrote it. */
+  /** Offset of the first record that was not offered: from there the reading goes on after a new assignment. */
+  get next(): number {
+    return this.#next
+  }
+
+  /** Whether so much waits that nothing more should be fetched. */
+  get isHeld(): boolean {
+    return this.#held
+  }
+
+  /**
+   * Takes a batch of the claims topic. What was offered before is passed over: an older claim must not come after a newer
+   * one. What lies behind the barrier is not read: this owner wrote it.
+   */
   offer(batch: FetchedBatch): void {
-    this.#batches.push(batch)
-    this.#backlog += batch.records.length
+    const records = batch.records.filter(({ offset }) => offset >= this.#next)
+    this.#next = Math.max(this.#next, batch.nextOffset)
+    this.#waiting.push(records)
+    this.#backlog += records.length
     if (!this.#held && this.#backlog > BACKLOG_RECORDS_MAX) {
       this.#held = true
       this.#flow.pause()
@@ -127,12 +146,12 @@ export class Restore {
 
   async #readAll(): Promise<void> {
     this.#reading = true
-    for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
-      for (let i = 0; i < batch.records.length && !this.#finished; i += SLICE_RECORDS) {
-        await this.#readSlice(batch.records.slice(i, i + SLICE_RECORDS))
+    for (let records = this.#waiting.shift(); records !== undefined; records = this.#waiting.shift()) {
+      for (let i = 0; i < records.length && !this.#finished; i += SLICE_RECORDS) {
+        await this.#readSlice(records.slice(i, i + SLICE_RECORDS))
         await new Promise(resolve => setImmediate(resolve))
       }
-      this.#backlog -= batch.records.length
+      this.#backlog -= records.length
       if (this.#held && this.#backlog * 2 < BACKLOG_RECORDS_MAX && !this.#finished) {
         this.#held = false
         this.#flow.resume()

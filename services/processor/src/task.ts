@@ -206,7 +206,12 @@ export class Task {
     if (intake.input(topic).paused) this.#deps.pause(this.partition, [topic])
   }
 
-  /** Whether it has acquired its partition: such a task may go on over a new assignment (M1). */
+  /** Whether it still acquires its partition: a restore that moves begins anew elsewhere. */
+  get isAcquiring(): boolean {
+    return this.#state === 'acquiring'
+  }
+
+  /** Whether it has acquired its partition, and processes. */
   get hasAcquired(): boolean {
     return this.#state === 'running' || this.#state === 'draining'
   }
@@ -225,6 +230,7 @@ export class Task {
 
   /** After a new assignment, in which the consumer forgot where it was: reads on behind what was taken. */
   readOn(): void {
+    if (this.#state === 'acquiring') this.#acquisition.readOn()
     const intake = this.#workplace?.intake
     if (this.#state !== 'running' || intake === undefined) return
     const inputs = [...intake.inputs]

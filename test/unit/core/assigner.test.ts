@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { distribute, inOrderOfArrival } from '@sallyport/core/kafka/assigner'
+import { distribute, inOrderOfArrival, inOrderOfMoving } from '@sallyport/core/kafka/assigner'
 import fc from 'fast-check'
 
 const members = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 8 })
@@ -79,6 +79,34 @@ describe('co-partitioned assignment', () => {
       taken.sort((a, b) => a - b),
       [0, 1, 2, 3, 4, 5],
     )
+  })
+
+  it('a member that joins and dies more often than a restore takes keeps no partition from being acquired', () => {
+    // Setup: one member with 12 partitions whose restores take 150 s; what stays goes on. Timeline: each minute another
+    // member joins, gets half of them, and dies five seconds later. Proves: each partition runs for a time all the
+    // same. Where the one that stayed longest always went first, each half moved every second minute.
+    const count = 12
+    const restoreMs = 150_000
+    let now = 0
+    let held: readonly number[] = []
+    const since = new Map<number, number>()
+    const ran = new Set<number>()
+    const isAcquiring = (partition: number) => now - (since.get(partition) as number) < restoreMs
+    const settle = (others: { memberId: string; owned: readonly number[] }[]) => {
+      for (const partition of held) if (!isAcquiring(partition)) ran.add(partition)
+      const owned = inOrderOfMoving(held, isAcquiring)
+      const kept = distribute([{ memberId: 'a', owned }, ...others], count).get('a') ?? []
+      for (const partition of kept) if (!held.includes(partition)) since.set(partition, now)
+      held = inOrderOfArrival(held, kept)
+    }
+    settle([])
+    for (let minute = 0; minute < 30; minute++) {
+      settle([{ memberId: `short-lived ${minute}`, owned: [] }])
+      now += 5_000
+      settle([])
+      now += 55_000
+    }
+    assert.equal(ran.size, count)
   })
 
   it('two members that claim the same partition do not both get it', () => {

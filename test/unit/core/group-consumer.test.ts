@@ -46,6 +46,7 @@ describe('a group’s consumer', () => {
       group.kafka,
       SETTINGS,
       {
+        inOrderOfMoving: partitions => [...partitions],
         joined() {},
         fetched: () => true,
         passed() {},
@@ -89,7 +90,15 @@ describe('a group’s consumer', () => {
     const member = new GroupConsumer(
       group.kafka,
       SETTINGS,
-      { joined() {}, fetched: () => true, passed() {}, outOfRange() {}, assigned() {}, failed: assert.fail },
+      {
+        inOrderOfMoving: partitions => [...partitions],
+        joined() {},
+        fetched: () => true,
+        passed() {},
+        outOfRange() {},
+        assigned() {},
+        failed: assert.fail,
+      },
       createLog('test'),
     )
     const started = member.start()

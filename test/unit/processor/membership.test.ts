@@ -19,9 +19,8 @@ describe('a stay in the group', () => {
   })
 
   it('makes a task wait until the one before it on its partition has unwound: they share a transactional id (M2)', async () => {
-    // Setup: a task acquires its partition; its first transaction is under way. Timeline: a new assignment comes, in
-    // which the partition stays; a task that has not acquired ends, and another one begins. Proves: the second producer
-    // is connected only when the first one is closed.
+    // Setup: a task acquires its partition; its first transaction is under way. Timeline: the partition moves away, and
+    // comes back. Proves: the second producer is connected only when the first one is closed.
     const steps: string[] = []
     const release = Promise.withResolvers<undefined>()
     const closed = Promise.withResolvers<void>()
@@ -38,6 +37,7 @@ describe('a stay in the group', () => {
     }
     const membership = newMembership()
     membership.joined([0])
+    membership.joined([])
     membership.joined([0])
     release.resolve(undefined)
     for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))

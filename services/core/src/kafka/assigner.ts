@@ -1,8 +1,7 @@
 /**
  * Co-partitioned assignment: a member that gets partition p gets it of every subscribed topic, because one task
- * owns them together. Partitions stay where they were as far as the balance allows, and where one must go it is the one
- * that stayed longest: a process that dies again and again soon after it has joined must not always get the same ones,
- * which would then never come on.
+ * owns them together. Partitions stay where they were as far as the balance allows. Where some must go, each member says
+ * which of its own go first.
  */
 import './kafkajs-records.ts'
 import kafkajs from 'kafkajs'
@@ -12,7 +11,7 @@ const VERSION = 1
 
 /** What a member tells of itself, and hears of the others. */
 export interface AssignerMember {
-  /** The partitions that it holds when it joins again, in the order in which it got them. */
+  /** The partitions that it holds when it joins again, those first that should move first. */
   owned(): readonly number[]
   /** Its settings, as a text. */
   readonly settings: string
@@ -59,6 +58,21 @@ export function coPartitionedAssigner(member: AssignerMember): kafkajs.Partition
   })
 }
 
+/**
+ * In which order a member's partitions move, given the order in which it got them.
+ *
+ * - First those that it has acquired, the one that stayed longest first: a process that dies again and again soon after
+ *   it has joined must not always get the same ones, which would then never come on.
+ * - Then those that it is still acquiring, the latest first: what was read of their claims would be lost, and however
+ *   often members come and go the one that has read for longest comes to its end.
+ */
+export function inOrderOfMoving(
+  held: readonly number[],
+  isAcquiring: (partition: number) => boolean,
+): number[] {
+  return [...held.filter(p => !isAcquiring(p)), ...held.filter(isAcquiring).reverse()]
+}
+
 /** The partitions of a new assignment, those first that were held before it. */
 export function inOrderOfArrival(held: readonly number[], assigned: readonly number[]): number[] {
   return [...held.filter(p => assigned.includes(p)), ...assigned.filter(p => !held.includes(p))]
@@ -66,7 +80,7 @@ export function inOrderOfArrival(held: readonly number[], assigned: readonly num
 
 /**
  * Deals `count` partitions to members: shares differ by at most one, and as few partitions move as that allows. A
- * member's `owned` are in the order in which it got them.
+ * member's `owned` are in the order in which they should move.
  */
 export function distribute(
   members: readonly { readonly memberId: string; readonly owned: readonly number[] }[],

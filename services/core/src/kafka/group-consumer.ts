@@ -43,6 +43,8 @@ export interface FetchedBatch {
 export interface GroupListener {
   /** A new assignment holds; every partition of it is paused. Runs synchronously. */
   joined(partitions: readonly number[]): void
+  /** The partitions, which it got in this order, in the order in which they should move where some must. */
+  inOrderOfMoving(partitions: readonly number[]): number[]
   /** Takes a batch over, at once. False: it is not wanted, and will be fetched again once resumed. */
   fetched(batch: FetchedBatch): boolean
   /** A fetch brought nothing that is read: markers and aborted records, from one offset up to another. */
@@ -103,7 +105,7 @@ export class GroupConsumer {
         tellingOutOfRange(
           (topic, partition) => this.#outOfRange(topic, partition),
           coPartitionedAssigner({
-            owned: () => this.#owned,
+            owned: () => listener.inOrderOfMoving(this.#owned),
             settings: settings.memberSettings,
             onAssign: all => listener.assigned(all),
           }),
