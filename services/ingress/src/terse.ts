@@ -26,9 +26,12 @@ export function mayKnow(
   return loopback && FORWARDED.every(name => req.headers[name] === undefined)
 }
 
+/** Codes that name a kind of scheme by themselves: only a sender with keys to fetch, or with topics, has them. */
+const NAMES_SCHEME: ReadonlySet<string> = new Set(['key-unavailable', 'topic-not-allowed'])
+
 /** The same refusal in words that are the same for every source and scheme. */
 export function terse(refusal: Problem): Problem {
-  if (refusal.status === 401)
+  if (refusal.status === 401 || NAMES_SCHEME.has(refusal.code))
     return { ...refusal, code: 'unverified', title: 'Not verified', detail: NO_PROOF }
   return UNPROVEN.has(refusal.code) ? { ...refusal, detail: NO_DELIVERY } : refusal
 }

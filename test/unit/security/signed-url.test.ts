@@ -231,6 +231,36 @@ describe('senders that add a query to the URL that is registered', () => {
     )
   })
 
+  it('Twilio: a captured call takes no further field and no body, however its query is written', async () => {
+    const url = 'https://hooks.example.com/in'
+    const settings = { preset: 'twilio', secrets: ['s'], url }
+    const body = '{"a":1}'
+    const hash = `bodySHA256=${createHash('sha256').update(body).digest('hex')}`
+    for (const query of ['CallSid=C1&From=7', 'CallSid=C1&Said=100%25']) {
+      const headers = { 'X-Twilio-Signature': hmac('sha1', 's', `${url}?${query}`, 'base64') }
+      const call = (written: string, text = '') => {
+        const method = text === '' ? 'GET' : 'POST'
+        return outcome(settings, { method, url: `${behind}?${written}`, headers, body: text })
+      }
+      assert.match(await call(query), /^test\//)
+      for (const pairs of [0, 510, 998, 999, 1_000, 2_000]) {
+        for (const padding of ['&', 'x&']) {
+          const more = `&${padding.repeat(pairs)}`.slice(0, 3_000)
+          for (const field of ['Said=yes', hash]) {
+            const written = `${query}${more}&${field}`
+            const codes = [await call(written), await call(written, body)]
+            for (const code of codes) assert.match(code, /^(wrong-signature|body-not-bound)$/, written)
+          }
+        }
+      }
+    }
+    const json = { 'X-Twilio-Signature': hmac('sha1', 's', `${url}?${hash}&Said=100%25`, 'base64') }
+    const bare = { method: 'POST', url: `${behind}?${hash}&Said=100%`, headers: json }
+    assert.match(await outcome(settings, { ...bare, url: `${bare.url}25`, body }), /^test\//)
+    // Its query cannot be read, and so not the hash in it.
+    assert.equal(await outcome(settings, bare), 'wrong-signature')
+  })
+
   it('Twilio and Plivo: a GET, whose data are the query, is accepted where url is set', async () => {
     const url = 'https://hooks.example.com/in'
     const call = { method: 'GET', url: `${behind}?CallSid=C1&From=7` }

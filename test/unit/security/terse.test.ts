@@ -1,12 +1,44 @@
 /** A stranger learns from a refusal that there is one, not how the sender proves itself. */
 import assert from 'node:assert/strict'
+import { rejection } from '@sallyport/ingress/problem'
 import { listPresets } from '@sallyport/ingress/schemes/presets'
+import { terse } from '@sallyport/ingress/terse'
 import { type TestHandler, testHandler } from '../../support/handler.ts'
 import { type Answer, send } from '../../support/ingress.ts'
 import { settingsOf } from '../../support/preset-settings.ts'
-import { hmac, NOW } from '../../support/signed-request.ts'
+import { hmac, NOW, NOW_MS } from '../../support/signed-request.ts'
 
 const SOURCES = Object.fromEntries(listPresets().map(({ name }) => [name, settingsOf(name)]))
+/** Sources whose sender publishes its keys, and a request to each that names one which nobody knows. */
+const KEYED = Object.fromEntries(['sns', 'paypal', 'plaid', 'pubsub'].map(name => [name, settingsOf(name)]))
+const token = (alg: string) =>
+  `${Buffer.from(JSON.stringify({ alg, kid: 'k1' })).toString('base64url')}.e30.eA`
+const TIME = new Date(NOW_MS).toISOString()
+const NAMING_KEYS: Readonly<Record<string, { headers: Record<string, string>; body: string }>> = {
+  sns: {
+    headers: {},
+    body: JSON.stringify({
+      Type: 'Notification',
+      TopicArn: 'arn:aws:sns:eu-west-1:1:t',
+      Timestamp: TIME,
+      SignatureVersion: '2',
+      SigningCertURL: 'https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem',
+      Signature: 'eA==',
+    }),
+  },
+  paypal: {
+    headers: {
+      'PAYPAL-TRANSMISSION-ID': 't',
+      'PAYPAL-TRANSMISSION-TIME': TIME,
+      'PAYPAL-CERT-URL': 'https://api.paypal.com/v1/notifications/certs/CERT-1',
+      'PAYPAL-AUTH-ALGO': 'SHA256withRSA',
+      'PAYPAL-TRANSMISSION-SIG': 'eA==',
+    },
+    body: '{}',
+  },
+  plaid: { headers: { 'Plaid-Verification': token('ES256') }, body: '{}' },
+  pubsub: { headers: { Authorization: `Bearer ${token('RS256')}` }, body: '{}' },
+}
 const STRIPE_SECRET = 'c0ffeec0ffeec0ff'
 
 describe('a refusal', () => {
@@ -48,6 +80,27 @@ describe('a refusal', () => {
       assert.equal(JSON.parse(text ?? '{}').code, 'unverified')
     })
   }
+
+  it('names no sender while its key cannot be fetched: all who would fetch one answer alike', async () => {
+    const fetchText = () => Promise.reject(new Error('gone'))
+    handler = await testHandler(KEYED, { ingress: 'plainHttp: allow', loopback: false, fetchText })
+    const texts = new Set<string>()
+    for (const [name, { headers, body }] of Object.entries(NAMING_KEYS)) {
+      const answer = await send(`${handler.url}/${name}`, { headers, body })
+      assert.equal(answer.status, 503, name)
+      assert.equal(answer.headers['retry-after'], '5')
+      texts.add(answer.text)
+    }
+    const [text = '{}'] = texts
+    assert.equal(texts.size, 1, [...texts].join())
+    assert.equal(JSON.parse(text).code, 'unverified')
+    assert.match(handler.lines.join(''), /"code":"key-unavailable","detail":"The SNS certificate/)
+  })
+
+  it('names no sender where a proof is genuine but not ours', () => {
+    const refusal = rejection(403, 'topic-not-allowed', 'The message is genuine.')
+    assert.deepEqual(terse(refusal), { ...terse(rejection(401, 'wrong-signature', 'x')), status: 403, headers: {} })
+  })
 
   it('names the reason in the log all the same', async () => {
     handler = await start('plainHttp: allow', false)
