@@ -41,7 +41,8 @@ describe('what is deployed', () => {
   it('has room for what the ingress’s settings allow by default', () => {
     const properties = JSON.parse(read('../schemas/sallyport.schema.json')).properties.ingress.properties
     const bodies = (1.5 * properties.inFlightBytesMax.default) / 1_048_576
-    const connections = (properties.connectionsMax.default * 20) / 1_024
+    const headers = properties.headerBytesMax.default + 100 * properties.headerLinesMax.default
+    const connections = (properties.connectionsMax.default * (20 + headers / 1_024)) / 1_024
     const itself = 200
     assert.ok(itself + bodies + connections < mib(services.ingress?.mem_limit))
   })

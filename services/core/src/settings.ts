@@ -27,6 +27,8 @@ export interface IngressSettings {
   readonly bodyBytesMax: number
   /** Most bytes of request line and headers. */
   readonly headerBytesMax: number
+  /** Most header lines of a request: each takes memory beside its bytes. */
+  readonly headerLinesMax: number
   readonly headerTimeoutMs: number
   /** From the first byte of a request to the last of its body; not below `headerTimeoutMs`. */
   readonly bodyTimeoutMs: number

@@ -1,5 +1,5 @@
 /**
- * The bytes of bodies that may be held at once, by all and by each client address.
+ * The bytes of requests, head and body, that may be held at once, by all and by each client address.
  *
  * - R4. Who stays away with the rest of a body makes room for who comes: where there are no bytes left, the body that
  *   has been arriving for the longest is given up, of the same address where it is the address's share that is used up.
@@ -18,14 +18,17 @@ export interface ByteShare {
 /** What one body holds. */
 export class Holding {
   readonly share: ByteShare | null
+  /** Held by the headers until the request is answered. */
+  readonly headBytes: number
   bytes = 0
   /** It has arrived, or was given up. */
   settled = false
   /** Gives the body up and its bytes back; while it is arriving. */
   readonly giveUp: () => void
 
-  constructor(share: ByteShare | null, giveUp: () => void) {
+  constructor(share: ByteShare | null, headBytes: number, giveUp: () => void) {
     this.share = share
+    this.headBytes = headBytes
     this.giveUp = giveUp
   }
 }
@@ -42,9 +45,9 @@ export class ByteBudget {
     this.#bytesMax = bytesMax
   }
 
-  /** Begins a body that holds nothing yet. `share` is null where the address is not limited. */
-  open(share: ByteShare | null, giveUp: () => void): Holding {
-    return new Holding(share, giveUp)
+  /** Begins a request that holds nothing yet. `share` is null where the address is not limited. */
+  open(share: ByteShare | null, headBytes: number, giveUp: () => void): Holding {
+    return new Holding(share, headBytes, giveUp)
   }
 
   /** Takes more bytes for a body, or none (R4). */
@@ -62,10 +65,10 @@ export class ByteBudget {
     return 'taken'
   }
 
-  /** The body has arrived and holds so many bytes from now on; it is not given up any more. */
+  /** The body has arrived and holds so many bytes from now on, beside its head; it is not given up any more. */
   arrived(holding: Holding, bytes: number): void {
     this.#settle(holding)
-    this.#add(holding, bytes - holding.bytes)
+    this.#add(holding, holding.headBytes + bytes - holding.bytes)
   }
 
   /** Gives everything back; calling it again changes nothing (R5). */

@@ -9,9 +9,12 @@
 import type { Clock } from '@sallyport/core/clock'
 import type { ByteShare, Holding } from './byte-budget.ts'
 import { ClientTable, type Known } from './client-table.ts'
+import { requestBytesMax } from './receive.ts'
 
 export interface CallerLimitSettings {
   readonly bodyBytesMax: number
+  readonly headerBytesMax: number
+  readonly headerLinesMax: number
   readonly inFlightBytesPerAddressMax: number
   readonly failuresPerMinuteMax: number
   readonly addressesMax: number
@@ -71,9 +74,9 @@ export class CallerLimits {
   readonly #shares: ClientTable<CallerShare>
 
   constructor(settings: CallerLimitSettings, clock: Clock) {
-    const { bodyBytesMax, inFlightBytesPerAddressMax, failuresPerMinuteMax, addressesMax } = settings
-    // A share in which the longest body has no room would refuse it for ever.
-    const bytesMax = Math.max(inFlightBytesPerAddressMax, bodyBytesMax)
+    const { inFlightBytesPerAddressMax, failuresPerMinuteMax, addressesMax } = settings
+    // A share in which the longest request has no room would refuse it for ever.
+    const bytesMax = Math.max(inFlightBytesPerAddressMax, requestBytesMax(settings))
     this.#shares = new ClientTable(addressesMax, () => new CallerShare(bytesMax, failuresPerMinuteMax, clock))
   }
 

@@ -18,6 +18,8 @@ export function createListener(settings: IngressSettings, handle: RequestListene
   const { tls } = settings
   const server =
     tls === undefined ? createServer(options) : createTlsServer({ ...options, ...readCertificate(tls) })
+  // One more than is taken: where Node drops what is over instead of refusing it, the request is refused all the same.
+  server.maxHeadersCount = settings.headerLinesMax + 1
   const connections = new ConnectionLimits(
     settings,
     new Networks(settings.trustedProxies, 'ingress.trustedProxies'),
@@ -39,11 +41,13 @@ export function createListener(settings: IngressSettings, handle: RequestListene
 
 /** Scrapers and probes are few; more connections are somebody else's. */
 const OPERATORS_CONNECTIONS_MAX = 256
+const OPERATORS_HEADER_LINES_MAX = 100
 
 /** The server of the operators' listener, not listening yet. */
 export function createOperatorsServer(handle: RequestListener, limits: PeerLimits = OPERATOR_LIMITS): Server {
   const server = createServer()
   server.maxConnections = OPERATORS_CONNECTIONS_MAX
+  server.maxHeadersCount = OPERATORS_HEADER_LINES_MAX
   watchPeers(server, handle, { limits, late: answerText(requestTimeout()) })
   server.on('clientError', answerTransportError)
   return server

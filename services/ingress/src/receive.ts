@@ -4,7 +4,8 @@
  * - R1. What is known to be refused is refused before a byte of the body is read: the declared length, the content
  *   encoding, and with `Expect: 100-continue` before the sender starts to write it.
  * - R2. Bytes count against the budget from the moment they arrive, verified or not, and so does the room that is kept
- *   for more of them; declared bytes do not, or a stranger could take the whole budget with headers alone.
+ *   for more of them; declared bytes do not, or a stranger could take the whole budget by declaring. Headers count too,
+ *   by what they take in memory.
  * - R3. A body over its limit is refused, never cut; the limit holds before and after content decoding.
  * The deadline for headers and body is the peer's (`core/src/peer.ts`), which costs nothing per request.
  */
@@ -28,6 +29,8 @@ export type EncodingPolicy = 'refuse' | 'decode' | 'keep'
 
 export interface ReceiveLimits {
   readonly bodyBytesMax: number
+  readonly headerBytesMax: number
+  readonly headerLinesMax: number
   readonly retryAfterMs: number
 }
 
@@ -43,6 +46,21 @@ export type Receipt =
   | { readonly kind: 'refused'; readonly problem: Problem }
   /** The sender went away; nobody is there to answer. */
   | { readonly kind: 'gone' }
+
+/** What a header line takes of memory beside its text. */
+const LINE_BYTES = 100
+
+/** The most bytes that one request can count for. */
+export function requestBytesMax(limits: Omit<ReceiveLimits, 'retryAfterMs'>): number {
+  return limits.bodyBytesMax + 2 * limits.headerBytesMax + LINE_BYTES * limits.headerLinesMax
+}
+
+/** What the head of a request takes: its lines, and its URL as it came and as it is signed. */
+function headBytesOf({ url = '', rawHeaders }: IncomingMessage): number {
+  let bytes = 2 * url.length + (LINE_BYTES * rawHeaders.length) / 2
+  for (const text of rawHeaders) bytes += text.length
+  return bytes
+}
 
 /** What the headers alone tell against a request (R1). */
 export function refuseEarly(
@@ -95,7 +113,7 @@ function readBody(
   return new Promise(resolve => {
     const length = req.headers['content-length']
     const body = new BodyBuffer(length === undefined ? limits.bodyBytesMax : Number(length))
-    const holding = budget.open(share, () => refuse(closing(overloaded(limits))))
+    const holding = budget.open(share, headBytesOf(req), () => refuse(closing(overloaded(limits))))
     const crumbs = new Crumbs(req)
     let settled = false
 
@@ -108,6 +126,11 @@ function readBody(
     }
     function refuse(refusal: Problem): void {
       settle({ kind: 'refused', problem: refusal })
+    }
+    function take(bytes: number): boolean {
+      const taken = budget.take(holding, bytes)
+      if (taken !== 'taken') refuse(taken === 'all' ? overloaded(limits) : addressOverloaded(limits))
+      return taken === 'taken'
     }
     const peer = peerOf(req.socket)
     if (peer !== undefined) {
@@ -122,9 +145,7 @@ function readBody(
         return
       }
       const growth = body.growth(chunk.length)
-      const taken = growth === 0 ? 'taken' : budget.take(holding, growth)
-      if (taken === 'taken') body.add(chunk)
-      else refuse(taken === 'all' ? overloaded(limits) : addressOverloaded(limits))
+      if (growth === 0 || take(growth)) body.add(chunk)
     })
     req.on('end', () => {
       if (settled) return
@@ -134,6 +155,7 @@ function readBody(
       settle({ kind: 'received', request: { method: req.method ?? '', url, headers, body: whole }, holding })
     })
     req.on('close', () => settle({ kind: 'gone' }))
+    take(holding.headBytes)
   })
 }
 

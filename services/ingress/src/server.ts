@@ -36,7 +36,7 @@ import { Networks } from './networks.ts'
 import { closing, type Problem, problem, rejection, tryAgain } from './problem.ts'
 import { fits, type PublishTarget, publish } from './publish.ts'
 import type { Readiness } from './readiness.ts'
-import { receive, refuseEarly } from './receive.ts'
+import { receive, refuseEarly, requestBytesMax } from './receive.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { answerAccepted, answerProblem, answerSender } from './respond.ts'
 import { nonceOf, pathOf, sourceOf, urlOf } from './route.ts'
@@ -44,6 +44,7 @@ import type { FetchText } from './schemes/fetch.ts'
 import type { Challenge } from './schemes/handshakes.ts'
 import { spanned } from './spanned.ts'
 import { mayKnow, terse } from './terse.ts'
+import { headersTooLarge } from './transport-errors.ts'
 import { type Verification, type VerifiedDelivery, verify } from './verify.ts'
 
 export interface ServerParts {
@@ -121,7 +122,7 @@ class Ingress {
     const { settings, log } = parts
     this.#parts = parts
     this.#settings = settings
-    this.#budget = new ByteBudget(settings.inFlightBytesMax)
+    this.#budget = new ByteBudget(Math.max(settings.inFlightBytesMax, requestBytesMax(settings)))
     this.#callers = new CallerLimits(settings, parts.clock)
     this.#refusals = new RefusalLog(log)
     this.#use = new ConnectionUse(settings.requestsPerConnectionMax)
@@ -132,7 +133,8 @@ class Ingress {
   /** Answers one request; the promise, where there is one, never rejects. */
   handle(req: IncomingMessage, res: ServerResponse): Promise<void> | undefined {
     if (this.#use.isLast(req.socket)) res.setHeader('Connection', 'close')
-    const faulty = misframed(req)
+    const isLong = req.rawHeaders.length > 2 * this.#settings.headerLinesMax
+    const faulty = isLong ? headersTooLarge() : misframed(req)
     if (faulty !== undefined) {
       this.#refuse(res, NO_SOURCE, faulty)
       return undefined

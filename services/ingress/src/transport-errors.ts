@@ -13,6 +13,11 @@ export function malformedRequest(): Problem {
   return closing(problem('malformed-request', 'This is not HTTP/1.1 as RFC 9112 defines it.'))
 }
 
+/** What headers are told that are too many or too long. */
+export function headersTooLarge(): Problem {
+  return closing(problem('headers-too-large', 'Send fewer or shorter headers.'))
+}
+
 /** Answers what never became a request: garbled, or headers too large. Closes the connection. */
 export function answerTransportError(error: NodeJS.ErrnoException, stream: Duplex): void {
   if (error.code === 'ECONNRESET' || !stream.writable) stream.destroy()
@@ -30,7 +35,5 @@ export function answerText(refusal: Problem): string {
 }
 
 function problemOf(code: string | undefined): Problem {
-  return code === 'HPE_HEADER_OVERFLOW'
-    ? problem('headers-too-large', 'Send fewer or shorter headers.')
-    : malformedRequest()
+  return code === 'HPE_HEADER_OVERFLOW' ? headersTooLarge() : malformedRequest()
 }

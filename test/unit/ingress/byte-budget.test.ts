@@ -20,8 +20,8 @@ describe('the budget of bytes in flight', () => {
     return { bytesMax, bytes: 0, arriving: new Set() }
   }
 
-  function body(name: string, bytes: number, of: ByteShare | null = null): Holding {
-    const holding = budget.open(of, () => {
+  function body(name: string, bytes: number, of: ByteShare | null = null, headBytes = 0): Holding {
+    const holding = budget.open(of, headBytes, () => {
       givenUp.push(name)
       budget.close(holding)
     })
@@ -48,9 +48,18 @@ describe('the budget of bytes in flight', () => {
     const second = body('second', 30, one)
     assert.deepEqual(givenUp, ['first'])
     budget.arrived(second, 30)
-    const third = budget.open(one, () => {})
+    const third = budget.open(one, 0, () => {})
     assert.equal(budget.take(third, 30), 'share')
     assert.equal(one.bytes, 30)
+  })
+
+  it('holds the head of a request beside its body, until it is answered', () => {
+    const one = share(100)
+    const holding = body('a', 40, one, 15)
+    budget.arrived(holding, 10)
+    assert.deepEqual([one.bytes, heldBodies.bytes - before], [25, 25])
+    budget.close(holding)
+    assert.deepEqual([one.bytes, heldBodies.bytes - before], [0, 0])
   })
 
   it('R5: gives everything back once, however often it is asked to', () => {
@@ -65,7 +74,7 @@ describe('the budget of bytes in flight', () => {
     assert.deepEqual(givenUp, [])
     assert.equal(
       budget.take(
-        budget.open(null, () => {}),
+        budget.open(null, 0, () => {}),
         100,
       ),
       'taken',

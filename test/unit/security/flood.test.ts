@@ -139,12 +139,33 @@ describe('an address', () => {
     assert.equal((await forged('127.0.0.9', { 'X-Forwarded-For': '192.0.2.99, 192.0.2.7' })).status, 429)
   })
 
+  it('holds no more by its headers than by bodies: they count, by line as well, while the rest of the request stays away', async () => {
+    await start('bodyBytesMax: 65536, inFlightBytesMax: 1048576')
+    const long = `X: ${'x'.repeat(15_000)}\r\n`
+    const many = Array.from({ length: 90 }, (_, i) => `x${i}:\r\n`).join('')
+    for (const [lines, bytes] of [
+      [long, 15_000],
+      [many, 9_000],
+    ] as const) {
+      const head = `POST /webhooks/crm HTTP/1.1\r\nHost: x\r\n${lines}Content-Length: 9\r\n\r\n`
+      const first = await opened('127.0.0.2', head)
+      first.resume()
+      await waitFor(() => heldBodies.bytes >= bytes)
+      for (let i = 0; i < 1_048_576 / bytes; i++) await opened('127.0.0.2', head)
+      await waitFor(() => first.gone === true)
+      assert.ok(heldBodies.bytes > 1_000_000 && heldBodies.bytes <= 1_048_576, String(heldBodies.bytes))
+      assert.equal((await genuine('127.0.0.3')).status, 200)
+      for (const socket of sockets.splice(0)) socket.destroy()
+      await waitFor(() => heldBodies.bytes === 0)
+    }
+  })
+
   it('takes no more of the bytes in flight than ingress.inFlightBytesPerAddressMax, and others find room', async () => {
-    await start('bodyBytesMax: 1048576, inFlightBytesMax: 4194304, inFlightBytesPerAddressMax: 2097152')
+    await start('bodyBytesMax: 1048576, inFlightBytesMax: 4194304, inFlightBytesPerAddressMax: 2200000')
     const head = 'POST /webhooks/crm HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n'
     for (let i = 0; i < 6; i++) await opened('127.0.0.2', head + 'x'.repeat(1_000_000))
     await waitFor(() => heldBodies.bytes > 1_500_000)
-    assert.ok(heldBodies.bytes <= 2_097_152, String(heldBodies.bytes))
+    assert.ok(heldBodies.bytes <= 2_200_000, String(heldBodies.bytes))
     const body = JSON.stringify({ fill: 'x'.repeat(1_000_000) })
     assert.equal((await delivery('127.0.0.3', body, signed(body))).status, 200)
     assert.equal((await genuine('127.0.0.2')).status, 200)
@@ -178,6 +199,8 @@ describe('the table of addresses', () => {
     let now = 0
     const settings = {
       bodyBytesMax: 1,
+      headerBytesMax: 1,
+      headerLinesMax: 1,
       inFlightBytesPerAddressMax: 1,
       failuresPerMinuteMax: 10,
       addressesMax: 100,

@@ -66,6 +66,22 @@ describe('a request', () => {
     assert.deepEqual(handler.keys, [])
   })
 
+  it('has no more header lines than ingress.headerLinesMax: none is dropped that a proxy may have read', async () => {
+    const lines = (count: number): readonly string[] => Array(count).fill('X:')
+    const post = ['POST /webhooks/crm HTTP/1.1', 'Host: x']
+    // The signature and Connection make it a hundred.
+    assert.match(await say([...post, LENGTH, ...lines(96)]), /^HTTP\/1\.1 200 /)
+    for (const count of [97, 98, 99, 500, 900, 2_000, 5_000]) {
+      for (const target of ['/webhooks/crm', '/health/live', '/nowhere']) {
+        const head = [`POST ${target} HTTP/1.1`, 'Host: x', ...lines(count), LENGTH]
+        const said = await say(head)
+        assert.match(said, /^HTTP\/1\.1 431 [\s\S]*headers-too-large/, `${count} ${target}`)
+        assert.match(said, /Connection: close/i)
+      }
+    }
+    assert.equal(handler.keys.length, 1)
+  })
+
   it('has no other transfer coding than chunked, once, and none in HTTP/1.0', async () => {
     const chunked = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`
     const fine = await say(['POST /webhooks/crm HTTP/1.1', 'Host: x', 'Transfer-Encoding: chunked'], chunked)

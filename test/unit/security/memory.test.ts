@@ -19,7 +19,10 @@ function chunked(bytes: number, length: number): Buffer {
   return Buffer.from(chunk.repeat(Math.floor(bytes / length)))
 }
 
-describe('bodies that nothing proves', function () {
+/** What a connection may take: 20 KiB, its longest headers, and 100 bytes for each of their lines. */
+const CONNECTION_KIB = 20 + 16 + 10
+
+describe('requests that nothing proves', function () {
   this.timeout(60_000)
   let door: ChildProcess
   let url: URL
@@ -87,6 +90,26 @@ describe('bodies that nothing proves', function () {
     const most = memoryMib('VmHWM') - before
     assert.ok(most > IN_FLIGHT_MIB / 2, `only ${most} MiB were taken`)
     assert.ok(most <= IN_FLIGHT_MIB * FACTOR, `${most} MiB were taken of ${IN_FLIGHT_MIB}`)
+  })
+
+  it('stays within its bound for each connection, however many lines its headers have', async () => {
+    const connections = 900
+    const lines = Array.from({ length: 985 }, (_, i) => `x${i.toString(36)}:aaaaaaaa\r\n`).join('')
+    send('X: y', [])
+    await settled()
+    const before = memoryMib('VmRSS')
+    for (let i = 0; i < connections; i++) {
+      // Half of them go on to a body, of which nothing comes.
+      const end = i % 2 === 0 ? '' : 'Content-Length: 9\r\n\r\n'
+      const socket = connect(Number(url.port), url.hostname)
+      sockets.push(socket)
+      socket.on('error', () => {})
+      socket.write(`POST /webhooks/crm HTTP/1.1\r\nHost: x\r\n${lines}${end}`)
+    }
+    await settled()
+    await live()
+    const most = memoryMib('VmHWM') - before
+    assert.ok(most <= (connections * CONNECTION_KIB) / 1_024, `${most} MiB were taken`)
   })
 
   it('are read in turns: others are answered meanwhile', async () => {

@@ -99,7 +99,11 @@ describe('a refusal', () => {
 
   it('names no sender where a proof is genuine but not ours', () => {
     const refusal = rejection(403, 'topic-not-allowed', 'The message is genuine.')
-    assert.deepEqual(terse(refusal), { ...terse(rejection(401, 'wrong-signature', 'x')), status: 403, headers: {} })
+    assert.deepEqual(terse(refusal), {
+      ...terse(rejection(401, 'wrong-signature', 'x')),
+      status: 403,
+      headers: {},
+    })
   })
 
   it('names the reason in the log all the same', async () => {
