@@ -114,10 +114,14 @@ function withLearnt(settings: SourceSettings, learnt: readonly string[]): Source
   return { ...settings, secrets: [...learnt, ...(settings.secrets ?? [])] }
 }
 
-/** Whether a secret that somebody offers is one at all, written as this sender writes it. */
+/**
+ * Whether a secret that somebody offers is one at all, written as this sender writes it. Anybody may offer one, so that
+ * the schema of bodies, which takes long to compile, is left out.
+ */
 function canUse(name: string, settings: SourceSettings, secret: string): boolean {
+  const { bodySchema: _, ...signing } = settings
   try {
-    compileSource(name, { ...settings, secrets: [secret] })
+    compileSource(name, { ...signing, secrets: [secret] })
     return true
   } catch {
     return false

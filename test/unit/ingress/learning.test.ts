@@ -4,6 +4,7 @@ import { hash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SealingKeys } from '@sallyport/core/sealing'
 import { type SourceSecret, SourceSecrets, sourceSecret } from '@sallyport/core/source-secrets'
+import { openDoor } from '@sallyport/ingress/config'
 import { Learning, type LearntSecrets } from '@sallyport/ingress/learning'
 import { compileSource } from '@sallyport/ingress/sources'
 import { type TestHandler, testHandler } from '../../support/handler.ts'
@@ -303,6 +304,25 @@ describe('the secret of a handshake', () => {
       statuses.push((await offer(handler, 'a-stranger-was-here', { nonce: `guess-${i}` })).status)
     }
     assert.deepEqual(statuses, [401, 401, 401, 429, 429])
+  })
+
+  it('costs no more where the source has a bodySchema: anybody may offer one', () => {
+    const member = {
+      type: 'object',
+      properties: { a: { type: 'string', pattern: '^a+$' }, b: { enum: [1, 2] } },
+    }
+    const properties = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`p${i}`, member]))
+    const settings = { preset: 'asana', awaitSecret: true }
+    const [plain, withSchema] = [settings, { ...settings, bodySchema: { properties } }].map(entry => {
+      const { usable } = openDoor('tasks', entry, {}, () => NOW_MS)
+      const took = Array.from({ length: 20 }, () => {
+        const from = performance.now()
+        assert.equal(usable(GENUINE), true)
+        return performance.now() - from
+      })
+      return Math.min(...took)
+    }) as [number, number]
+    assert.ok(withSchema < 5 * plain + 1, `${withSchema} ms with a schema, ${plain} ms without`)
   })
 
   it('reaches no log', async () => {
