@@ -7,6 +7,7 @@ import { endInterrupted, Interrupted, watchPipes } from './interruption.ts'
 import { flushed } from './output.ts'
 import { printable } from './printable.ts'
 import { listenForStop } from './stop-signal.ts'
+import { isMet, type UnforeseenKind } from './unforeseen.ts'
 
 interface CommandModule {
   register(program: Command): void
@@ -67,8 +68,8 @@ async function main(args: readonly string[]): Promise<void> {
   // What a command loads from here on, Node keeps compiled for the next time, in the system's folder for such.
   enableCompileCache()
   if (SERVICES.has(args[0])) listenForStop()
-  process.on('uncaughtException', end)
-  process.on('unhandledRejection', end)
+  process.on('uncaughtException', error => endUnlessMet(error, 'exception'))
+  process.on('unhandledRejection', error => endUnlessMet(error, 'rejection'))
   watchPipes()
   const program = new Command('sallyport')
     .description('Webhooks of other companies, verified, durable in Kafka, processed once.')
@@ -85,6 +86,11 @@ async function main(args: readonly string[]): Promise<void> {
     await end(error)
   }
   await exit(Number(process.exitCode ?? EXIT.done))
+}
+
+/** A service may know whose fault it is, and what is to be put in order first. */
+function endUnlessMet(error: unknown, kind: UnforeseenKind): void {
+  if (!isMet(error, kind)) void end(error)
 }
 
 async function registerAll(program: Command): Promise<void> {

@@ -48,6 +48,10 @@ export const ERROR_CATALOGUE = {
   SP_HANDLER_FAILED: 'The handler threw; the event goes to the next retry tier or to the dead letter.',
   SP_HANDLER_TIMEOUT:
     'The handler ran past its timeout; the event goes to the next retry tier or to the dead letter.',
+  SP_HANDLER_CRASHED:
+    'The handler ended its process: an exception that nobody can catch, a full heap, or a computation without end. After the third time the event is in the dead letter.',
+  SP_HANDLER_LOOSE_END:
+    'Something that a handler left running failed after its attempt had ended; the outcome of the attempt stands. Await what the handler starts.',
   SP_HANDLER_FATAL: 'The handler said that no retry can help; the event is in the dead letter.',
   SP_EMIT: 'A handler emitted a value that its topic does not take: unknown topic, wrong shape or too large.',
   SP_PROCESSOR: 'A processor module is missing, fails to load or is defined wrongly; nothing was started.',

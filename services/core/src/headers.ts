@@ -27,7 +27,7 @@ export const HEADER = {
   lastFailedAt: 'sallyport-last-failed-at',
   /** Where a retry record or dead letter was first read: `topic/partition/offset`. */
   origin: 'sallyport-origin',
-  /** Dead letters: reason class (`exhausted`, `fatal`, `poison`). */
+  /** Dead letters: reason class (`exhausted`, `fatal`, `poison`, `crashed`). */
   reason: 'sallyport-reason',
   /** Dead letters: error code of the last failure. */
   code: 'sallyport-code',

@@ -88,6 +88,13 @@ export const attemptSeconds = new Histogram({
   registers,
 })
 
+export const looseEndsTotal = new Counter({
+  name: 'sallyport_processor_loose_ends_total',
+  help: 'Failures of what handlers left running, after their attempts had ended',
+  labelNames: ['processor'] as const,
+  registers,
+})
+
 export const settleSeconds = new Histogram({
   name: 'sallyport_processor_settle_seconds',
   help: 'Duration of settling transactions',

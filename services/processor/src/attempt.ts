@@ -8,8 +8,9 @@ import type { Log } from '@sallyport/core/log'
 import { context, type Span, trace } from '@sallyport/core/trace'
 import type { Round } from './claim.ts'
 import type { ProcessorConfig } from './config.ts'
-import { type Failure, failureOf, timeoutFailure } from './failure.ts'
+import { crashFailure, type Failure, failureOf, timeoutFailure } from './failure.ts'
 import type { HandlerContext } from './index.ts'
+import { type LooseEnd, type Origin, runAs, stackOf } from './loose-ends.ts'
 import type { Output, OutputEncoder } from './outputs.ts'
 
 export type AttemptResult =
@@ -46,7 +47,7 @@ export class Attempts {
     this.#taskSignal = taskSignal
     this.#epoch = epoch
     const abandon = () => {
-      for (const cutOff of this.#running) cutOff.cut(taskSignal.reason)
+      for (const cutOff of this.#running) cutOff.cut(taskSignal.reason, 'task')
     }
     taskSignal.addEventListener('abort', abandon, { once: true })
   }
@@ -55,25 +56,23 @@ export class Attempts {
     if (this.#taskSignal.aborted) return { kind: 'abandoned' }
     const { timeoutMs, failures } = this.#processor
     const cutOff = new CutOff()
+    const origin = this.#originOf(input, cutOff)
     const outputs: Output[] = []
     const handlerContext = this.#contextFor(input, cutOff, outputs)
     const timer = setTimeout(cutOffLate, timeoutMs, cutOff, timeoutMs)
     this.#running.add(cutOff)
     try {
-      await this.#call(input, handlerContext, cutOff)
+      await this.#call(input, handlerContext, cutOff, origin)
       return { kind: 'succeeded', outputs }
     } catch (error) {
       if (this.#taskSignal.aborted) return { kind: 'abandoned' }
-      if (cutOff.reason !== undefined) return { kind: 'failed', failure: timeoutFailure(timeoutMs, failures) }
-      input
-        .log()
-        .debug(
-          { error: errorMessage(error), stack: error instanceof Error ? error.stack : undefined },
-          'the handler threw',
-        )
-      return { kind: 'failed', failure: failureOf(error, failures) }
+      if (cutOff.by === 'deadline') return { kind: 'failed', failure: timeoutFailure(timeoutMs, failures) }
+      input.log().debug({ error: errorMessage(error), stack: stackOf(error) }, 'the handler threw')
+      const failure = failureOf(error, failures)
+      return { kind: 'failed', failure: cutOff.by === 'exception' ? crashFailure(failure) : failure }
     } finally {
       cutOff.ended = true
+      origin.fail = undefined
       clearTimeout(timer)
       this.#running.delete(cutOff)
     }
@@ -109,14 +108,30 @@ export class Attempts {
     }
   }
 
+  #originOf({ event, round }: AttemptInput, cutOff: CutOff): Origin {
+    return {
+      processor: this.#processor.name,
+      eventId: event.id,
+      attempt: round.attempt,
+      fail: (error, looseEnd) => cutOff.cut(error, looseEnd),
+    }
+  }
+
   /** Runs the handler to its end, or until it is cut off: a handler that ignores its signal is not waited for. */
-  #call({ event, span }: AttemptInput, handlerContext: HandlerContext, cutOff: CutOff): Promise<void> | void {
+  #call(
+    { event, span }: AttemptInput,
+    handlerContext: HandlerContext,
+    cutOff: CutOff,
+    origin: Origin,
+  ): Promise<void> | void {
     const { handler } = this.#processor
-    const called = context.with(trace.setSpan(context.active(), span), () => handler(event, handlerContext))
+    const called = context.with(trace.setSpan(context.active(), span), () =>
+      runAs(origin, () => handler(event, handlerContext)),
+    )
     if (called === undefined) return
     return new Promise((resolve, reject) => {
       cutOff.onCut = reject
-      if (cutOff.reason !== undefined) reject(cutOff.reason)
+      if (cutOff.by !== undefined) reject(cutOff.reason)
       Promise.resolve(called).then(resolve, reject)
     })
   }
@@ -128,7 +143,9 @@ class CutOff {
   ended = false
   /** Bytes that its handler emitted. */
   emittedBytes = 0
-  /** Why it was cut off. */
+  /** What cut it off: its deadline, the end of its task, or what its handler left running. */
+  by: 'deadline' | 'task' | LooseEnd | undefined
+  /** Why it was cut off; what was left running may have thrown anything. */
   reason: unknown
   onCut: ((reason: unknown) => void) | undefined
   #controller: AbortController | undefined
@@ -136,13 +153,14 @@ class CutOff {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
-      if (this.reason !== undefined) this.#controller.abort(this.reason)
+      if (this.by !== undefined) this.#controller.abort(this.reason)
     }
     return this.#controller.signal
   }
 
-  cut(reason: unknown): void {
-    if (this.reason !== undefined) return
+  cut(reason: unknown, by: NonNullable<CutOff['by']>): void {
+    if (this.by !== undefined) return
+    this.by = by
     this.reason = reason
     this.#controller?.abort(reason)
     this.onCut?.(reason)
@@ -160,6 +178,7 @@ function cutOffLate(cutOff: CutOff, timeoutMs: number): void {
       'SP_HANDLER_TIMEOUT',
       `the handler did not finish within ${timeoutMs} ms; it is not waited for`,
     ),
+    'deadline',
   )
 }
 

@@ -13,6 +13,9 @@
  * | `timeout`: the deadline passed                  | retryable | SP_HANDLER_TIMEOUT | yes                 |
  * | `unknown`: anything else                        | retryable | SP_HANDLER_FAILED  | no                  |
  *
+ * What is thrown where nobody can catch it, in a timer say, has the kind of its row, the code SP_HANDLER_CRASHED, and
+ * blames nobody else: it ends the process.
+ *
  * Only failures that blame a dependency count for the circuit breaker: an agent that is broken itself goes on to its
  * dead letters, where an operator looks for them.
  */
@@ -51,6 +54,11 @@ export function failureOf(thrown: unknown, table: FailureTable = {}): Failure {
 export function timeoutFailure(timeoutMs: number, table: FailureTable = {}): Failure {
   const rule = ruleNamed(table, 'timeout') ?? 'outage'
   return byRule(rule, 'SP_HANDLER_TIMEOUT', `the handler did not finish within ${timeoutMs} ms`)
+}
+
+/** The attempt ended its process; `failure` is what was thrown. */
+export function crashFailure({ kind, message }: Pick<Failure, 'kind' | 'message'>): Failure {
+  return { kind, code: 'SP_HANDLER_CRASHED', message, blamesDependency: false }
 }
 
 function fatal(code: ErrorCode, message: string): Failure {

@@ -33,7 +33,7 @@ import { Checkpointer } from './checkpointer.ts'
 import { isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
 import type { ProcessorConfig } from './config.ts'
-import { claimAfter, decide, type Outcome } from './decide.ts'
+import { claimAfter, crashesIn, decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
 import type { InputSpec } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
@@ -456,7 +456,7 @@ export class Task {
       log().debug({ durationMs }, 'put back while the breaker is open')
       workplace.intake.putBack([record, ...waiting])
     } else {
-      const outcome = decide(result, round, processor.delaysMs)
+      const outcome = decide(result, round, processor.delaysMs, crashesIn(eventRecord.history))
       const attempt = attemptRecord(result, round.attempt, startedAt, durationMs)
       const windowMs = this.#deps.windowMs(eventRecord)
       const claim = claimAfter(outcome, round, windowMs, this.#clock.now())

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineProcessor, Fatal } from '@sallyport/processor'
 import { type Fate, TIERS } from './fate.ts'
+import { failLoosely, leaveRejection } from './loose-ends.ts'
 
 export const NAME = 'chaos'
 export const OUTPUT = `sallyport.${NAME}.out`
@@ -16,9 +17,14 @@ export default defineProcessor({
     const fate = JSON.parse(event.body.toString()) as Fate
     await sleep(fate.takesMs, undefined, { signal })
     if (fate.fatal) throw new Fatal('no retry can help')
-    if (attempt <= fate.failures) throw new Error(`attempt ${attempt} of ${fate.failures} that fail`)
+    if (attempt <= fate.failures) {
+      const failure = new Error(`attempt ${attempt} of ${fate.failures} that fail`)
+      if (fate.leaves.failure) await failLoosely(failure, signal)
+      throw failure
+    }
     const value = { eventId: event.id, agentId: 'chaos', status: 'done', attempt, processedAt: Date.now() }
     emit(OUTPUT, value)
+    if (fate.leaves.rejection) leaveRejection()
     if (fate.outputs === 2) emit(OUTPUT, value, { key: `second-${event.id}` })
   },
 })

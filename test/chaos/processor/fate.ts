@@ -1,3 +1,4 @@
+import { type LooseEnds, looseEndsOf } from './loose-ends.ts'
 import type { Random } from './random.ts'
 
 /** What becomes of an event: stands in its body, so that the agent's handler and the verdict agree on it. */
@@ -12,6 +13,8 @@ export interface Fate {
   readonly outputs: 1 | 2
   /** How long an attempt takes, ms. */
   readonly takesMs: number
+  /** What its handler leaves running. */
+  readonly leaves: LooseEnds
 }
 
 /** Delays of the agent's retry tiers. */
@@ -28,6 +31,7 @@ export function fateOf(n: number, random: Random): Fate {
     fatal,
     outputs: random.next() < 0.1 ? 2 : 1,
     takesMs: random.between(0, 25),
+    leaves: looseEndsOf(random),
   }
 }
 

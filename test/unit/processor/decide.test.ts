@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { SallyportError } from '@sallyport/core/errors'
 import { Fatal, RetryLater } from '@sallyport/processor'
 import { decide } from '@sallyport/processor/decide'
-import { type Failure, failureOf, timeoutFailure } from '@sallyport/processor/failure'
+import { crashFailure, type Failure, failureOf, timeoutFailure } from '@sallyport/processor/failure'
 
 const delaysMs = [5_000, 30_000, 300_000]
 
@@ -32,6 +32,15 @@ describe('what follows from an attempt', () => {
   it('the attempt after the last tier goes to the dead letter as exhausted', () => {
     const outcome = outcomeOf(new Error('no'), 4)
     assert.equal(outcome.kind === 'dead' && outcome.reason, 'exhausted')
+  })
+
+  it('the third attempt that ended its process is the last, whatever retries are left', () => {
+    const failure = crashFailure({ kind: 'retryable', message: 'no' })
+    const kinds = [0, 1, 2].map(crashes => {
+      const outcome = decide({ kind: 'failed', failure }, { generation: 0, attempt: 1 }, delaysMs, crashes)
+      return outcome.kind === 'dead' ? outcome.reason : outcome.kind
+    })
+    assert.deepEqual(kinds, ['retry', 'retry', 'crashed'])
   })
 
   it('without tiers the first failure is the last', () => {

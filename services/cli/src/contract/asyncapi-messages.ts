@@ -49,7 +49,7 @@ const HOP_HEADERS: Json = {
 }
 
 const DEAD_LETTER_HEADERS: Json = {
-  [HEADER.reason]: { type: 'string', enum: ['exhausted', 'fatal', 'poison'] },
+  [HEADER.reason]: { type: 'string', enum: ['exhausted', 'fatal', 'poison', 'crashed'] },
   [HEADER.code]: { type: 'string', description: 'Error code of the last failure.' },
   [HEADER.message]: {
     type: 'string',

@@ -19,7 +19,7 @@ function momentOf(text: string): Moment {
   return { text, at: moment(text) }
 }
 
-const REASONS = ['exhausted', 'fatal', 'poison']
+const REASONS = ['exhausted', 'fatal', 'poison', 'crashed']
 
 function reasonOf(value: string, before: readonly string[] | undefined): readonly string[] {
   if (!REASONS.includes(value)) throw new InvalidArgumentError(`it must be one of ${REASONS.join(', ')}.`)
