@@ -3,12 +3,14 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ensureTopics } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
+import { PartitionLogs } from '@sallyport/core/kafka/partition-logs'
+import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { createLog } from '@sallyport/core/log'
 import { expiredUnprocessedTotal } from '@sallyport/core/metrics'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { processorProvision } from '@sallyport/processor/config'
 import { inputSpecs } from '@sallyport/processor/inputs'
-import { readPositions } from '@sallyport/processor/positions'
+import { type Logs, readPositions } from '@sallyport/processor/positions'
 import type { RestoredPositions } from '@sallyport/processor/restore'
 import { eventOn, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, testProcessor, testSettings } from '../support/processor.ts'
@@ -23,12 +25,14 @@ describe('positions', function () {
   this.timeout(90_000)
   let connection: { brokers: readonly string[]; registryUrl: string }
   let topics: Topics
+  let cluster: ProducerCluster
 
   before(async () => {
     connection = await sharedCluster()
     topics = new Topics(connection, PARTITIONS)
+    cluster = new ProducerCluster(connection, 'test')
   })
-  after(() => topics.close())
+  after(() => Promise.all([topics.close(), cluster.close()]))
 
   /** A processor that begins at `latest`, its topics, and a way to ask where it begins on partition `p`. */
   async function latest() {
@@ -38,8 +42,23 @@ describe('positions', function () {
     log.level = 'error'
     const kafka = createKafka(connection, 'test', log)
     await ensureTopics(kafka, processorProvision(testSettings(), config).topics)
-    const resolve = (partition: number, restored?: RestoredPositions, windowMs = 86_400_000) =>
-      readPositions(config, inputSpecs(config), windowMs, kafka, log).resolve(partition, restored, Date.now())
+    /** Where each input begins; `logs` answers in the place of the brokers. */
+    async function resolve(
+      partition: number,
+      restored?: RestoredPositions,
+      windowMs = 86_400_000,
+      logs: Partial<Logs> = {},
+    ): Promise<ReadonlyMap<string, number>> {
+      const asked = new PartitionLogs(cluster)
+      const all: Logs = {
+        topicIds: names => asked.topicIds(names),
+        epochEnd: (topic, partition, epoch) => asked.epochEnd(topic, partition, epoch),
+        ...logs,
+      }
+      const reader = readPositions(config, inputSpecs(config), windowMs, kafka, all, log)
+      const starts = await reader.resolve(partition, restored, Date.now())
+      return new Map([...starts].map(([topic, { offset }]) => [topic, offset]))
+    }
     return { config, lines, resolve }
   }
 
@@ -76,7 +95,7 @@ describe('positions', function () {
     const [tier] = config.topics.retry as [string]
     await fill(tier, 1, 5, 3)
     const offsets = new Map([...inputSpecs(config)].map(({ topic }) => [topic, 0]))
-    const positions = await resolve(1, { offsets, writtenAt: Date.now() })
+    const positions = await resolve(1, { offsets, logs: new Map(), writtenAt: Date.now() })
     assert.equal(positions.get(tier), 3)
     const line = lines.find(text => text.includes(tier)) ?? ''
     assert.match(line, /SP_POSITION_EXPIRED: 3 records of .*retry\.1\/1 expired before .* processed them/)
@@ -106,7 +125,7 @@ describe('positions', function () {
     const [tier] = config.topics.retry as [string]
     await fill(tier, 2, 5, 0)
     await sleep(1_500)
-    const restored = { offsets: new Map([[tier, 100]]), writtenAt: Date.now() }
+    const restored = { offsets: new Map([[tier, 100]]), logs: new Map(), writtenAt: Date.now() }
     await fill(tier, 2, 2, 0)
     assert.equal((await resolve(2, restored, 1_000)).get(tier), 5)
     assert.equal((await resolve(2, restored)).get(tier), 0)
@@ -114,6 +133,53 @@ describe('positions', function () {
       lines.join(),
       /SP_TOPIC_RECREATED: .*ends at 7, before the position 100 .* read again from 5/,
     )
+  })
+
+  it('of a topic that was made again and has grown past them begin anew: its records are new ones', async () => {
+    // Setup: the positions say that two records of a tier are settled. Timeline: the tier is deleted and made again while
+    // no processor runs, and gets five records. Proves: the topic's id tells; by the offset alone two were passed over,
+    // without a word.
+    const { config, lines, resolve } = await latest()
+    const [tier] = config.topics.retry as [string]
+    await fill(tier, 2, 2, 0)
+    const topicId = (await new PartitionLogs(cluster).topicIds([tier])).get(tier) as string
+    const read = { topicId, leaderEpoch: 0, readTo: 2 }
+    const restored = {
+      offsets: new Map([[tier, 2]]),
+      logs: new Map([[tier, read]]),
+      writtenAt: Date.now(),
+    }
+    assert.equal((await resolve(2, restored)).get(tier), 2)
+    await rawAdmin(rawKafka(connection.brokers), admin => admin.deleteTopics({ topics: [tier] }))
+    await sleep(1_000)
+    const log = createLog('test')
+    await ensureTopics(
+      createKafka(connection, 'test', log),
+      processorProvision(testSettings(), config).topics,
+    )
+    await fill(tier, 2, 5, 0)
+    assert.equal((await resolve(2, restored)).get(tier), 0)
+    assert.match(lines.join(), /SP_TOPIC_RECREATED: .*retry\.1\/2 is not the one in which .* stood at 2/)
+  })
+
+  it('in a log that lost its end and has grown past them go back to where it ended', async () => {
+    // Setup: four records were read under one leader, the position is 3. Timeline: the log loses its end, and grows to five
+    // records under the next leader. Proves: it is read from where the first leader's records end now; what is left of
+    // them is settled, however old it is. Where they end behind the last one that was read, the rest are markers.
+    const { config, lines, resolve } = await latest()
+    const [tier] = config.topics.retry as [string]
+    await fill(tier, 3, 5, 0)
+    const topicId = (await new PartitionLogs(cluster).topicIds([tier])).get(tier) as string
+    const at = async (position: number, readTo: number, end: number) => {
+      const logs = new Map([[tier, { topicId, leaderEpoch: 0, readTo }]])
+      const restored = { offsets: new Map([[tier, position]]), logs, writtenAt: 0 }
+      return (await resolve(3, restored, 1_000, { epochEnd: async () => end })).get(tier)
+    }
+    assert.equal(await at(3, 4, 2), 2)
+    assert.match(lines.join(), /SP_TOPIC_RECREATED: .*lost its records from 2 on, before the position 3/)
+    assert.equal(await at(3, 4, 3), 3)
+    assert.equal(await at(4, 3, 3), 4)
+    assert.equal(await at(9, 9, 5), 5)
   })
 
   it('that never were are those of a new processor, which begins where `start` says', async () => {

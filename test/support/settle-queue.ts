@@ -38,7 +38,7 @@ export function testSettleQueue(transact: () => Promise<void> = async () => {}, 
   } as unknown as TaskProducer
   const claims = new ClaimStore(new ClaimsBudget(1e9, () => {}))
   const intake = new Intake(
-    inputSpecs(processor).map(spec => new Input(spec, 0)),
+    inputSpecs(processor).map(spec => new Input(spec, { offset: 0 })),
     { queueRecordsMax: 10_000, queueBytesMax: 1e9 },
     { pause() {}, resume() {} },
   )

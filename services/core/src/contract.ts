@@ -205,6 +205,21 @@ export type Identity = 'SENDER_ID' | 'DIGEST'
 export interface Positions {
   /** Input topic → offset of the first record that is not settled. */
   readonly inputs: Readonly<Record<string, number>>
+  /** Input topic → the log that its position is of; absent in records of earlier versions. */
+  readonly logs: Readonly<Record<string, InputLog>>
+}
+
+/** Tells the log that a position is of from another one under its name. */
+export interface InputLog {
+  /** The topic's id: one that was deleted and made again has another. */
+  readonly topicId: string
+  /**
+   * Under which epoch of the partition's leader the last record was read, -1 where that is not known: a log
+   * that lost its end goes on under a later one.
+   */
+  readonly leaderEpoch: number
+  /** Offset after the last record that was read under that epoch. */
+  readonly readTo: number
 }
 
 /**

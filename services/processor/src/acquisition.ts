@@ -141,7 +141,11 @@ export class Acquisition {
       resume: () => resume(this.#partition, [claimsTopic]),
     })
     if (head !== undefined)
-      restore.positions = { offsets: new Map(Object.entries(head.positions)), writtenAt: head.savedAt }
+      restore.positions = {
+        offsets: new Map(Object.entries(head.positions)),
+        logs: new Map(Object.entries(head.logs)),
+        writtenAt: head.positionsAt,
+      }
     this.#restore = restore
     return restore
   }

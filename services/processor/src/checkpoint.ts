@@ -14,10 +14,11 @@ import { endianness } from 'node:os'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
+import type { InputLog } from '@sallyport/core/contract'
 import { SallyportError } from '@sallyport/core/errors'
 import type { TopicIdentity } from '@sallyport/core/kafka/topic-identity'
 
-const FORMAT = `1-${endianness()}`
+const FORMAT = `2-${endianness()}`
 /** How long another process may hold the file up, ms. */
 const BUSY_TIMEOUT_MS = 100
 
@@ -33,6 +34,10 @@ export interface CheckpointHead {
   readonly offset: number
   /** Positions that were written below `offset`: input topic → offset. */
   readonly positions: Readonly<Record<string, number>>
+  /** Input topic → the log that its position is of. */
+  readonly logs: Readonly<Record<string, InputLog>>
+  /** When the positions were written, by the brokers' clock, ms since the epoch. */
+  readonly positionsAt: number
   /** The key of the hashes. */
   readonly hashKey: string
   /** This host's clock when `offset` was current, ms since the epoch. */

@@ -6,8 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '@sallyport/core/clock'
 import { errorMessage } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
-import type { Checkpoint } from './checkpoint.ts'
+import type { Checkpoint, CheckpointHead } from './checkpoint.ts'
 import type { ClaimStore } from './claim-store.ts'
+import type { InputStanding } from './claims-record.ts'
 
 /** Records of the claims topic that a restart may have to read. */
 const TAIL_RECORDS_MAX = 50_000
@@ -18,7 +19,9 @@ const LOAD_PAUSE_MS = 20
 export interface Covered {
   /** One past the last record; undefined where the broker did not say. */
   readonly offset: number | undefined
-  readonly positions: readonly { readonly topic: string; readonly offset: number }[]
+  readonly positions: readonly InputStanding[]
+  /** When it was written, by the brokers' clock, ms since the epoch. */
+  readonly at: number
 }
 
 /** A checkpoint that this task may write. */
@@ -65,11 +68,17 @@ export class Checkpointer {
   }
 
   /** Called after every transaction, once its claims are filed. */
-  settled({ offset, positions }: Covered): void {
+  settled({ offset, positions, at }: Covered): void {
     if (offset === undefined || this.#busy || this.#closed) return
     if (!this.#isDue(offset)) return
     this.#busy = true
-    void this.#save(offset, Object.fromEntries(positions.map(({ topic, offset }) => [topic, offset])))
+    const logs = positions.flatMap(({ topic, log }) => (log === undefined ? [] : [[topic, log] as const]))
+    void this.#save({
+      offset,
+      positions: Object.fromEntries(positions.map(({ topic, offset }) => [topic, offset])),
+      logs: Object.fromEntries(logs),
+      positionsAt: at,
+    })
   }
 
   #isDue(offset: number): boolean {
@@ -85,11 +94,12 @@ export class Checkpointer {
     this.#file.close()
   }
 
-  async #save(offset: number, positions: Readonly<Record<string, number>>): Promise<void> {
+  async #save(covered: Pick<CheckpointHead, 'offset' | 'positions' | 'logs' | 'positionsAt'>): Promise<void> {
+    const { offset } = covered
     const savedAt = this.#now()
     const changed = this.#claims.takeChanged()
     try {
-      const head = { offset, positions, savedAt, hashKey: this.#claims.hashKey }
+      const head = { ...covered, savedAt, hashKey: this.#claims.hashKey }
       const startedAt = performance.now()
       if (await this.#file.save(this.#claims.parts(changed), head)) {
         this.#savedOffset = offset

@@ -1,6 +1,7 @@
 /** The records of a claims topic: a claim per event id, and two whose keys are no event ids. */
 import { encodeWire } from '@sallyport/core/codec'
-import type { ProduceRecord } from '@sallyport/core/kafka/produce-record'
+import type { InputLog } from '@sallyport/core/contract'
+import type { InputPosition, ProduceRecord } from '@sallyport/core/kafka/produce-record'
 import type { Claim } from './claim.ts'
 import { BARRIER_SCHEMA, CLAIM_SCHEMA, POSITIONS_SCHEMA } from './config.ts'
 
@@ -21,11 +22,20 @@ export function claimRecord(schemaId: number, key: Buffer, claim: Omit<Claim, 'a
   return { key, value: encodeWire(schemaId, CLAIM_SCHEMA.type, claim) }
 }
 
-/** Where a task stands; `inputs`: input topic → offset of the first record that is not settled. */
-export function positionsRecord(schemaId: number, inputs: Readonly<Record<string, number>>): ProduceRecord {
+/** Where a task stands in one input, and in which log; the latter is not known of positions of earlier versions. */
+export interface InputStanding extends InputPosition {
+  readonly log?: InputLog | undefined
+}
+
+/** Where a task stands: the first record of each input that is not settled. */
+export function positionsRecord(schemaId: number, standings: readonly InputStanding[]): ProduceRecord {
+  const inputs = Object.fromEntries(standings.map(({ topic, offset }) => [topic, offset]))
+  const logs = Object.fromEntries(
+    standings.flatMap(({ topic, log }) => (log === undefined ? [] : [[topic, log]])),
+  )
   return {
     key: Buffer.from(POSITIONS_KEY),
-    value: encodeWire(schemaId, POSITIONS_SCHEMA.type, { inputs }),
+    value: encodeWire(schemaId, POSITIONS_SCHEMA.type, { inputs, logs }),
   }
 }
 

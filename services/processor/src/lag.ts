@@ -3,7 +3,8 @@
  *
  * - Records: from the position, which passes markers and aborted records too, to the partition's end.
  * - Time: since the oldest unsettled record was appended (in a tier: since it was due), by the brokers' clock.
- * - Behind the window: the events have waited for longer than the claims hold, so that dedupe no longer covers them.
+ * - Behind the window: the events have waited for longer than the claims of some hold (the shortest window that the
+ *   settings name or that an event had), so that dedupe no longer covers them.
  * - Stalled: the last stable offset has stood still below the end for longer than the setting. Committed reading stops
  *   there, so nothing else shows it. What the tasks write is looked at too.
  */
@@ -23,11 +24,11 @@ export interface InputProgress {
   readonly oldestAt: number | undefined
   /** Now, by the brokers' clock. */
   readonly now: number
+  /** The shortest time that claims hold here, ms. */
+  readonly windowMs: number
 }
 
 export interface LagSettings {
-  /** How long claims hold, ms. */
-  readonly windowMs: number
   readonly lagIntervalMs: number
   readonly stableOffsetStallMs: number
 }
@@ -113,11 +114,10 @@ export class LagWatch {
     const labels = this.#labels(input.spec.topic, input.partition)
     metrics.lagRecords.set(labels, records)
     metrics.lagSeconds.set(labels, ms / 1_000)
-    if (input.spec.kind === 'events') this.#reportWindow(place, ms)
+    if (input.spec.kind === 'events') this.#reportWindow(place, ms, input.windowMs)
   }
 
-  #reportWindow(place: string, ms: number): void {
-    const { windowMs } = this.#settings
+  #reportWindow(place: string, ms: number, windowMs: number): void {
     if (ms <= windowMs) {
       this.#behindWindow.delete(place)
       return
@@ -126,7 +126,7 @@ export class LagWatch {
     this.#behindWindow.add(place)
     const error = new SallyportError(
       'SP_BEHIND_WINDOW',
-      `${place} has an event that ${this.#processor} has left waiting for ${Math.round(ms / 1_000)} s, longer than the window of ${windowMs / 1_000} s: what repeats an event that was processed before it is a new event by now; look for a pause (sallyport resume ${this.#processor}) or for what holds it up, or lengthen the window`,
+      `${place} has an event that ${this.#processor} has left waiting for ${Math.round(ms / 1_000)} s, longer than the shortest window of its events, ${windowMs / 1_000} s: what repeats an event that was processed before it is a new event by now; look for a pause (sallyport resume ${this.#processor}) or for what holds it up, or lengthen the window`,
     )
     this.#log.warn({ place, waitingMs: ms, windowMs }, error.message)
   }

@@ -13,6 +13,7 @@ import { systemClock } from '@sallyport/core/clock'
 import { SallyportError } from '@sallyport/core/errors'
 import { inOrderOfMoving } from '@sallyport/core/kafka/assigner'
 import { type FetchedBatch, GroupConsumer, type GroupListener } from '@sallyport/core/kafka/group-consumer'
+import { PartitionLogs } from '@sallyport/core/kafka/partition-logs'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
@@ -30,6 +31,7 @@ import { type PositionReader, readPositions } from './positions.ts'
 import type { Admission, ProcessorKafka } from './runtime.ts'
 import { placesWritten } from './settle.ts'
 import { Task, type TaskDependencies } from './task.ts'
+import { shortestWindowMs } from './windows.ts'
 
 /** Why a stay ended. */
 export type Ending = { readonly kind: 'drained' } | { readonly kind: 'failed'; readonly error: unknown }
@@ -47,6 +49,7 @@ export class Membership implements GroupListener {
   readonly #joined = Promise.withResolvers<void>()
   readonly #decoder: EventDecoder
   readonly #encoder: OutputEncoder
+  readonly #logs: PartitionLogs
   #tasks = new Map<number, Task>()
   /** Tasks that have ended and may still be unwinding (M2). */
   #unwinding = new Map<number, Promise<void>>()
@@ -68,6 +71,7 @@ export class Membership implements GroupListener {
     this.#admission = admission
     this.#claimsBudget = claimsBudget
     this.#log = log
+    this.#logs = new PartitionLogs(kafka.producers)
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
     const recordBytesMax = eventRecordBytesMax(settings.ingress.bodyBytesMax)
     this.#encoder = new OutputEncoder(
@@ -135,6 +139,7 @@ export class Membership implements GroupListener {
       this.#inputs,
       this.#settings.windowMs,
       this.#kafka.client,
+      this.#logs,
       this.#log,
     )
     const { checkpointFolder } = this.#settings.processing
@@ -219,6 +224,7 @@ export class Membership implements GroupListener {
       log: this.#log,
       clock: systemClock,
       windowMs: ({ event }) => Math.min(event.windowMs ?? windowMs, windowMs),
+      shortestWindowMs: shortestWindowMs(this.#settings, this.#processor.sources),
       sourceLabel: source => (Object.hasOwn(this.#settings.sources, source) ? source : 'other'),
       refreshMs: windowMs / 4,
       checkpointIntervalMs: processing.checkpointIntervalMs,
@@ -236,6 +242,7 @@ export class Membership implements GroupListener {
         })
       },
       resolvePositions: (partition, restored, now) => reader.resolve(partition, restored, now),
+      epochEnd: (partition, topic, epoch) => this.#logs.epochEnd(topic, partition, epoch),
       keptFrom: (partition, topic, position) => reader.keptFrom(partition, topic, position),
       claimsStart: partition => reader.claimsStart(partition),
       claimsEnd: partition => this.#kafka.endOf(this.#processor.topics.claims, partition),

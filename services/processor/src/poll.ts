@@ -3,6 +3,7 @@
  * resumes it. Records of a retry tier come out when they are due: append time + the tier's delay, by the brokers'
  * clock (`dueAt`). A tier's records share one delay, so the head is always the first to be due.
  */
+import type { InputLog } from '@sallyport/core/contract'
 import type { ReadHeaders } from '@sallyport/core/headers'
 import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { dueAt, type InputSpec } from './inputs.ts'
@@ -11,6 +12,16 @@ import { Watermark } from './watermark.ts'
 export interface IntakeLimits {
   readonly queueRecordsMax: number
   readonly queueBytesMax: number
+}
+
+/** Where an input begins. */
+export interface InputStart {
+  /** Of the first record to read. */
+  readonly offset: number
+  /** The log that the offset is of. */
+  readonly log?: InputLog | undefined
+  /** Records up to this append time, ms since the epoch, were settled and are read again. */
+  readonly readAgainUntil?: number | undefined
 }
 
 /** How an intake stops and starts the fetching of a topic's partition. */
@@ -39,10 +50,25 @@ export class Input {
   paused = false
   /** Set while the head's schema is being asked for. */
   blocked = false
+  /** The log that the position is of; undefined where nothing tells. */
+  log: InputLog | undefined
+  /** Until when records that are read again were settled, ms since the epoch; undefined where none are read again. */
+  readonly #readAgainUntil: number | undefined
 
-  constructor(spec: InputSpec, position: number) {
+  constructor(spec: InputSpec, { offset, log, readAgainUntil }: InputStart) {
     this.spec = spec
-    this.watermark = new Watermark(position)
+    this.watermark = new Watermark(offset)
+    this.log = log
+    this.#readAgainUntil = readAgainUntil
+  }
+
+  /**
+   * Whether a record is read again that was settled before, and whose claim may have expired since: its own window has
+   * passed. One whose window has not passed has its claim if it took effect.
+   */
+  isSettledBefore({ timestamp }: FetchedRecord, windowMs: number, now: number): boolean {
+    const until = this.#readAgainUntil
+    return until !== undefined && timestamp <= until && timestamp + windowMs <= now
   }
 
   get length(): number {
@@ -89,9 +115,13 @@ export class Intake {
    * Whether a batch comes from another topic of the name, or from one that lost its end: it ends before what was taken.
    * A leader that has just taken over may know of less for a moment, too, but gives no records beyond it.
    */
-  isRemade({ topic, highWatermark }: FetchedBatch): boolean {
+  isRemade({ topic, highWatermark, nextOffset, leaderEpoch }: FetchedBatch): boolean {
     const input = this.#inputs.get(topic)
-    return input !== undefined && highWatermark < input.watermark.next
+    if (input === undefined) return false
+    const { next } = input.watermark
+    // In one log, what comes later has the same leader's epoch or a later one.
+    const isEarlier = leaderEpoch !== undefined && leaderEpoch < (input.log?.leaderEpoch ?? leaderEpoch)
+    return highWatermark < next || (nextOffset > next && isEarlier)
   }
 
   /** Takes a batch over. False where the topic is no input. */

@@ -3,6 +3,7 @@
  * barrier. The end offset would not do: transaction markers and the empty batch that the log cleaner keeps lie behind
  * the last record. All that earlier owners committed lies before the barrier, because writing it fenced them.
  */
+import type { InputLog, Positions } from '@sallyport/core/contract'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
@@ -23,6 +24,8 @@ export interface RestoreSchemas {
 export interface RestoredPositions {
   /** Input topic → offset of the first record that was not settled. */
   readonly offsets: ReadonlyMap<string, number>
+  /** Input topic → the log that its offset is of; none in what earlier versions wrote. */
+  readonly logs: ReadonlyMap<string, InputLog>
   /** When they were written, ms since the epoch. */
   readonly writtenAt: number
 }
@@ -70,7 +73,7 @@ export class Restore {
   readonly #store: ClaimStore
   readonly #nonce: string
   readonly #claims: ClaimsReader<{ state: ClaimState; generation: number; attempt: number; windowMs: number }>
-  readonly #positionsReader: ClaimsReader<{ inputs: Record<string, number> }>
+  readonly #positionsReader: ClaimsReader<Positions>
   readonly #barriers: ClaimsReader<{ nonce: string }>
   readonly #done = Promise.withResolvers<RestoredPositions | undefined>()
   readonly #flow: RestoreFlow
@@ -203,7 +206,8 @@ export class Restore {
   }
 
   #positionsIn(value: Buffer, writtenAt: number): RestoredPositions {
-    return { offsets: new Map(Object.entries(this.#positionsReader.read(value).inputs)), writtenAt }
+    const { inputs, logs } = this.#positionsReader.read(value)
+    return { offsets: new Map(Object.entries(inputs)), logs: new Map(Object.entries(logs)), writtenAt }
   }
 }
 

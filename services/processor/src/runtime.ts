@@ -83,7 +83,7 @@ export class ProcessorRuntime {
     this.#log = log
     this.#lag = new LagWatch(
       processor.name,
-      { ...settings.processing, windowMs: settings.windowMs },
+      settings.processing,
       ends,
       () => this.#membership?.progress ?? [],
       [processor.topics.claims, processor.topics.deadLetter, ...processor.outputs.keys()],

@@ -154,10 +154,12 @@ export class SettleQueue {
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
     const refreshed = this.#refresh.next()
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
-    const positions = [...intake.inputs].map(({ spec, watermark }) => ({
+    const positions = [...intake.inputs].map(({ spec, watermark, log }) => ({
       topic: spec.topic,
       offset: watermark.position,
+      log,
     }))
+    const at = now()
     const startedAt = performance.now()
     const spans = settlements.flatMap(({ span }) => (span?.isRecording() ? [settleSpan(span), span] : []))
     let offset: number | undefined
@@ -176,7 +178,7 @@ export class SettleQueue {
       this.#bytes -= settlementBytes(settlement)
     }
     this.#count(settlements)
-    this.#deps.settled({ offset, positions })
+    this.#deps.settled({ offset, positions, at })
   }
 
   /** The outcomes of the next transaction: those that were decided first (Q1), as many as it can write in time. */

@@ -11,12 +11,12 @@
 import { type AttemptRecord, extendHistory } from '@sallyport/core/attempt'
 import { HEADER, isoTime } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
-import type { InputPosition, PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
+import type { PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { BatchPlace } from '@sallyport/core/kafka/transactions/requests'
 import { isSpanContextValid, type Span, traceparentOf } from '@sallyport/core/trace'
 import type { Claim } from './claim.ts'
-import { claimRecord, positionsRecord } from './claims-record.ts'
+import { claimRecord, type InputStanding, positionsRecord } from './claims-record.ts'
 import type { ProcessorConfig } from './config.ts'
 import type { Outcome } from './decide.ts'
 import type { EventRecord } from './decode.ts'
@@ -46,7 +46,7 @@ export class Settler {
   readonly #partition: number
   readonly #producer: TaskProducer
   readonly #schemas: SettleSchemas
-  readonly #foreign: ReadonlyMap<string, number>
+  readonly #foreign: readonly InputStanding[]
 
   /**
    * `foreign`: positions in topics that are no inputs here, which an owner with other settings left. They are kept for
@@ -57,7 +57,7 @@ export class Settler {
     partition: number,
     producer: TaskProducer,
     schemas: SettleSchemas,
-    foreign: ReadonlyMap<string, number> = new Map(),
+    foreign: readonly InputStanding[] = [],
   ) {
     this.#processor = processor
     this.#partition = partition
@@ -74,7 +74,7 @@ export class Settler {
   async settle(
     settlements: readonly Settlement[],
     refreshed: readonly (readonly [eventId: string, claim: Claim])[],
-    positions: readonly InputPosition[],
+    positions: readonly InputStanding[],
     mirrors: boolean,
   ): Promise<number | undefined> {
     const claims: ProduceRecord[] = refreshed.map(([eventId, claim]) => this.#claimRecord(eventId, claim))
@@ -84,7 +84,7 @@ export class Settler {
       if (eventRecord !== null && claim !== null) claims.push(this.#claimRecord(eventRecord.event.id, claim))
       this.#addRecords(others, settlement)
     }
-    claims.push(this.#positionsRecord(positions))
+    claims.push(positionsRecord(this.#schemas.positions, [...this.#foreign, ...positions]))
     return await this.#producer.transact(
       { topic: this.#processor.topics.claims, partition: this.#partition, records: claims },
       others.list(),
@@ -122,14 +122,6 @@ export class Settler {
 
   #claimRecord(eventId: string, claim: Claim): ProduceRecord {
     return claimRecord(this.#schemas.claim, Buffer.from(eventId), claim)
-  }
-
-  #positionsRecord(positions: readonly InputPosition[]): ProduceRecord {
-    const inputs = Object.fromEntries([
-      ...this.#foreign,
-      ...positions.map(({ topic, offset }) => [topic, offset] as const),
-    ])
-    return positionsRecord(this.#schemas.positions, inputs)
   }
 
   /** An output's CloudEvents id follows from the event's: a consumer can tell a repetition beyond the window. */

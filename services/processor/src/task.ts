@@ -37,8 +37,9 @@ import { claimAfter, crashesIn, decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
 import type { InputSpec } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
+import { LogWatch } from './log-watch.ts'
 import type { OutputEncoder } from './outputs.ts'
-import { Input, Intake, type IntakeLimits, recordBytes } from './poll.ts'
+import { Input, type InputStart, Intake, type IntakeLimits, recordBytes } from './poll.ts'
 import { remadeError } from './positions.ts'
 import type { RestoredPositions } from './restore.ts'
 import type { Admission } from './runtime.ts'
@@ -58,6 +59,8 @@ export interface TaskDependencies extends AcquisitionDependencies {
   readonly clock: Clock
   /** How long the claim of an event holds, ms. */
   windowMs(eventRecord: EventRecord): number
+  /** The shortest that the settings name, ms. */
+  readonly shortestWindowMs: number
   /** The source's name in metrics. */
   sourceLabel(source: string): string
   /** How often what must not expire is written again, ms. */
@@ -70,7 +73,9 @@ export interface TaskDependencies extends AcquisitionDependencies {
     partition: number,
     restored: RestoredPositions | undefined,
     now: number,
-  ): Promise<ReadonlyMap<string, number>>
+  ): Promise<ReadonlyMap<string, InputStart>>
+  /** One past the last record of a leader's epoch in an input; undefined where the leader does not say. */
+  epochEnd(partition: number, topic: string, epoch: number): Promise<number | undefined>
   /** Where an input goes on that has no record at its position: behind what expired, which is said. */
   keptFrom(partition: number, topic: string, position: number): Promise<number>
   resume(partition: number, topics: readonly string[]): void
@@ -111,6 +116,9 @@ export class Task {
   readonly #over = Promise.withResolvers<never>()
   readonly #unwound = Promise.withResolvers<void>()
   readonly #attempted = new AttemptedIds()
+  readonly #logWatch: LogWatch
+  /** The shortest that an event had which came by, ms. */
+  #shortestWindowMs: number
   readonly #wake = (): void => this.#pump()
   readonly #slots: TaskSlots
   #state: State = 'acquiring'
@@ -127,7 +135,12 @@ export class Task {
     this.#deps = deps
     this.#log = deps.log.child({ partition })
     this.#clock = new BrokerClock(steadyClock)
+    this.#shortestWindowMs = deps.shortestWindowMs
     this.#slots = deps.admission.slots.join(this.#wake)
+    this.#logWatch = new LogWatch({
+      epochEnd: (topic, epoch) => deps.epochEnd(partition, topic, epoch),
+      remade: (topic, end) => this.drop(new TaskFailed(remadeError(topic, partition, end))),
+    })
     this.#acquisition = new Acquisition(partition, deps, this.#abort.signal)
     this.#over.promise.catch(() => {})
   }
@@ -177,6 +190,7 @@ export class Task {
       return false
     }
     if (intake?.offer(batch) !== true) return false
+    this.#logWatch.took(intake.input(batch.topic), batch)
     this.#pump()
     return true
   }
@@ -225,6 +239,7 @@ export class Task {
       position,
       oldestAt,
       now: this.#clock.now(),
+      windowMs: this.#shortestWindowMs,
     }))
   }
 
@@ -280,16 +295,18 @@ export class Task {
     metrics.claimsBytes.remove(this.#labels())
   }
 
-  #begin(producer: TaskProducer, state: AcquiredState, positions: ReadonlyMap<string, number>): void {
+  #begin(producer: TaskProducer, state: AcquiredState, starts: ReadonlyMap<string, InputStart>): void {
     const { processor, limits, schemas, log, sourceLabel, refreshMs, checkpointIntervalMs, clock } =
       this.#deps
     const { claims, checkpoint } = state
     const checkpointer =
       checkpoint && new Checkpointer(checkpoint, claims, checkpointIntervalMs, clock, this.#log)
     this.#checkpointer = checkpointer
-    const foreign = new Map([...(state.positions?.offsets ?? [])].filter(([topic]) => !positions.has(topic)))
-    const kept = [...foreign].map(([topic, offset]) => ({ topic, offset }))
-    const inputs = this.#deps.inputs.map(spec => new Input(spec, positions.get(spec.topic) as number))
+    const restored = [...(state.positions?.offsets ?? [])]
+    const foreign = restored
+      .filter(([topic]) => !starts.has(topic))
+      .map(([topic, offset]) => ({ topic, offset, log: state.positions?.logs.get(topic) }))
+    const inputs = this.#deps.inputs.map(spec => new Input(spec, starts.get(spec.topic) as InputStart))
     const intake = new Intake(inputs, limits, {
       pause: topic => this.#deps.pause(this.partition, [topic]),
       resume: topic => this.#deps.resume(this.partition, [topic]),
@@ -303,10 +320,10 @@ export class Task {
       log,
       now: () => this.#clock.now(),
       sourceLabel,
-      settled: ({ offset, positions }) => {
+      settled: ({ offset, positions, at }) => {
         // A transaction that was under way when the partition was lost: whoever has it now reports it.
         if (this.#state === 'ended') return
-        checkpointer?.settled({ offset, positions: [...kept, ...positions] })
+        checkpointer?.settled({ offset, positions: [...foreign, ...positions], at })
         metrics.claimsHeld.set(this.#labels(), claims.size)
         metrics.claimsBytes.set(this.#labels(), claims.bytes)
         this.#pump()
@@ -327,7 +344,7 @@ export class Task {
     )
     // From here on the claims topic says where this partition stands, whatever becomes of the group's offsets.
     queue.refresh()
-    this.#deps.readFrom(this.partition, positions)
+    this.#deps.readFrom(this.partition, new Map([...starts].map(([topic, { offset }]) => [topic, offset])))
   }
 
   /** Takes records for as long as the gate is open, and there are due ones, free slots, and room for outcomes (T5). */
@@ -390,11 +407,16 @@ export class Task {
   }
 
   /** Stage 6: why a record is not attempted; undefined when it is. */
-  #unwanted({ event, record, round }: EventRecord, intake: Intake, claims: ClaimStore): Outcome | undefined {
+  #unwanted(eventRecord: EventRecord, intake: Intake, claims: ClaimStore): Outcome | undefined {
+    const { event, record, round } = eventRecord
     const { sources } = this.#deps.processor
     if (sources !== null && !sources.has(event.source)) return { kind: 'ignored' }
-    const { kind } = intake.input(record.topic).spec
-    return isFresh(kind, round, claims.get(event.id, this.#clock.now())) ? undefined : { kind: 'duplicate' }
+    const now = this.#clock.now()
+    const input = intake.input(record.topic)
+    const windowMs = this.#deps.windowMs(eventRecord)
+    if (windowMs < this.#shortestWindowMs) this.#shortestWindowMs = windowMs
+    if (input.isSettledBefore(record, windowMs, now)) return { kind: 'duplicate' }
+    return isFresh(input.spec.kind, round, claims.get(event.id, now)) ? undefined : { kind: 'duplicate' }
   }
 
   /** Stages 7 and 8, in a slot. Nothing is thrown: an error around the attempt ends the task, as one before it does. */

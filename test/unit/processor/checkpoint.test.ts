@@ -9,7 +9,14 @@ import { Checkpoint } from '@sallyport/processor/checkpoint'
 import { CheckpointFolder } from '@sallyport/processor/checkpoint-folder'
 
 const SUBJECT = { topic: 'claims', partition: 3, clusterId: 'a cluster', topicId: 'a topic' }
-const HEAD = { offset: 100, positions: { events: 7 }, hashKey: 'key', savedAt: 1_000 }
+const HEAD = {
+  offset: 100,
+  positions: { events: 7 },
+  logs: {},
+  positionsAt: 1_000,
+  hashKey: 'key',
+  savedAt: 1_000,
+}
 
 describe('a checkpoint file', () => {
   let folder: string

@@ -21,7 +21,7 @@ function record(topic: string, offset: number, timestamp = 0): FetchedRecord {
 function intakeOf(specs: InputSpec[], queueRecordsMax = 10) {
   const flow: string[] = []
   const intake = new Intake(
-    specs.map(spec => new Input(spec, 0)),
+    specs.map(spec => new Input(spec, { offset: 0 })),
     { queueRecordsMax, queueBytesMax: 1e9 },
     { pause: topic => flow.push(`pause ${topic}`), resume: topic => flow.push(`resume ${topic}`) },
   )

@@ -116,11 +116,13 @@ function runningTask(retry: string[], handler: Handler): Task {
     log,
     clock: () => 0,
     windowMs: () => WINDOW_MS,
+    shortestWindowMs: 60_000,
     sourceLabel: (source: string) => source,
     refreshMs: WINDOW_MS / 4,
     openProducer: async () => producer,
+    epochEnd: async () => undefined,
     claimsStart: async () => 0,
-    resolvePositions: async () => new Map(inputs.map(({ topic }) => [topic, 0])),
+    resolvePositions: async () => new Map(inputs.map(({ topic }) => [topic, { offset: 0 }])),
     readFrom(partition: number, positions: ReadonlyMap<string, number>) {
       if (!positions.has(claims)) return
       const records = (barrier ?? []).map(({ key, value }) => ({ ...recordOf(claims, 0, 0, ''), key, value }))

@@ -72,6 +72,7 @@ function taskWith(
     log,
     clock,
     windowMs: () => 60_000,
+    shortestWindowMs: 60_000,
     sourceLabel: source => source,
     refreshMs: 60_000,
     checkpointIntervalMs: 300_000,
@@ -84,7 +85,8 @@ function taskWith(
     claimsBudget: new ClaimsBudget(1e6, () => {}),
     checkpoints,
     openProducer: async () => producer,
-    resolvePositions: async () => new Map([['events', 0]]),
+    epochEnd: async () => undefined,
+    resolvePositions: async () => new Map([['events', { offset: 0 }]]),
     keptFrom: async (_partition, _topic, position) => position,
     claimsStart: async () => 0,
     claimsEnd: async () => undefined,
@@ -136,7 +138,16 @@ describe('task', () => {
       close() {},
     }
     const checkpoints = { open: async () => ({ file, head: undefined }) } as unknown as CheckpointFolder
-    const task = taskWith([positionsRecord(2, { events: 0, gone: 7 })], async () => {}, checkpoints)
+    const task = taskWith(
+      [
+        positionsRecord(2, [
+          { topic: 'events', offset: 0 },
+          { topic: 'gone', offset: 7 },
+        ]),
+      ],
+      async () => {},
+      checkpoints,
+    )
     const run = task.run()
     await waitFor(() => saved !== undefined)
     assert.deepEqual(saved, { gone: 7, events: 0 })

@@ -146,6 +146,9 @@ class Move {
 
   async #positions(): Promise<ProduceRecord> {
     const schemaId = await this.#desk.registry.register(POSITIONS_SCHEMA.name, POSITIONS_SCHEMA)
-    return positionsRecord(schemaId, Object.fromEntries(this.#processor.inputs.map(topic => [topic, 0])))
+    return positionsRecord(
+      schemaId,
+      this.#processor.inputs.map(topic => ({ topic, offset: 0 })),
+    )
   }
 }

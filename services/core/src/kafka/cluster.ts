@@ -37,6 +37,7 @@ export class Cluster {
   #brokers: ReadonlyMap<number, Broker> = new Map()
   /** Topic → leader by partition; none for a topic that is not there. */
   readonly #leaders = new Map<string, readonly number[]>()
+  readonly #topicIds = new Map<string, string>()
   #next = 0
   #refreshing: Promise<void> | undefined
 
@@ -64,6 +65,13 @@ export class Cluster {
     if (leaders === undefined) this.#topics.add(topic)
     const leader = leaders?.[partition]
     return leader === undefined || leader === NO_LEADER ? undefined : leader
+  }
+
+  /** What tells a topic from another one of its name, as far as is known. The next `refresh` asks for it too. */
+  topicIdOf(topic: string): string | undefined {
+    const topicId = this.#topicIds.get(topic)
+    if (topicId === undefined) this.#topics.add(topic)
+    return topicId
   }
 
   /** A connection to a broker; rejects where there is none to be had. */
@@ -110,10 +118,12 @@ export class Cluster {
       metadataV12.api.async(connection, asked, false, false).catch(partialAnswer),
     )
     this.#brokers = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
-    for (const { name, partitions } of topics) {
+    for (const { name, topicId, partitions } of topics) {
       const leaders: number[] = []
       for (const { partitionIndex, leaderId } of partitions) leaders[partitionIndex] = leaderId
-      if (typeof name === 'string') this.#leaders.set(name, leaders)
+      if (typeof name !== 'string') continue
+      this.#leaders.set(name, leaders)
+      if (partitions.length > 0) this.#topicIds.set(name, topicId)
     }
     const missing = asked.find(topic => this.partitionsOf(topic) === 0)
     if (missing !== undefined) throw new Error(`${missing} does not exist`)

@@ -38,6 +38,8 @@ export interface FetchedBatch {
   readonly nextOffset: number
   /** One past the last record of the partition, as the broker said with this fetch. */
   readonly highWatermark: number
+  /** Epoch of the leader that took the last record; absent where that is not known. */
+  readonly leaderEpoch?: number
 }
 
 export interface GroupListener {
@@ -220,7 +222,9 @@ export class GroupConsumer {
     const last = batch.messages.at(-1)
     if (last === undefined || this.#stopped || !isRunning() || isStale()) return
     const { topic, partition } = batch
+    const leaderEpoch = leaderEpochOf(last)
     const taken = this.#listener.fetched({
+      ...(leaderEpoch === undefined ? {} : { leaderEpoch }),
       topic,
       partition,
       nextOffset: Number(batch.lastOffset()) + 1,
@@ -237,6 +241,12 @@ export class GroupConsumer {
     })
     if (taken) resolveOffset(last.offset)
   }
+}
+
+/** kafkajs hands it on, but its types do not say so. */
+function leaderEpochOf(message: object): number | undefined {
+  const { batchContext } = message as { batchContext?: { partitionLeaderEpoch?: number } }
+  return batchContext?.partitionLeaderEpoch
 }
 
 /** A header's text; the last one where a foreign producer set it more than once, and none where that is null. */

@@ -50,6 +50,11 @@ export class ProducerCluster {
     return nodeId === undefined ? undefined : this.#cluster.brokerOf(nodeId)
   }
 
+  /** What tells a topic from another one of its name, as far as is known; the next `refresh` asks for it too. */
+  topicIdOf(topic: string): string | undefined {
+    return this.#cluster.topicIdOf(topic)
+  }
+
   /** Asks who leads the partitions of all topics that were asked for so far. */
   async refresh(): Promise<void> {
     await this.#cluster.refresh()
