@@ -13,6 +13,7 @@ import { partitionOf } from '@sallyport/core/partition'
 import type { Cluster } from '../support/cluster.ts'
 import { eventOf, Topics } from '../support/events.ts'
 import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import { NO_SCHEMA, RegistryProxy } from '../support/registry-proxy.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 
 const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.url))
@@ -66,6 +67,46 @@ describe('processor through outages', function () {
     const dead = await topics.readAll(config.topics.deadLetter, ({ key }) => key === event.id)
     assert.equal(dead.length, 0)
   })
+
+  for (const [what, answer] of [
+    ['its own words, for everything', NO_SCHEMA],
+    ['a page of a proxy', { status: 404, body: '<html>404 Not Found</html>' }],
+  ] as const) {
+    it(`a registry that answers 404 for seconds makes no genuine event poison: ${what} (G4, G7)`, async () => {
+      // Setup: a processor that doubts for half a second. Timeline: the registry answers 404 to everything; an event
+      // comes under a schema that the processor has not met, and one under its own; three seconds later the registry
+      // answers as before. Proves: the processor's own version needs no registry; the other one waits, and is processed.
+      // It used to be dead-lettered after two seconds.
+      const proxy = await RegistryProxy.start(cluster.registryUrl)
+      const made = testProcessor({ ...cluster, registryUrl: proxy.url }, (event, { attempt, emit }) =>
+        emit(made.output, agentEvent(event.id, attempt)),
+      )
+      processor = made
+      try {
+        await made.start()
+        const newer = JSON.parse(EVENT_SCHEMA.text)
+        newer.fields.push({ name: `later_${randomBytes(3).toString('hex')}`, type: 'int', default: 0 })
+        const schema = parseSchema(JSON.stringify(newer))
+        const id = await createRegistry(cluster.registryUrl).register('sallyport.events-value', schema)
+        const own = eventOf(made.source, 'own')
+        const event = eventOf(made.source, 'newer')
+        const key = Buffer.from(event.id)
+        const value = encodeWire(id, schema.type, { ...event, [newer.fields.at(-1).name]: 1 })
+        proxy.answer(answer)
+        await topics.append([own])
+        await topics.appendRaw('sallyport.events', [{ partition: partitionOf(key, PARTITIONS), key, value }])
+        assert.equal((await topics.read(made.output, ({ key }) => key === own.id, 1)).length, 1)
+        await sleep(3_000)
+        assert.ok(proxy.denied >= 3, 'the processor asked')
+        proxy.pass()
+        assert.equal((await topics.read(made.output, ({ key }) => key === event.id, 1)).length, 1)
+        const dead = await topics.readAll(made.config.topics.deadLetter, ({ key }) => key === event.id)
+        assert.equal(dead.length, 0)
+      } finally {
+        proxy.stop()
+      }
+    })
+  }
 
   it('a broker that dies and comes back costs time, not events: each takes effect once', async () => {
     const { source, output, start } = emitting()

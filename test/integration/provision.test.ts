@@ -69,7 +69,7 @@ describe('provisioning', function () {
     })
 
     it('an id that the registry does not have is none, not an error', async () => {
-      assert.equal(await createRegistry(cluster.registryUrl).find(1_999_999_999), undefined)
+      assert.equal(await createRegistry(cluster.registryUrl, 100).find(1_999_999_999), undefined)
     })
 
     it('a registry that does not answer is said to be unreachable', async () => {

@@ -33,7 +33,7 @@ export function testSettings(extra = ''): Settings {
   writeFileSync(
     file,
     `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, schemaDoubt: 500ms }
 sources:
   crm:
     scheme: { header: X-Webhook-Signature, algorithm: hmac-sha256, encoding: hex }

@@ -9,8 +9,8 @@ import type { ProduceRecord } from './kafka/produce-record.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
 import type { ProducerCluster } from './kafka/transactions/producer-cluster.ts'
 import { RegistryReader } from './registry-reader.ts'
-import { confirmed } from './schema-lookup.ts'
 import { AUDIT_TOPIC } from './topics.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 /** The subject under which the audit's schema is registered. */
 const AUDIT_SUBJECT = `${AUDIT_TOPIC}-value`
@@ -27,8 +27,7 @@ export class AuditLog {
     this.#producers = producers
     this.#reader = reader
     this.#registry = registry
-    // What is passed over stays so: a pause must not be, for a registry that has only just started.
-    this.#records = new RegistryReader(AUDIT_SCHEMA, { find: confirmed(registry.find) })
+    this.#records = new RegistryReader(AUDIT_SCHEMA, registry)
   }
 
   /** Everything up to the present end, and at least through `offset`: an open transaction may hold that back a while. */
@@ -48,17 +47,19 @@ export class AuditLog {
     const state = new AuditState()
     if (high <= low) onState(state)
     for await (const batch of this.#reader.read({ topic: AUDIT_TOPIC, partition: 0, from: low, signal })) {
-      await this.#take(batch, state)
+      await unlessAborted(this.#take(batch, state), signal)
+      if (signal.aborted) return
       if (batch.nextOffset >= high) onState(state)
     }
   }
 
   /** What is no audit record is passed over: a stranger's bytes must not stop operators or processors. */
   async #take({ records }: FetchedBatch, state: AuditState): Promise<void> {
+    await this.#records.prepareAll(records.map(({ value }) => value))
     for (const { offset, timestamp, value } of records) {
       if (value === null) continue
       try {
-        state.apply(offset, timestamp, await this.#records.decode(value))
+        state.apply(offset, timestamp, this.#records.read(value))
       } catch (error) {
         if (error instanceof SallyportError) throw error
       }

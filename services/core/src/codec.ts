@@ -45,9 +45,11 @@ export function encodeWire(schemaId: number, type: avro.Type, value: unknown): B
   return wire
 }
 
-/** The schema id of a value in wire format, or undefined where it is not in that format. */
+/** The schema id of a value in wire format, or undefined where it is not in that format; no registry gives one below 0. */
 export function wireSchemaId(wire: Buffer): number | undefined {
-  return wire.length > PREFIX_BYTES && wire[0] === MAGIC ? wire.readInt32BE(1) : undefined
+  if (wire.length <= PREFIX_BYTES || wire[0] !== MAGIC) return undefined
+  const schemaId = wire.readInt32BE(1)
+  return schemaId < 0 ? undefined : schemaId
 }
 
 /** Decodes data that were written with one schema as another: fields added since get their defaults. */

@@ -12,7 +12,7 @@ export const ERROR_CATALOGUE = {
   SP_BROKER_FAILED:
     'The broker or registry that npm start brought up stopped or never answered. Its log says why; starting again is safe.',
   SP_REGISTRY_UNREACHABLE:
-    'The schema registry does not answer. Check SCHEMA_REGISTRY_URL; the service keeps trying.',
+    'The schema registry does not answer, or has lost schemas that it had. Check SCHEMA_REGISTRY_URL; the service keeps trying, and takes nothing for unreadable meanwhile.',
   SP_SCHEMA_INCOMPATIBLE:
     'The registry refuses a schema as incompatible with an earlier version. Make the change backward compatible.',
   SP_TOPIC_MISMATCH:

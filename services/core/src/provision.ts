@@ -3,7 +3,7 @@ import { type AvroSchema, EVENT_SCHEMA } from './codec.ts'
 import type { Connection } from './connection.ts'
 import { ensureTopics } from './kafka/admin.ts'
 import { createKafka } from './kafka/client.ts'
-import { createRegistry } from './kafka/registry.ts'
+import { createRegistry, type SchemaRegistry } from './kafka/registry.ts'
 import type { Log } from './log.ts'
 import { type Settings, topicPlan } from './settings.ts'
 import { SOURCE_SECRET_SCHEMA } from './source-secrets.ts'
@@ -41,19 +41,21 @@ export function sharedProvision(settings: Settings): Provision {
 
 /**
  * Creates what is missing and checks the rest; safe to run from many processes at once. Returns the schema ids
- * by subject. Throws `SP_TOPIC_MISMATCH`, `SP_PARTITION_COUNT`, `SP_SCHEMA_INCOMPATIBLE`, or, retryable,
+ * by subject, which `registry` knows from then on. Throws `SP_TOPIC_MISMATCH`, `SP_PARTITION_COUNT`, `SP_SCHEMA_INCOMPATIBLE`, or, retryable,
  * `SP_BROKER_UNREACHABLE` and `SP_REGISTRY_UNREACHABLE`.
  */
 export async function ensureProvision(
   provision: Provision,
   connection: Connection,
   log: Log,
+  registry: SchemaRegistry = createRegistry(connection.registryUrl),
 ): Promise<ReadonlyMap<string, number>> {
-  const registry = createRegistry(connection.registryUrl)
   const registered = Promise.all(
-    Object.entries(provision.schemas).map(
-      async ([subject, schema]) => [subject, await registry.register(subject, schema)] as const,
-    ),
+    Object.entries(provision.schemas).map(async ([subject, schema]) => {
+      const id = await registry.register(subject, schema)
+      await registry.recall(subject)
+      return [subject, id] as const
+    }),
   )
   const [ids] = await Promise.all([
     registered,

@@ -98,6 +98,8 @@ export interface ProcessingSettings {
   readonly lagIntervalMs: number
   /** How long a last stable offset may stand still below the end before that is an alarm, ms. */
   readonly stableOffsetStallMs: number
+  /** How long the registry must deny a schema before records under its id count as poison, ms. */
+  readonly schemaDoubtMs: number
   readonly drainTimeoutMs: number
   /** Memory that the claims of one process may take. */
   readonly claimsBytesMax: number
@@ -150,6 +152,7 @@ interface Document {
     emitBytesMax: number
     lagInterval: string
     stableOffsetStall: string
+    schemaDoubt: string
     drainTimeout: string
     claimsBytesMax: number
     checkpointFolder?: string
@@ -175,6 +178,7 @@ export const DURATION_LIMITS = {
   'processing.transactionTimeout': ['1s', '15m'],
   'processing.lagInterval': ['100ms', '1d'],
   'processing.stableOffsetStall': ['1s', '1d'],
+  'processing.schemaDoubt': ['0s', '1h'],
   'processing.drainTimeout': ['0s', '1d'],
   // Well below the age from which a checkpoint is not used any more.
   'processing.checkpointInterval': ['1s', '6h'],
@@ -229,6 +233,7 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       emitBytesMax: processing.emitBytesMax,
       lagIntervalMs: within(absolute, 'processing.lagInterval', processing.lagInterval),
       stableOffsetStallMs: within(absolute, 'processing.stableOffsetStall', processing.stableOffsetStall),
+      schemaDoubtMs: within(absolute, 'processing.schemaDoubt', processing.schemaDoubt),
       drainTimeoutMs: within(absolute, 'processing.drainTimeout', processing.drainTimeout),
       claimsBytesMax: processing.claimsBytesMax,
       ...(processing.checkpointFolder === undefined

@@ -7,9 +7,9 @@ import type { PartitionReader } from './kafka/partition-reader.ts'
 import type { SchemaRegistry } from './kafka/registry.ts'
 import type { ProducerCluster } from './kafka/transactions/producer-cluster.ts'
 import { RegistryReader } from './registry-reader.ts'
-import { confirmed } from './schema-lookup.ts'
 import { SOURCE_SECRET_SCHEMA, type SourceSecret, SourceSecrets } from './source-secrets.ts'
 import { SOURCE_SECRETS_TOPIC } from './topics.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 const SUBJECT = `${SOURCE_SECRETS_TOPIC}-value`
 
@@ -24,8 +24,7 @@ export class SourceSecretLog {
     this.#producers = producers
     this.#reader = reader
     this.#registry = registry
-    // What is passed over stays so: a secret must not be, for a registry that has only just started.
-    this.#records = new RegistryReader(SOURCE_SECRET_SCHEMA, { find: confirmed(registry.find) })
+    this.#records = new RegistryReader(SOURCE_SECRET_SCHEMA, registry)
   }
 
   /** Everything up to the present end. */
@@ -57,7 +56,8 @@ export class SourceSecretLog {
       from: low,
       signal,
     })) {
-      await this.#take(batch, state)
+      await unlessAborted(this.#take(batch, state), signal)
+      if (signal.aborted) return
       if (batch.nextOffset >= high) onState(state, batch.nextOffset)
     }
   }
@@ -76,10 +76,11 @@ export class SourceSecretLog {
 
   /** What is no such record is passed over: a stranger's bytes must not stop the ingresses. */
   async #take({ records }: FetchedBatch, state: SourceSecrets): Promise<void> {
+    await this.#records.prepareAll(records.map(({ value }) => value))
     for (const { offset, timestamp, value } of records) {
       if (value === null) continue
       try {
-        state.apply(offset, timestamp, await this.#records.decode(value))
+        state.apply(offset, timestamp, this.#records.read(value))
       } catch (error) {
         if (error instanceof SallyportError) throw error
       }

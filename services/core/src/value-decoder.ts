@@ -1,6 +1,7 @@
+import { type Clock, steadyClock } from './clock.ts'
 import { type AvroSchema, WireReader, wireSchemaId } from './codec.ts'
 import { errorMessage, SallyportError } from './errors.ts'
-import type { SchemaLookup } from './schema-lookup.ts'
+import { BELIEVED_MS, DENIED_MAX, type SchemaLookup } from './schema-book.ts'
 
 export type DecodedValue<T> =
   | { readonly kind: 'value'; readonly value: T }
@@ -8,20 +9,25 @@ export type DecodedValue<T> =
   /** The schema must be asked for first: `learn`. */
   | { readonly kind: 'unknown-schema'; readonly schemaId: number }
 
-/** Most schema ids that are remembered as unreadable: a foreign producer can invent any number. */
-const UNREADABLE_MAX = 1_000
+/** Why values of a schema cannot be read, and until when that is believed (G6). */
+interface Unreadable {
+  readonly reason: string
+  readonly until: number
+}
 
 /** Values in wire format, read as one schema whatever version of it wrote them. Throws at no bytes. */
 export class ValueDecoder<T> {
   readonly #schema: AvroSchema
   readonly #find: SchemaLookup
+  readonly #clock: Clock
   readonly #reader: WireReader<T>
-  /** Ids that the registry does not have, or whose schema cannot be read as ours, and why. */
-  readonly #unreadable = new Map<number, string>()
+  /** Ids that the registry does not have, or whose schema cannot be read as ours. */
+  readonly #unreadable = new Map<number, Unreadable>()
 
-  constructor(schema: AvroSchema, find: SchemaLookup) {
+  constructor(schema: AvroSchema, find: SchemaLookup, clock: Clock = steadyClock) {
     this.#schema = schema
     this.#find = find
+    this.#clock = clock
     this.#reader = new WireReader<T>(schema)
   }
 
@@ -33,9 +39,8 @@ export class ValueDecoder<T> {
   /** The schema that must be asked for before `decode` can read a value; undefined where there is nothing to ask. */
   unknownSchemaOf(wire: Buffer): number | undefined {
     const schemaId = wireSchemaId(wire)
-    if (schemaId === undefined || this.#reader.knows(schemaId) || this.#unreadable.has(schemaId))
-      return undefined
-    return schemaId
+    if (schemaId === undefined || this.#reader.knows(schemaId)) return undefined
+    return this.#whyUnreadable(schemaId) === undefined ? schemaId : undefined
   }
 
   decode(wire: Buffer): DecodedValue<T> {
@@ -43,7 +48,7 @@ export class ValueDecoder<T> {
     if (schemaId === undefined)
       return { kind: 'poison', reason: 'the value is not in the wire format (magic byte 0, schema id, Avro)' }
     if (!this.#reader.knows(schemaId)) {
-      const reason = this.#unreadable.get(schemaId)
+      const reason = this.#whyUnreadable(schemaId)
       return reason === undefined ? { kind: 'unknown-schema', schemaId } : { kind: 'poison', reason }
     }
     try {
@@ -74,7 +79,15 @@ export class ValueDecoder<T> {
   }
 
   #markUnreadable(schemaId: number, reason: string): void {
-    if (this.#unreadable.size >= UNREADABLE_MAX) this.#unreadable.clear()
-    this.#unreadable.set(schemaId, reason)
+    const [oldest] = this.#unreadable.keys()
+    if (oldest !== undefined && this.#unreadable.size >= DENIED_MAX) this.#unreadable.delete(oldest)
+    this.#unreadable.set(schemaId, { reason, until: this.#clock() + BELIEVED_MS })
+  }
+
+  #whyUnreadable(schemaId: number): string | undefined {
+    const unreadable = this.#unreadable.get(schemaId)
+    if (unreadable === undefined || this.#clock() < unreadable.until) return unreadable?.reason
+    this.#unreadable.delete(schemaId)
+    return undefined
   }
 }

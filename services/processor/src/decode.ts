@@ -6,7 +6,6 @@ import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
-import { confirmed } from '@sallyport/core/schema-lookup'
 import { ValueDecoder } from '@sallyport/core/value-decoder'
 import type { Round } from './claim.ts'
 import { isClaimKey } from './claims-record.ts'
@@ -35,7 +34,7 @@ export class EventDecoder {
   readonly #partitions: number
 
   constructor(registry: SchemaRegistry, partitions: number) {
-    this.#values = new ValueDecoder<Event>(EVENT_SCHEMA, confirmed(registry.find))
+    this.#values = new ValueDecoder<Event>(EVENT_SCHEMA, registry.find)
     this.#partitions = partitions
   }
 

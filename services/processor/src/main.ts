@@ -4,7 +4,7 @@ import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionEnds, partitionEnd } from '@sallyport/core/kafka/partition-ends'
-import { createRegistry } from '@sallyport/core/kafka/registry'
+import { createRegistry, type SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { topicIdentity } from '@sallyport/core/kafka/topic-identity'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { RunningService } from '@sallyport/core/lifecycle'
@@ -12,6 +12,7 @@ import type { Log } from '@sallyport/core/log'
 import { claimsBytesLimit } from '@sallyport/core/metrics'
 import { ensureProvision, valueSubject } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
+import { unlessAborted } from '@sallyport/core/unless-aborted'
 import { AdminListener, type ProcessorsState } from './admin.ts'
 import { ClaimsBudget, checkClaimsFit } from './claims-budget.ts'
 import { checkClaimsExist } from './claims-exist.ts'
@@ -90,6 +91,7 @@ export function runProcessors(
   const { claimsBytesMax } = settings.processing
   claimsBytesLimit.set(claimsBytesMax)
   const producers = new ProducerCluster(connection, 'sallyport-processor')
+  const registry = createRegistry(connection.registryUrl, settings.processing.schemaDoubtMs)
   const claimsBudget = new ClaimsBudget(claimsBytesMax, error => log.error(error.message))
   const gates = new Map(
     processors.map(({ name }) => [name, new Gate(name, log.child({ processor: name }))] as const),
@@ -100,10 +102,10 @@ export function runProcessors(
     const gate = gates.get(processor.name) as Gate
     let following: Promise<void> | undefined
     async function prepareAndFollow(): Promise<ProcessorKafka | undefined> {
-      const preparing = prepare(processor, settings, connection, producers, processorLog, stopping.signal)
+      const clients = { connection, producers, registry }
+      const preparing = prepare(processor, settings, clients, processorLog, stopping.signal)
       const kafka = await unlessAborted(preparing, stopping.signal)
       if (kafka === undefined || following !== undefined) return kafka
-      const { registry } = kafka
       const facts = { connection, registry, gate, log: processorLog }
       const pause = new OperatorPause(processor.name, facts)
       following = pause.follow(stopping.signal)
@@ -165,33 +167,30 @@ export function runProcessors(
   }
 }
 
-/** What comes of the work; undefined as soon as the signal aborts, whatever the work still waits for. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  const aborted = Promise.withResolvers<undefined>()
-  const abort = (): void => aborted.resolve(undefined)
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort)
-  return await Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener('abort', abort))
+/** What all processors of a process share. */
+interface Clients {
+  readonly connection: Connection
+  readonly producers: ProducerCluster
+  readonly registry: SchemaRegistry
 }
 
 /** Provisions, trying again while the broker or the registry is away; undefined when stopped meanwhile. */
 async function prepare(
   processor: ProcessorConfig,
   settings: Settings,
-  connection: Connection,
-  producers: ProducerCluster,
+  { connection, producers, registry }: Clients,
   log: Log,
   stopping: AbortSignal,
 ): Promise<ProcessorKafka | undefined> {
   while (!stopping.aborted) {
     try {
       await checkClaimsExist(processor, createKafka(connection, 'sallyport-provision', log))
-      const ids = await ensureProvision(processorProvision(settings, processor), connection, log)
+      const ids = await ensureProvision(processorProvision(settings, processor), connection, log, registry)
       const id = (subject: string): number => ids.get(subject) as number
       return {
         client: createKafka(connection, `sallyport-${processor.name}`, log),
         producers,
-        registry: createRegistry(connection.registryUrl),
+        registry,
         endOf: (topic, partition) => partitionEnd(connection, topic, partition),
         identify: topic => topicIdentity(connection, topic),
         schemas: {

@@ -14,7 +14,8 @@ import '@sallyport/core/kafka/kafkajs-connection'
 import '@sallyport/core/kafka/kafkajs-coordinator'
 import '@sallyport/core/kafka/kafkajs-runner'
 import { Steering } from '@sallyport/core/kafka/steering'
-import { schemaLookup } from '@sallyport/core/schema-lookup'
+import { registryQuestions } from '@sallyport/core/registry-questions'
+import { SchemaBook } from '@sallyport/core/schema-book'
 import kafkajs from 'kafkajs'
 import { Attempts } from './attempts.ts'
 import { RecordDecoder } from './decode.ts'
@@ -69,8 +70,9 @@ class Member<S extends SchemaName> implements Subscription {
     this.#options = options
     // It may reject while `start` awaits something else.
     this.#joined.promise.catch(() => {})
-    const { url, headers } = options.registry
-    const decoder = new RecordDecoder(options.schema, schemaLookup(url.replace(/\/+$/, ''), headers))
+    const { url, headers, doubtMs } = options.registry
+    const book = new SchemaBook(registryQuestions(url.replace(/\/+$/, ''), headers), doubtMs)
+    const decoder = new RecordDecoder(options.schema, book.find)
     this.#attempts = new Attempts(options, decoder)
     this.#consumer = createClient(options).consumer({
       groupId: options.groupId,

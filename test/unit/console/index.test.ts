@@ -15,7 +15,8 @@ import { EVENT_SCHEMA, encodeEvent, encodeWire } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
 import { HEADER } from '@sallyport/core/headers'
 import type { ReadBatch } from '@sallyport/core/kafka/topic-reader'
-import { EVENTS_TOPIC } from '@sallyport/core/topics'
+import { SchemaBook } from '@sallyport/core/schema-book'
+import { AUDIT_TOPIC, EVENTS_TOPIC } from '@sallyport/core/topics'
 import { POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 import { eventOf } from '../../support/events.ts'
@@ -108,6 +109,38 @@ describe('the index', () => {
     for (const one of batches) await writer.prepare(one)
     writer.write(batches)
   }
+
+  it('does not go on without the events of a registry that denies what it had (Y4)', async () => {
+    // Timeline: a batch comes while the registry denies everything; it has its schemas again; the batch comes again.
+    // Proves: the event is in the index. It used to be passed over, as every later one was.
+    let deniesAll = true
+    const questions = {
+      url: 'http://registry',
+      schemaText: async (id: number) => (deniesAll ? undefined : SCHEMAS[id - 1]?.text),
+      hasSubjects: async () => !deniesAll,
+    }
+    writer = new IndexWriter(database, new SchemaBook(questions, 0))
+    const event = eventOf('crm', 0)
+    const events = batch(EVENTS_TOPIC, 0, [accepted(event)])
+    await assert.rejects(write(events), { code: 'SP_REGISTRY_UNREACHABLE', retryable: true })
+    deniesAll = false
+    await write(events)
+    assert.equal(eventStory(database, event.id)?.id, event.id)
+  })
+
+  it('passes over an operation whose schema nobody knows, or that is not Avro (Y4)', async () => {
+    const find = async (id: number) => {
+      if (id === 8) throw new SyntaxError('not Avro')
+      return undefined
+    }
+    writer = new IndexWriter(database, { find })
+    hold([AUDIT_TOPIC])
+    const foreign = [8, 9].map(id => ({
+      key: 'p',
+      value: encodeWire(id, EVENT_SCHEMA.type, eventOf('crm', 0)),
+    }))
+    await write(batch(AUDIT_TOPIC, 0, foreign))
+  })
 
   function outcomes(): Record<string, string> {
     return Object.fromEntries(searchEvents(database, {}, 100).events.map(({ id, outcome }) => [id, outcome]))

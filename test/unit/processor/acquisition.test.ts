@@ -13,6 +13,8 @@ function dependencies(given: Partial<AcquisitionDependencies>): AcquisitionDepen
       register: async () => 1,
       check: async () => ({ kind: 'new' as const }),
       find: async () => undefined,
+      glance: async () => undefined,
+      recall: async () => {},
     },
     claimsStart: async () => 0,
     claimsEnd: async () => undefined,

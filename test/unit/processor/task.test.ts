@@ -81,6 +81,8 @@ function taskWith(
       register: async () => 1,
       check: async () => ({ kind: 'new' as const }),
       find: async () => undefined,
+      glance: async () => undefined,
+      recall: async () => {},
     },
     claimsBudget: new ClaimsBudget(1e6, () => {}),
     checkpoints,

@@ -46,7 +46,8 @@ async function lettersNamed(
   id: string,
   signal: AbortSignal,
 ): Promise<ShownLetter[]> {
-  const events = new RegistryReader<Event>(EVENT_SCHEMA, desk.registry)
+  // Nothing follows from what is shown: poison must not keep an operator waiting for a doubt's end.
+  const events = new RegistryReader<Event>(EVENT_SCHEMA, { find: desk.registry.glance })
   const found: ShownLetter[] = []
   for (const ids of [[id], []]) {
     for await (const { letter, standing } of placedLetters(desk, [processor], signal, ids)) {

@@ -74,11 +74,7 @@ function targetOf(text: string): string {
 async function eventOf(events: RegistryReader<Event>, { value }: FetchedRecord): Promise<Event | undefined> {
   if (value === null) return undefined
   await events.prepare(value)
-  try {
-    return events.read(value)
-  } catch {
-    return undefined
-  }
+  return events.readOrUndefined(value)
 }
 
 async function forward(

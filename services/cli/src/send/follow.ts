@@ -4,13 +4,13 @@
  */
 
 import { parseHistory } from '@sallyport/core/attempt'
-import { WireReader } from '@sallyport/core/codec'
 import { HEADER } from '@sallyport/core/headers'
 import type { createKafka } from '@sallyport/core/kafka/client'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { tailTopics } from '@sallyport/core/kafka/tail'
 import type { TopicReader } from '@sallyport/core/kafka/topic-reader'
+import { RegistryReader } from '@sallyport/core/registry-reader'
 import { traceIdOf } from '@sallyport/core/trace'
 import { CLAIM_SCHEMA, type ProcessorConfig } from '@sallyport/processor/config'
 
@@ -30,37 +30,43 @@ export interface Step {
   readonly traceId?: string
 }
 
+interface ClaimView {
+  readonly state: string
+  readonly attempt: number
+}
+
 export async function followEvents(
   kafka: ReturnType<typeof createKafka>,
   registry: SchemaRegistry,
   processors: readonly ProcessorConfig[],
   onStep: (step: Step) => void,
 ): Promise<TopicReader> {
-  const claimId = await registry.register(CLAIM_SCHEMA.name, CLAIM_SCHEMA)
-  const claims = new WireReader<{ state: string; attempt: number }>(CLAIM_SCHEMA)
-  claims.learn(claimId, CLAIM_SCHEMA)
-  const readers = new Map<string, (record: FetchedRecord) => Step | undefined>()
+  await registry.register(CLAIM_SCHEMA.name, CLAIM_SCHEMA)
+  const claims = new RegistryReader<ClaimView>(CLAIM_SCHEMA, registry)
+  const readers = new Map<string, (record: FetchedRecord) => Step | Promise<Step | undefined> | undefined>()
   for (const processor of processors) {
     const { retry, deadLetter, claims: claimsTopic } = processor.topics
     readers.set(claimsTopic, record => claimStep(processor, claims, record))
     readers.set(deadLetter, record => deadLetterStep(processor, record))
     for (const [i, topic] of retry.entries()) readers.set(topic, record => retryStep(processor, i, record))
   }
-  return await tailTopics(kafka, [...readers.keys()], record => {
-    const step = record.key === null ? undefined : readers.get(record.topic)?.(record)
+  return await tailTopics(kafka, [...readers.keys()], async record => {
+    const step = record.key === null ? undefined : await readers.get(record.topic)?.(record)
     if (step !== undefined) onStep(step)
   })
 }
 
-function claimStep(
+/** What is passed over is none of Sallyport's: a stranger's bytes. */
+async function claimStep(
   { name }: ProcessorConfig,
-  claims: WireReader<{ state: string; attempt: number }>,
+  claims: RegistryReader<ClaimView>,
   { key, value }: FetchedRecord,
-): Step | undefined {
+): Promise<Step | undefined> {
   const eventId = String(key)
   if (value === null || eventId.startsWith('#')) return undefined
-  const claim = claims.read(value)
-  if (claim.state !== 'DONE') return undefined
+  await claims.prepare(value)
+  const claim = claims.readOrUndefined(value)
+  if (claim?.state !== 'DONE') return undefined
   return { eventId, processor: name, kind: 'processed', isEnd: true, attempt: claim.attempt }
 }
 

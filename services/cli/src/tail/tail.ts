@@ -83,13 +83,11 @@ async function see(events: RegistryReader<Event>, record: FetchedRecord): Promis
   const kind = kindOf(record.topic)
   if (kind === undefined || record.value === null) return undefined
   await events.prepare(record.value)
-  try {
-    const role = topicRole(record.topic)
-    const processor = role !== undefined && 'processor' in role ? role.processor : null
-    return { kind, processor, record, event: events.read(record.value) }
-  } catch {
-    return undefined
-  }
+  const event = events.readOrUndefined(record.value)
+  if (event === undefined) return undefined
+  const role = topicRole(record.topic)
+  const processor = role !== undefined && 'processor' in role ? role.processor : null
+  return { kind, processor, record, event }
 }
 
 function isWanted(event: Event, { source, type, text }: TailOptions): boolean {

@@ -7,11 +7,13 @@
  * Y2. A batch that begins behind the stored position is refused: somebody emptied the file, and whoever reads starts
  *     again from what is stored.
  * Y3. Records of one event come from several topics in any order: each row is what all of them say together.
- * Y4. What cannot be read is passed over; the processors put it into the dead letter.
+ * Y4. What cannot be read is passed over; the processors put it into the dead letter. A registry that is away, or
+ *     denies what it had, makes nothing unreadable: `prepare` throws, and nothing of the batch is written.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type AttemptRecord, parseHistory } from '@sallyport/core/attempt'
-import { type AvroSchema, EVENT_SCHEMA, wireSchemaId } from '@sallyport/core/codec'
+import { AUDIT_SCHEMA } from '@sallyport/core/audit'
+import { EVENT_SCHEMA } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
@@ -47,30 +49,30 @@ export type Envelope = Omit<Event, 'id' | 'source' | 'type' | 'body'> & { readon
 
 export class IndexWriter {
   readonly #database: DatabaseSync
-  readonly #registry: Schemas
   readonly #events: RegistryReader<Event>
   readonly #claims: RegistryReader<ClaimValue>
   readonly #positions: RegistryReader<{ inputs: Record<string, number> }>
-  /** Schemas of operations, which this code need not know. */
-  readonly #others = new Map<number, AvroSchema | undefined>()
+  readonly #operations: RegistryReader<object>
   readonly #statements = new Map<string, StatementSync>()
 
   constructor(database: DatabaseSync, registry: Schemas) {
     this.#database = database
-    this.#registry = registry
     this.#events = new RegistryReader(EVENT_SCHEMA, registry)
     this.#claims = new RegistryReader(CLAIM_SCHEMA, registry)
     this.#positions = new RegistryReader(POSITIONS_SCHEMA, registry)
+    this.#operations = new RegistryReader(AUDIT_SCHEMA, registry)
   }
 
   /** Makes a batch readable. Throws `SP_REGISTRY_UNREACHABLE`. */
   async prepare({ topic, records }: ReadBatch): Promise<void> {
     const role = topicRole(topic)
-    for (const { key, value } of records) {
-      if (role?.kind === 'audit') await this.#learnOther(value)
-      else if (role?.kind !== 'claims') await this.#events.prepare(value)
-      else if (String(key) === POSITIONS_KEY) await this.#positions.prepare(value)
-      else if (!isMark(String(key))) await this.#claims.prepare(value)
+    const values = (wanted: (key: string) => boolean): (Buffer | null)[] =>
+      records.filter(({ key }) => wanted(String(key))).map(({ value }) => value)
+    if (role?.kind === 'audit') await this.#operations.prepareAll(values(() => true))
+    else if (role?.kind !== 'claims') await this.#events.prepareAll(values(() => true))
+    else {
+      await this.#positions.prepareAll(values(key => key === POSITIONS_KEY))
+      await this.#claims.prepareAll(values(key => !isMark(key)))
     }
   }
 
@@ -137,7 +139,7 @@ export class IndexWriter {
 
   /** `offset`: of the record in sallyport.events; null where a dead letter tells of the event. */
   #writeEvent(record: FetchedRecord, offset: number | null): void {
-    const event = readOrUndefined(this.#events, record.value as Buffer)
+    const event = this.#events.readOrUndefined(record.value as Buffer)
     if (event === undefined || event.id !== String(record.key)) return
     const known = this.#get('SELECT seq, offset, letter_at FROM events WHERE id = ?', event.id)
     if (known !== undefined && (offset === null || known.offset !== null)) {
@@ -195,11 +197,11 @@ export class IndexWriter {
   #writeClaim(processor: string, id: string, record: FetchedRecord): void {
     const value = record.value as Buffer
     if (id === POSITIONS_KEY) {
-      const position = readOrUndefined(this.#positions, value)?.inputs[EVENTS_TOPIC]
+      const position = this.#positions.readOrUndefined(value)?.inputs[EVENTS_TOPIC]
       if (position === undefined) return
       this.#run('INSERT OR REPLACE INTO settled VALUES (?, ?, ?)', processor, record.partition, position)
     } else if (!isMark(id)) {
-      const claim = readOrUndefined(this.#claims, value)
+      const claim = this.#claims.readOrUndefined(value)
       if (claim !== undefined) this.#setClaim(processor, id, { ...claim, at: record.timestamp })
     }
   }
@@ -274,21 +276,10 @@ export class IndexWriter {
   }
 
   #writeOperation({ offset, timestamp, value }: FetchedRecord): void {
-    if (value === null) return
-    const schema = this.#others.get(wireSchemaId(value) ?? -1)
-    if (schema === undefined) return
-    try {
-      const record = JSON.stringify(schema.type.fromBuffer(value.subarray(5)))
-      this.#run('INSERT OR IGNORE INTO operations VALUES (?, ?, ?)', offset, timestamp, record)
-    } catch {
-      // Y4.
-    }
-  }
-
-  async #learnOther(value: Buffer | null): Promise<void> {
-    const schemaId = value === null ? undefined : wireSchemaId(value)
-    if (schemaId === undefined || this.#others.has(schemaId)) return
-    this.#others.set(schemaId, await this.#registry.find(schemaId))
+    const operation = value === null ? undefined : this.#operations.readOrUndefined(value)
+    if (operation === undefined) return
+    const record = JSON.stringify(operation)
+    this.#run('INSERT OR IGNORE INTO operations VALUES (?, ?, ?)', offset, timestamp, record)
   }
 
   /** Events that every processor has passed without a word. */
@@ -330,12 +321,4 @@ function generationOf(record: FetchedRecord): number {
 
 function historyOf(record: FetchedRecord): readonly AttemptRecord[] {
   return parseHistory(headerText(record.headers, HEADER.history))
-}
-
-function readOrUndefined<T>(reader: RegistryReader<T>, value: Buffer): T | undefined {
-  try {
-    return reader.read(value)
-  } catch {
-    return undefined
-  }
 }

@@ -1,13 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import confluent from '@kafkajs/confluent-schema-registry'
-import type { AvroSchema } from '../codec.ts'
+import { type AvroSchema, parseSchema } from '../codec.ts'
 import { errorMessage, SallyportError } from '../errors.ts'
-import { registryUnreachable, type SchemaLookup, schemaLookup } from '../schema-lookup.ts'
+import { errorCodeOf, registryQuestions, registryUnreachable } from '../registry-questions.ts'
+import { DOUBT_MS, SchemaBook, type SchemaLookup } from '../schema-book.ts'
 
 /** How often a conflict is tried before it counts as a refusal. */
 const TRIES_MAX = 10
 const CONFLICT_PAUSE_MS = 100
 const REQUEST_TIMEOUT_MS = 5_000
+/** How many of a subject's versions are known from the start: the latest. */
+const VERSIONS_MAX = 20
 
 const { SchemaRegistry: Client, COMPATIBILITY } = confluent
 /** The name of the library's error for a subject that has another compatibility; it exports no class. */
@@ -31,11 +34,23 @@ export interface SchemaRegistry {
   register(subject: string, schema: AvroSchema): Promise<number>
   /** What registering a schema would come to; nothing is registered. Throws `SP_REGISTRY_UNREACHABLE` (retryable). */
   check(subject: string, schema: AvroSchema): Promise<SchemaStanding>
+  /**
+   * Learns the ids of all versions that a subject has, so that what earlier releases wrote can be read without a
+   * question. What cannot be had is asked for when it is met: nothing is thrown.
+   */
+  recall(subject: string): Promise<void>
+  /** The schema behind an id; that there is none is believed after a while only (schema-book.ts). */
   readonly find: SchemaLookup
+  /** The same, believed at once: for those who only show. */
+  readonly glance: SchemaLookup
 }
 
-/** A registry with a Confluent-compatible API. `url` is its base: `{url}/schemas/ids/1` answers. */
-export function createRegistry(url: string): SchemaRegistry {
+/**
+ * A registry with a Confluent-compatible API. `url` is its base: `{url}/schemas/ids/1` answers. `doubtMs`: how long it
+ * must deny a schema before that is believed; default 30 s.
+ */
+export function createRegistry(url: string, doubtMs: number = DOUBT_MS): SchemaRegistry {
+  const book = new SchemaBook(registryQuestions(url), doubtMs)
   const client = new Client({
     host: url,
     clientId: 'sallyport',
@@ -48,7 +63,9 @@ export function createRegistry(url: string): SchemaRegistry {
     const options = { subject, compatibility: COMPATIBILITY.BACKWARD_TRANSITIVE }
     for (let tries = 1; ; tries++) {
       try {
-        return (await client.register(raw, options)).id
+        const { id } = await client.register(raw, options)
+        book.know(id, schema)
+        return id
       } catch (error) {
         const status = httpStatus(error)
         const isMismatch = (error as Error).name === MISMATCH
@@ -80,7 +97,25 @@ export function createRegistry(url: string): SchemaRegistry {
     return { kind: 'incompatible', reason: messages.join('; ') || `HTTP ${compatible.status}` }
   }
 
-  /** Posts a schema to the registry's API, or reads; statuses of 500 and above are no answer. */
+  async function recall(subject: string): Promise<void> {
+    const path = `subjects/${encodeURIComponent(subject)}/versions`
+    const { body } = await ask(path).catch(() => ({ body: undefined }))
+    const versions = Array.isArray(body) ? body.slice(-VERSIONS_MAX) : []
+    // The only one is what was registered.
+    if (versions.length < 2) return
+    for (const version of versions) {
+      const { body } = await ask(`${path}/${version}`).catch(() => ({ body: undefined }))
+      const { id, schema } = (body ?? {}) as { id?: unknown; schema?: unknown }
+      if (typeof id !== 'number' || typeof schema !== 'string') continue
+      try {
+        book.know(id, parseSchema(schema))
+      } catch {
+        // Not Avro: none of ours.
+      }
+    }
+  }
+
+  /** Posts a schema to the registry's API, or reads; no answer is what a proxy says, or a status of 500 and above. */
   async function ask(path: string, schema?: AvroSchema): Promise<{ status: number; body: unknown }> {
     try {
       const response = await fetch(`${url}/${path}`, {
@@ -93,15 +128,17 @@ export function createRegistry(url: string): SchemaRegistry {
               body: JSON.stringify({ schema: schema.text }),
             }),
       })
-      if (response.status >= 500) throw new Error(`HTTP ${response.status}`)
-      return { status: response.status, body: await response.json() }
+      const body = (await response.json()) as unknown
+      if (response.status >= 500 || (response.status === 404 && typeof errorCodeOf(body) !== 'number'))
+        throw new Error(`HTTP ${response.status} is no answer of a registry`)
+      return { status: response.status, body }
     } catch (error) {
       throw registryUnreachable(url, error)
     }
   }
 
   // Not `client.getSchema`: it caches a type parsed with other union rules than ours.
-  return { register, check, find: schemaLookup(url) }
+  return { register, check, recall, find: book.find, glance: book.glance }
 }
 
 function incompatible(subject: string, schema: AvroSchema, cause: unknown): SallyportError {

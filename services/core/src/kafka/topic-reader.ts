@@ -36,6 +36,7 @@ export interface TopicReader {
 }
 
 const FETCH_WAIT_MS = 100
+const HEARTBEAT_MS = 3_000
 
 /** Resolves once the reading is under way. `name` says in the group's name who reads. */
 export async function readTopics(
@@ -93,10 +94,13 @@ export async function readTopics(
     await consumer.subscribe({ topics: [...positions.keys()], fromBeginning: true })
     await consumer.run({
       autoCommit: false,
-      eachBatch: async ({ batch, isStale, isRunning }) => {
+      eachBatch: async ({ batch, isStale, isRunning, heartbeat }) => {
         if (isStale() || !isRunning()) return
         const records = batch.messages.map(message => fetched(batch, message))
-        await take(batch.topic, batch.partition, Number(batch.lastOffset()) + 1, records)
+        // Whoever waits for the registry stays a member meanwhile.
+        const beating = setInterval(() => void heartbeat().catch(() => {}), HEARTBEAT_MS)
+        const end = Number(batch.lastOffset()) + 1
+        await take(batch.topic, batch.partition, end, records).finally(() => clearInterval(beating))
       },
     })
     await joined.promise
