@@ -10,6 +10,7 @@ import { configure, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 import type { Outcome } from '@sallyport/processor/decide'
 import type { EventRecord } from '@sallyport/processor/decode'
 import { inputSpecs } from '@sallyport/processor/inputs'
+import { ProcessMemory } from '@sallyport/processor/memory'
 import { Input, Intake } from '@sallyport/processor/poll'
 import { type Settlement, Settler } from '@sallyport/processor/settle'
 import { SettleQueue } from '@sallyport/processor/settle-queue'
@@ -36,10 +37,12 @@ export function testSettleQueue(transact: () => Promise<void> = async () => {}, 
       await transact()
     },
   } as unknown as TaskProducer
-  const claims = new ClaimStore(new ClaimsBudget(1e9, () => {}))
+  const budget = new ClaimsBudget(1e9, () => {})
+  const claims = new ClaimStore(budget)
   const intake = new Intake(
     inputSpecs(processor).map(spec => new Input(spec, { offset: 0 })),
     { queueRecordsMax: 10_000, queueBytesMax: 1e9 },
+    new ProcessMemory(budget, 1e12).join(1),
     { pause() {}, resume() {} },
   )
   const failed = Promise.withResolvers<unknown>()
@@ -48,7 +51,7 @@ export function testSettleQueue(transact: () => Promise<void> = async () => {}, 
     settler: new Settler(processor, 0, producer, { claim: 1, positions: 2 }),
     intake,
     claims,
-    bytesMax,
+    bytesMax: () => bytesMax,
     log: createLog('test'),
     now: () => 0,
     sourceLabel: source => source,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import type { Settings } from '@sallyport/core/settings'
+import { memoryLimits } from '@sallyport/processor/memory-limits'
 import YAML from 'yaml'
 
 const DEPLOY = path.resolve(import.meta.dirname, '../../deploy')
@@ -45,6 +47,18 @@ describe('what is deployed', () => {
     const connections = (properties.connectionsMax.default * (20 + headers / 1_024)) / 1_024
     const itself = 200
     assert.ok(itself + bodies + connections < mib(services.ingress?.mem_limit))
+  })
+
+  it('has room for what the processors’ settings allow by default', () => {
+    const MIB = 2 ** 20
+    const { mem_limit, environment } = services.processor as Service
+    const memory = mib(mem_limit)
+    const heap = heapMib(environment?.NODE_OPTIONS)
+    const settings = { file: '', processing: {} } as unknown as Settings
+    const limits = memoryLimits(settings, { memoryBytes: memory * MIB, heapBytes: heap * MIB })
+    assert.equal(limits.claimsBytesMax, 1_024 * MIB)
+    const itself = 150
+    assert.ok(itself + heap + limits.bytesMax / MIB <= memory)
   })
 
   it('the image gives every service a heap', () => {

@@ -101,8 +101,10 @@ export interface ProcessingSettings {
   /** How long the registry must deny a schema before records under its id count as poison, ms. */
   readonly schemaDoubtMs: number
   readonly drainTimeoutMs: number
-  /** Memory that the claims of one process may take. */
-  readonly claimsBytesMax: number
+  /** Memory that records, what is emitted, outcomes and claims of one process may take together. */
+  readonly memoryBytesMax?: number
+  /** The part of it that claims may take. */
+  readonly claimsBytesMax?: number
   /** Absolute path of the folder for checkpoints of the claims; none are kept where absent. */
   readonly checkpointFolder?: string
   /** How old a partition's checkpoint gets while its claims change, ms. */
@@ -154,7 +156,8 @@ interface Document {
     stableOffsetStall: string
     schemaDoubt: string
     drainTimeout: string
-    claimsBytesMax: number
+    memoryBytesMax?: number
+    claimsBytesMax?: number
     checkpointFolder?: string
     checkpointInterval: string
     expectedEventsPerSecond?: number
@@ -235,7 +238,8 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       stableOffsetStallMs: within(absolute, 'processing.stableOffsetStall', processing.stableOffsetStall),
       schemaDoubtMs: within(absolute, 'processing.schemaDoubt', processing.schemaDoubt),
       drainTimeoutMs: within(absolute, 'processing.drainTimeout', processing.drainTimeout),
-      claimsBytesMax: processing.claimsBytesMax,
+      ...(processing.memoryBytesMax === undefined ? {} : { memoryBytesMax: processing.memoryBytesMax }),
+      ...(processing.claimsBytesMax === undefined ? {} : { claimsBytesMax: processing.claimsBytesMax }),
       ...(processing.checkpointFolder === undefined
         ? {}
         : { checkpointFolder: path.resolve(path.dirname(absolute), processing.checkpointFolder) }),

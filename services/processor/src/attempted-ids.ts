@@ -1,6 +1,6 @@
 /** The event ids that a task attempts at the moment, each with the records of the same id that wait for its outcome (T2). */
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
-import { type IntakeLimits, recordBytes } from './poll.ts'
+import { recordBytes } from './poll.ts'
 
 export class AttemptedIds {
   readonly #waiting = new Map<string, FetchedRecord[]>()
@@ -13,8 +13,8 @@ export class AttemptedIds {
   }
 
   /** Whether as much waits as may (T5). */
-  isFull({ queueRecordsMax, queueBytesMax }: IntakeLimits): boolean {
-    return this.#records >= queueRecordsMax || this.#bytes >= queueBytesMax
+  isFull(recordsMax: number, bytesMax: number): boolean {
+    return this.#records >= recordsMax || this.#bytes >= bytesMax
   }
 
   begin(id: string): void {

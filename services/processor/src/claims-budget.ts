@@ -24,6 +24,11 @@ export class ClaimsBudget {
     this.#alarm = alarm
   }
 
+  /** Memory that claims take. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
   get isSpent(): boolean {
     return this.#bytes >= this.#bytesMax
   }
@@ -44,13 +49,13 @@ export class ClaimsBudget {
 }
 
 /**
- * Throws `SP_SETTINGS` when the claims of a window at the expected rate would not fit. Every processor of a process
+ * Throws `SP_SETTINGS` when the claims of a window at the expected rate would not fit into `claimsBytesMax`. Every processor of a process
  * has claims of its own, and may have to hold those of all partitions when the other processes are gone. A claim that
  * waits for a retry takes some 300 bytes until it is settled: how many wait nobody knows beforehand, so that is not
  * counted here.
  */
-export function checkClaimsFit(settings: Settings, processors: number): void {
-  const { expectedEventsPerSecond, claimsBytesMax } = settings.processing
+export function checkClaimsFit(settings: Settings, processors: number, claimsBytesMax: number): void {
+  const { expectedEventsPerSecond } = settings.processing
   if (expectedEventsPerSecond === undefined) return
   const claims = Math.ceil((settings.windowMs / 1_000) * expectedEventsPerSecond) * processors
   const bytes = claims * CLAIM_BYTES
@@ -58,6 +63,6 @@ export function checkClaimsFit(settings: Settings, processors: number): void {
   const rateMax = Math.floor(claimsBytesMax / CLAIM_BYTES / processors / (settings.windowMs / 1_000))
   throw new SallyportError(
     'SP_SETTINGS',
-    `${settings.file}: ${expectedEventsPerSecond} events/s (processing.expectedEventsPerSecond) for ${settings.windowMs / 1_000} s (window) and ${processors} processor${processors === 1 ? '' : 's'} make ${claims} claims of ${CLAIM_BYTES} bytes, ${bytes} bytes in all; processing.claimsBytesMax is ${claimsBytesMax}, enough for ${rateMax} events/s: raise it, shorten the window, or run fewer processors in one process`,
+    `${settings.file}: ${expectedEventsPerSecond} events/s (processing.expectedEventsPerSecond) for ${settings.windowMs / 1_000} s (window) and ${processors} processor${processors === 1 ? '' : 's'} make ${claims} claims of ${CLAIM_BYTES} bytes, ${bytes} bytes in all; claims may take ${claimsBytesMax} (processing.claimsBytesMax, at most four fifths of memoryBytesMax), enough for ${rateMax} events/s: raise it, shorten the window, or run fewer processors in one process`,
   )
 }

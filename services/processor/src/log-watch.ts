@@ -21,12 +21,12 @@ export class LogWatch {
     this.#deps = deps
   }
 
-  /** A batch of an input was taken over. */
-  took(input: Input, { records, leaderEpoch }: FetchedBatch): void {
+  /** A batch of an input was taken over, up to an offset. */
+  took(input: Input, { records, leaderEpoch }: FetchedBatch, next = Number.POSITIVE_INFINITY): void {
     const { log } = input
     const last = records.at(-1)
     if (log === undefined || leaderEpoch === undefined || last === undefined) return
-    const read = { ...log, leaderEpoch, readTo: last.offset + 1 }
+    const read = { ...log, leaderEpoch, readTo: Math.min(last.offset + 1, next) }
     if (leaderEpoch === log.leaderEpoch || log.leaderEpoch < 0) input.log = read
     else if (leaderEpoch > log.leaderEpoch) void this.#compare(input, log, read)
   }

@@ -26,6 +26,8 @@ import {
 } from './config.ts'
 import { watchEventLoop } from './event-loop.ts'
 import { Gate } from './gate.ts'
+import { ProcessMemory } from './memory.ts'
+import { memoryLimits } from './memory-limits.ts'
 import { OperatorPause } from './operator-pause.ts'
 import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
 
@@ -54,7 +56,7 @@ export async function startProcessors(
   names: readonly string[] = [],
 ): Promise<RunningProcessors> {
   const processors = await loadProcessors(settings, names)
-  checkClaimsFit(settings, processors.length)
+  checkClaimsFit(settings, processors.length, memoryLimits(settings).claimsBytesMax)
   const { adminPort, adminHost } = settings.processing
   if (adminPort === undefined) return runProcessors(processors, settings, connection, log)
   let state: ProcessorsState = 'starting'
@@ -88,11 +90,12 @@ export function runProcessors(
   failed.promise.catch(() => {})
   const joined = processors.map(() => Promise.withResolvers<void>())
   const runtimes: ProcessorRuntime[] = []
-  const { claimsBytesMax } = settings.processing
+  const { bytesMax, recordsBytesMax, claimsBytesMax } = memoryLimits(settings)
   claimsBytesLimit.set(claimsBytesMax)
   const producers = new ProducerCluster(connection, 'sallyport-processor')
   const registry = createRegistry(connection.registryUrl, settings.processing.schemaDoubtMs)
   const claimsBudget = new ClaimsBudget(claimsBytesMax, error => log.error(error.message))
+  const memory = new ProcessMemory(claimsBudget, bytesMax, recordsBytesMax)
   const gates = new Map(
     processors.map(({ name }) => [name, new Gate(name, log.child({ processor: name }))] as const),
   )
@@ -117,7 +120,8 @@ export function runProcessors(
       settings,
       prepareAndFollow,
       new PartitionEnds(connection, `sallyport-${processor.name}-lag`),
-      claimsBudget,
+      memory,
+      processors.length,
       gate,
       processorLog,
     )

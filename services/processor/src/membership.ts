@@ -20,12 +20,12 @@ import * as metrics from '@sallyport/core/metrics'
 import type { Settings } from '@sallyport/core/settings'
 import { eventRecordBytesMax } from '@sallyport/core/topics'
 import { CheckpointFolder } from './checkpoint-folder.ts'
-import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import { EventDecoder } from './decode.ts'
 import type { InputSpec } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
 import { differingSettings, memberSettings } from './member-settings.ts'
+import type { ProcessMemory } from './memory.ts'
 import { OutputEncoder } from './outputs.ts'
 import { type PositionReader, readPositions } from './positions.ts'
 import type { Admission, ProcessorKafka } from './runtime.ts'
@@ -42,7 +42,7 @@ export class Membership implements GroupListener {
   readonly #kafka: ProcessorKafka
   readonly #inputs: readonly InputSpec[]
   readonly #admission: Admission
-  readonly #claimsBudget: ClaimsBudget
+  readonly #memory: ProcessMemory
   readonly #log: Log
   readonly #consumer: GroupConsumer
   readonly #ended = Promise.withResolvers<Ending>()
@@ -61,7 +61,7 @@ export class Membership implements GroupListener {
     kafka: ProcessorKafka,
     inputs: readonly InputSpec[],
     admission: Admission,
-    claimsBudget: ClaimsBudget,
+    memory: ProcessMemory,
     log: Log,
   ) {
     this.#processor = processor
@@ -69,7 +69,7 @@ export class Membership implements GroupListener {
     this.#kafka = kafka
     this.#inputs = inputs
     this.#admission = admission
-    this.#claimsBudget = claimsBudget
+    this.#memory = memory
     this.#log = log
     this.#logs = new PartitionLogs(kafka.producers)
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
@@ -158,8 +158,8 @@ export class Membership implements GroupListener {
     return inOrderOfMoving(partitions, partition => this.#tasks.get(partition)?.isAcquiring ?? false)
   }
 
-  fetched(batch: FetchedBatch): boolean {
-    return this.#tasks.get(batch.partition)?.offer(batch) ?? false
+  fetched(batch: FetchedBatch): number | undefined {
+    return this.#tasks.get(batch.partition)?.offer(batch)
   }
 
   passed(topic: string, partition: number, from: number, next: number): void {
@@ -219,7 +219,8 @@ export class Membership implements GroupListener {
       decoder: this.#decoder,
       encoder: this.#encoder,
       admission: this.#admission,
-      claimsBudget: this.#claimsBudget,
+      memory: this.#memory,
+      claimsBudget: this.#memory.claims,
       checkpoints,
       log: this.#log,
       clock: systemClock,

@@ -1,12 +1,13 @@
 /**
  * Stage 5: bounded intake. One queue per input partition; a full queue pauses its partition, a half-empty one
- * resumes it. Records of a retry tier come out when they are due: append time + the tier's delay, by the brokers'
+ * resumes it. Of a fetch is taken what there is room for; the rest is fetched again (K5, K6 of memory.ts). Records of a retry tier come out when they are due: append time + the tier's delay, by the brokers'
  * clock (`dueAt`). A tier's records share one delay, so the head is always the first to be due.
  */
 import type { InputLog } from '@sallyport/core/contract'
 import type { ReadHeaders } from '@sallyport/core/headers'
 import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { dueAt, type InputSpec } from './inputs.ts'
+import type { TaskMemory } from './memory.ts'
 import { Watermark } from './watermark.ts'
 
 export interface IntakeLimits {
@@ -36,8 +37,10 @@ export interface Flow {
  */
 const AHEAD_MAX = 250_000
 
-/** What a record takes beside its bytes. */
-const RECORD_OVERHEAD_BYTES = 256
+/** What a record takes beside its bytes: its objects, and its place in the queue and in the watermark. */
+const RECORD_OVERHEAD_BYTES = 640
+/** What each header takes beside its bytes. */
+const HEADER_OVERHEAD_BYTES = 160
 
 /** One input of a task: its queue, and how far it is settled. */
 export class Input {
@@ -91,15 +94,18 @@ export class Intake {
   readonly #inputs: ReadonlyMap<string, Input>
   readonly #rotation: Input[]
   readonly #limits: IntakeLimits
+  readonly #memory: TaskMemory
   readonly #flow: Flow
   /** Records that came back: they are due, and still count as taken. */
   readonly #again: FetchedRecord[] = []
+  #againBytes = 0
   #isAgainsTurn = false
 
-  constructor(inputs: readonly Input[], limits: IntakeLimits, flow: Flow) {
+  constructor(inputs: readonly Input[], limits: IntakeLimits, memory: TaskMemory, flow: Flow) {
     this.#inputs = new Map(inputs.map(input => [input.spec.topic, input]))
     this.#rotation = [...inputs]
     this.#limits = limits
+    this.#memory = memory
     this.#flow = flow
   }
 
@@ -124,28 +130,39 @@ export class Intake {
     return highWatermark < next || (nextOffset > next && isEarlier)
   }
 
-  /** Takes a batch over. False where the topic is no input. */
-  offer(batch: FetchedBatch): boolean {
+  /**
+   * Takes what there is room for of a batch over, and gives the offset from which the topic is to be read on: the
+   * batch's `nextOffset` when all was taken. Undefined where nothing was, or the topic is no input.
+   */
+  offer(batch: FetchedBatch): number | undefined {
     const input = this.#inputs.get(batch.topic)
-    if (input === undefined) return false
+    if (input === undefined) return undefined
     // A batch that was under way while the position moved may repeat what was taken. Within a batch the writer numbers
     // the records, and the broker does not check it: what does not ascend is passed over, as the Java client does.
     let { next } = input.watermark
-    const records = batch.records.filter(({ offset }) => {
-      const ascends = offset >= next
-      if (ascends) next = offset + 1
-      return ascends
-    })
-    input.watermark.take(records, Math.max(next, batch.nextOffset))
-    for (const record of records) {
-      input.queue.push(record)
-      input.bytes += recordBytes(record)
+    let room = this.#room(input)
+    const records: FetchedRecord[] = []
+    let isAll = true
+    let taken = 0
+    for (const record of batch.records) {
+      if (record.offset < next) continue
+      const bytes = recordBytes(record)
+      isAll = bytes <= room || input.length + records.length === 0
+      if (!isAll) break
+      records.push(record)
+      next = record.offset + 1
+      room -= bytes
+      taken += bytes
     }
-    if (!input.paused && this.#isFull(input)) {
+    if (isAll) next = Math.max(next, batch.nextOffset)
+    input.watermark.take(records, next)
+    for (const record of records) input.queue.push(record)
+    this.#queue(input, taken)
+    if (!input.paused && (!isAll || this.#isFull(input))) {
       input.paused = true
       this.#flow.pause(input.spec.topic)
     }
-    return true
+    return isAll || records.length > 0 ? next : undefined
   }
 
   /** What lies from one offset up to another is no record, or has expired: nothing of it will come. */
@@ -162,8 +179,15 @@ export class Intake {
    */
   next(now: number, hasRoom = true): FetchedRecord | undefined {
     this.#isAgainsTurn = !this.#isAgainsTurn
-    if (this.#isAgainsTurn && this.#again.length > 0) return this.#again.shift()
-    return this.#nextFetched(now, hasRoom) ?? this.#again.shift()
+    const isFirst = this.#isAgainsTurn || this.#againBytes >= this.#memory.waitingMax
+    if (isFirst && this.#again.length > 0) return this.#nextAgain()
+    return this.#nextFetched(now, hasRoom) ?? this.#nextAgain()
+  }
+
+  #nextAgain(): FetchedRecord | undefined {
+    const record = this.#again.shift()
+    if (record !== undefined) this.#againBytes -= recordBytes(record)
+    return record
   }
 
   #nextFetched(now: number, hasRoom: boolean): FetchedRecord | undefined {
@@ -181,14 +205,17 @@ export class Intake {
 
   /** Takes back records that `next` gave and that are to be considered again. */
   putBack(records: readonly FetchedRecord[]): void {
-    this.#again.push(...records)
+    for (const record of records) {
+      this.#again.push(record)
+      this.#againBytes += recordBytes(record)
+    }
   }
 
   /** Puts back the record that `next` gave last of this input, and holds the input until `unblock`. */
   block(record: FetchedRecord): void {
     const input = this.input(record.topic)
     input.queue.splice(input.head, 0, record)
-    input.bytes += recordBytes(record)
+    this.#queue(input, recordBytes(record))
     input.blocked = true
   }
 
@@ -211,7 +238,7 @@ export class Intake {
     // What is done must not be held by its place in the queue.
     input.queue[input.head] = undefined
     input.head++
-    input.bytes -= recordBytes(record)
+    this.#queue(input, -recordBytes(record))
     if (input.head === input.queue.length || input.head > 1_024) {
       input.queue.splice(0, input.head)
       input.head = 0
@@ -223,23 +250,35 @@ export class Intake {
     return record
   }
 
+  /** Bytes come into an input's queue, or leave it. */
+  #queue(input: Input, bytes: number): void {
+    input.bytes += bytes
+    this.#memory.queue(bytes)
+  }
+
+  /** Bytes that an input's queue has room for. */
+  #room({ bytes, spec }: Input): number {
+    const room = this.#memory.queueRoom(bytes, spec.kind === 'retry')
+    return Math.min(room, this.#limits.queueBytesMax - bytes)
+  }
+
   #isFull(input: Input): boolean {
-    return input.length >= this.#limits.queueRecordsMax || input.bytes >= this.#limits.queueBytesMax
+    return input.length >= this.#limits.queueRecordsMax || this.#room(input) <= 0
   }
 
   #isHalfEmpty(input: Input): boolean {
-    return input.length * 2 <= this.#limits.queueRecordsMax && input.bytes * 2 <= this.#limits.queueBytesMax
+    return input.length * 2 <= this.#limits.queueRecordsMax && input.bytes <= this.#room(input)
   }
 }
 
 /** What a record in memory counts for, bytes. */
 export function recordBytes(record: FetchedRecord): number {
   let bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0) + RECORD_OVERHEAD_BYTES
-  for (const name in record.headers) bytes += name.length + lengthOf(record.headers[name] ?? null)
+  for (const name in record.headers) bytes += name.length + headerBytes(record.headers[name] ?? null)
   return bytes
 }
 
-function lengthOf(header: ReadHeaders[string]): number {
-  if (!Array.isArray(header)) return header?.length ?? 0
-  return header.reduce((sum, one) => sum + (one?.length ?? 0), 0)
+function headerBytes(header: ReadHeaders[string]): number {
+  if (!Array.isArray(header)) return HEADER_OVERHEAD_BYTES + (header?.length ?? 0)
+  return header.reduce((sum, one) => sum + HEADER_OVERHEAD_BYTES + (one?.length ?? 0), 0)
 }

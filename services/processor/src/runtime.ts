@@ -13,12 +13,12 @@ import type { Log } from '@sallyport/core/log'
 import { membershipsTotal } from '@sallyport/core/metrics'
 import type { Settings } from '@sallyport/core/settings'
 import { Breaker } from './breaker.ts'
-import type { ClaimsBudget } from './claims-budget.ts'
 import type { ProcessorConfig } from './config.ts'
 import type { Gate } from './gate.ts'
 import { discoverInputs } from './inputs.ts'
 import { LagWatch } from './lag.ts'
 import { type Ending, Membership } from './membership.ts'
+import type { ProcessMemory } from './memory.ts'
 import type { OutputTopic } from './outputs.ts'
 import type { RestoreSchemas } from './restore.ts'
 import { Slots } from './slots.ts'
@@ -54,29 +54,36 @@ export class ProcessorRuntime {
   readonly #settings: Settings
   readonly #prepare: () => Promise<ProcessorKafka | undefined>
   readonly #admission: Admission
-  readonly #claimsBudget: ClaimsBudget
+  readonly #memory: ProcessMemory
   readonly #lag: LagWatch
   readonly #log: Log
   readonly #stopping = new AbortController()
   #membership: Membership | undefined
   #pauseMs = PAUSE_MS_MIN
 
-  /** `prepare`: provisions, and waits for as long as that can help; undefined when stopped meanwhile. */
+  /**
+   * `prepare`: provisions, and waits for as long as that can help; undefined when stopped meanwhile. `processors`: how
+   * many share the memory.
+   */
   constructor(
     processor: ProcessorConfig,
     settings: Settings,
     prepare: () => Promise<ProcessorKafka | undefined>,
     ends: PartitionEnds,
-    claimsBudget: ClaimsBudget,
+    memory: ProcessMemory,
+    processors: number,
     gate: Gate,
     log: Log,
   ) {
     this.#processor = processor
     this.#settings = settings
     this.#prepare = prepare
-    this.#claimsBudget = claimsBudget
+    this.#memory = memory
+    const { attemptBytesMax } = settings.processing
     this.#admission = {
-      slots: new Slots(processor.concurrency, settings.processing.attemptBytesMax),
+      slots: new Slots(processor.concurrency, () =>
+        Math.min(attemptBytesMax, memory.attemptsMax(processors)),
+      ),
       gate,
       breaker: new Breaker(processor.name, processor.breaker, gate, log, () => performance.now()),
     }
@@ -119,7 +126,7 @@ export class ProcessorRuntime {
       kafka,
       inputs,
       this.#admission,
-      this.#claimsBudget,
+      this.#memory,
       this.#log,
     )
     this.#membership = membership

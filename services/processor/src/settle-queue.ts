@@ -27,7 +27,7 @@ export interface SettleQueueDependencies {
   readonly intake: Intake
   readonly claims: ClaimStore
   /** Bytes that outcomes may hold before they stop the intake. */
-  readonly bytesMax: number
+  readonly bytesMax: () => number
   readonly log: Log
   /** The brokers' clock. */
   readonly now: () => number
@@ -85,7 +85,7 @@ export class SettleQueue {
 
   /** Whether the intake may go on: outcomes wait within their bounds (T5). */
   get hasRoom(): boolean {
-    return this.#waiting.length < WAITING_MAX && this.#bytes < this.#deps.bytesMax
+    return this.#waiting.length < WAITING_MAX && this.#bytes < this.#deps.bytesMax()
   }
 
   add(settlement: Settlement): void {

@@ -10,17 +10,19 @@
  */
 export class Slots {
   readonly #count: number
+  readonly #bytesMax: () => number
   #free: number
-  #bytesFree: number
+  #bytesHeld = 0
   /** Tasks that run nothing. */
   #idle = 0
   /** Tasks that found no slot, in the order in which they asked. */
   readonly #waiting = new Set<TaskSlots>()
 
-  constructor(count: number, bytesMax: number) {
+  /** `bytesMax` is asked each time: what is left for attempts changes. */
+  constructor(count: number, bytesMax: () => number) {
     this.#count = count
     this.#free = count
-    this.#bytesFree = bytesMax
+    this.#bytesMax = bytesMax
   }
 
   /** A task's share. `wake` is called once when a slot may be free after `take` found none. */
@@ -42,14 +44,14 @@ export class Slots {
 
   /** For `TaskSlots` alone. */
   hold(bytes: number): void {
-    this.#bytesFree -= bytes
+    this.#bytesHeld += bytes
   }
 
   /** For `TaskSlots` alone. */
   give(task: TaskSlots, bytes: number): void {
     if (task.running === 0 && !task.hasLeft) this.#idle++
     this.#free++
-    this.#bytesFree += bytes
+    this.#bytesHeld -= bytes
     this.#wake()
   }
 
@@ -62,7 +64,9 @@ export class Slots {
 
   #mayTake({ running }: TaskSlots): boolean {
     if (running === 0) return this.#free > 0
-    return this.#bytesFree > 0 && this.#free > Math.min(this.#idle, Math.floor(this.#count / 2))
+    return (
+      this.#bytesHeld < this.#bytesMax() && this.#free > Math.min(this.#idle, Math.floor(this.#count / 2))
+    )
   }
 
   /** Wakes each waiting task once, until the slots are gone; one that still finds none waits again. */

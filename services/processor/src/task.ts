@@ -14,7 +14,7 @@
  *     that fails the task ends, and its memory with it.
  * T4. After `ended` nothing is settled any more, and results of handlers that still run are discarded.
  * T5. Everything waiting has a bound, in records and in bytes: the intake's queues, the handlers (slots), the records of
- *     ids that are being attempted, the outcomes not yet settled.
+ *     ids that are being attempted, the outcomes not yet settled (K4–K6 of memory.ts).
  */
 import { BrokerClock, type Clock, steadyClock } from '@sallyport/core/clock'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
@@ -38,6 +38,7 @@ import type { EventDecoder, EventRecord } from './decode.ts'
 import type { InputSpec } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
 import { LogWatch } from './log-watch.ts'
+import type { ProcessMemory, TaskMemory } from './memory.ts'
 import type { OutputEncoder } from './outputs.ts'
 import { Input, type InputStart, Intake, type IntakeLimits, recordBytes } from './poll.ts'
 import { remadeError } from './positions.ts'
@@ -52,6 +53,7 @@ export interface TaskDependencies extends AcquisitionDependencies {
   readonly processor: ProcessorConfig
   readonly inputs: readonly InputSpec[]
   readonly limits: IntakeLimits
+  readonly memory: ProcessMemory
   readonly decoder: EventDecoder
   readonly encoder: OutputEncoder
   readonly admission: Admission
@@ -121,6 +123,7 @@ export class Task {
   #shortestWindowMs: number
   readonly #wake = (): void => this.#pump()
   readonly #slots: TaskSlots
+  readonly #memory: TaskMemory
   #state: State = 'acquiring'
   #failure: TaskFailed | undefined
   #producer: TaskProducer | undefined
@@ -137,6 +140,7 @@ export class Task {
     this.#clock = new BrokerClock(steadyClock)
     this.#shortestWindowMs = deps.shortestWindowMs
     this.#slots = deps.admission.slots.join(this.#wake)
+    this.#memory = deps.memory.join(deps.inputs.length)
     this.#logWatch = new LogWatch({
       epochEnd: (topic, epoch) => deps.epochEnd(partition, topic, epoch),
       remade: (topic, end) => this.drop(new TaskFailed(remadeError(topic, partition, end))),
@@ -180,19 +184,22 @@ export class Task {
     return this.#unwound.promise
   }
 
-  /** Takes a batch of one of this partition's topics over. */
-  offer(batch: FetchedBatch): boolean {
-    if (this.#state === 'ended') return false
-    if (batch.topic === this.#deps.processor.topics.claims) return this.#acquisition.offer(batch)
+  /** Takes what it has room for of a batch of one of this partition's topics over; see `GroupListener.fetched`. */
+  offer(batch: FetchedBatch): number | undefined {
+    if (this.#state === 'ended') return undefined
+    if (batch.topic === this.#deps.processor.topics.claims) {
+      return this.#acquisition.offer(batch) ? batch.nextOffset : undefined
+    }
     const intake = this.#workplace?.intake
     if (intake?.isRemade(batch)) {
       this.drop(new TaskFailed(remadeError(batch.topic, batch.partition, batch.highWatermark)))
-      return false
+      return undefined
     }
-    if (intake?.offer(batch) !== true) return false
-    this.#logWatch.took(intake.input(batch.topic), batch)
+    const next = intake?.offer(batch)
+    if (intake === undefined || next === undefined) return undefined
+    this.#logWatch.took(intake.input(batch.topic), batch, next)
     this.#pump()
-    return true
+    return next
   }
 
   /** Markers and aborted records lie from one offset of an input up to another. */
@@ -287,6 +294,7 @@ export class Task {
     clearInterval(this.#sweepTimer)
     this.#workplace?.queue.close()
     this.#slots.leave()
+    this.#memory.leave()
     this.#deps.admission.gate.forget(this.#wake)
     this.#abort.abort(why)
     this.#checkpointer?.close()
@@ -307,7 +315,8 @@ export class Task {
       .filter(([topic]) => !starts.has(topic))
       .map(([topic, offset]) => ({ topic, offset, log: state.positions?.logs.get(topic) }))
     const inputs = this.#deps.inputs.map(spec => new Input(spec, starts.get(spec.topic) as InputStart))
-    const intake = new Intake(inputs, limits, {
+    const memory = this.#memory
+    const intake = new Intake(inputs, limits, memory, {
       pause: topic => this.#deps.pause(this.partition, [topic]),
       resume: topic => this.#deps.resume(this.partition, [topic]),
     })
@@ -316,7 +325,7 @@ export class Task {
       settler: new Settler(processor, this.partition, producer, schemas, foreign),
       intake,
       claims,
-      bytesMax: limits.queueBytesMax,
+      bytesMax: () => Math.min(limits.queueBytesMax, memory.outcomesMax),
       log,
       now: () => this.#clock.now(),
       sourceLabel,
@@ -349,10 +358,10 @@ export class Task {
 
   /** Takes records for as long as the gate is open, and there are due ones, free slots, and room for outcomes (T5). */
   #pump(): void {
-    const { admission, limits } = this.#deps
+    const { admission } = this.#deps
     while (this.#state === 'running' && this.#workplace !== undefined) {
       const { intake, queue, claims } = this.#workplace
-      if (!queue.hasRoom || this.#attempted.isFull(limits)) return
+      if (!queue.hasRoom || this.#isWaitingFull()) return
       if (!admission.gate.enter(this.#wake) || !this.#slots.take()) return
       const now = this.#clock.now()
       // Without room for claims the timer that sweeps asks again.
@@ -364,6 +373,12 @@ export class Task {
       }
       this.#consider(record, this.#workplace)
     }
+  }
+
+  /** Whether as many records as may wait for attempts at their ids. */
+  #isWaitingFull(): boolean {
+    const { queueRecordsMax, queueBytesMax } = this.#deps.limits
+    return this.#attempted.isFull(queueRecordsMax, Math.min(queueBytesMax, this.#memory.waitingMax))
   }
 
   /** Decodes and checks a record while holding a slot; gives the slot back unless an attempt begins. */

@@ -48,7 +48,7 @@ describe('a group’s consumer', () => {
       {
         inOrderOfMoving: partitions => [...partitions],
         joined() {},
-        fetched: () => true,
+        fetched: () => undefined,
         passed() {},
         outOfRange() {},
         assigned() {},
@@ -93,7 +93,7 @@ describe('a group’s consumer', () => {
       {
         inOrderOfMoving: partitions => [...partitions],
         joined() {},
-        fetched: () => true,
+        fetched: () => undefined,
         passed() {},
         outOfRange() {},
         assigned() {},

@@ -23,12 +23,12 @@ describe('the memory of claims', () => {
   }
 
   it('a window at the expected rate that does not fit is refused, with its figures and what to change', () => {
-    const tight = settings('expectedEventsPerSecond: 200, claimsBytesMax: 700000000')
-    checkClaimsFit(tight, 1)
-    assert.throws(() => checkClaimsFit(tight, 2), {
+    const tight = settings('expectedEventsPerSecond: 200')
+    checkClaimsFit(tight, 1, 700_000_000)
+    assert.throws(() => checkClaimsFit(tight, 2, 700_000_000), {
       code: 'SP_SETTINGS',
       message:
-        /200 events\/s .* 86400 s .* 2 processors make 34560000 claims of 40 bytes, 1382400000 bytes .* is 700000000, enough for 101 events\/s: raise it, shorten the window/,
+        /200 events\/s .* 86400 s .* 2 processors make 34560000 claims of 40 bytes, 1382400000 bytes .* take 700000000 .*, enough for 101 events\/s: raise it, shorten the window/,
     })
   })
 
@@ -51,7 +51,7 @@ describe('the memory of claims', () => {
   })
 
   it('without an expected rate nothing is refused', () => {
-    checkClaimsFit(settings(''), 1_000)
+    checkClaimsFit(settings(''), 1_000, 1)
   })
 
   it('limits outside their bounds are refused', () => {

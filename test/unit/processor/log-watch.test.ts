@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import type { FetchedBatch } from '@sallyport/core/kafka/group-consumer'
+import { ClaimsBudget } from '@sallyport/processor/claims-budget'
 import { LogWatch } from '@sallyport/processor/log-watch'
+import { ProcessMemory } from '@sallyport/processor/memory'
 import { Input, Intake } from '@sallyport/processor/poll'
 
 const TOPIC = 'events'
@@ -32,6 +34,7 @@ describe('the log of an input', () => {
     const intake = new Intake(
       [input],
       { queueRecordsMax: 10, queueBytesMax: 1e6 },
+      new ProcessMemory(new ClaimsBudget(1, () => {}), 1e9).join(1),
       { pause() {}, resume() {} },
     )
     const take = async (taken: FetchedBatch) => {

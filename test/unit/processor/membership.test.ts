@@ -8,6 +8,7 @@ import { configure } from '@sallyport/processor/config'
 import { Gate } from '@sallyport/processor/gate'
 import { inputSpecs } from '@sallyport/processor/inputs'
 import { Membership } from '@sallyport/processor/membership'
+import { ProcessMemory } from '@sallyport/processor/memory'
 import type { ProcessorKafka } from '@sallyport/processor/runtime'
 import { Slots } from '@sallyport/processor/slots'
 import { testSettings } from '../../support/processor.ts'
@@ -71,7 +72,7 @@ function newMembership(): Membership {
     outputs: new Map(),
   } as unknown as ProcessorKafka
   const breaker = new Breaker(processor.name, processor.breaker, gate, log, () => 0)
-  const admission = { slots: new Slots(1, 1), gate, breaker }
-  const budget = new ClaimsBudget(1e9, () => {})
-  return new Membership(processor, settings, kafka, inputSpecs(processor), admission, budget, log)
+  const admission = { slots: new Slots(1, () => 1), gate, breaker }
+  const memory = new ProcessMemory(new ClaimsBudget(1e9, () => {}), 1e9)
+  return new Membership(processor, settings, kafka, inputSpecs(processor), admission, memory, log)
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import { ClaimsBudget } from '@sallyport/processor/claims-budget'
 import type { InputSpec } from '@sallyport/processor/inputs'
-import { Input, Intake } from '@sallyport/processor/poll'
+import { ProcessMemory } from '@sallyport/processor/memory'
+import { Input, Intake, recordBytes } from '@sallyport/processor/poll'
 
 const events: InputSpec = { topic: 'events', kind: 'events', delayMs: 0 }
 const tier: InputSpec = { topic: 'tier', kind: 'retry', delayMs: 1_000 }
@@ -18,11 +20,12 @@ function record(topic: string, offset: number, timestamp = 0): FetchedRecord {
   }
 }
 
-function intakeOf(specs: InputSpec[], queueRecordsMax = 10) {
+function intakeOf(specs: InputSpec[], queueRecordsMax = 10, bytesMax = 1e12) {
   const flow: string[] = []
   const intake = new Intake(
     specs.map(spec => new Input(spec, { offset: 0 })),
     { queueRecordsMax, queueBytesMax: 1e9 },
+    new ProcessMemory(new ClaimsBudget(1e9, () => {}), bytesMax).join(specs.length),
     { pause: topic => flow.push(`pause ${topic}`), resume: topic => flow.push(`resume ${topic}`) },
   )
   const offer = (topic: string, offsets: number[], timestamp = 0) =>
@@ -157,8 +160,58 @@ describe('intake', () => {
     assert.deepEqual(offsets, [0, 2, 1, 3, undefined])
   })
 
+  it('takes of a fetch what there is memory for, and says from where to read on', () => {
+    // Setup: memory for four records in each of the inputs, as they count. Timeline: ten are offered, and what was left
+    // once half is gone. Proves: each comes once, in its order, and the partition is paused meanwhile.
+    const one = recordBytes(record('events', 0))
+    const { intake, flow, offer } = intakeOf([events, tier], 1_000, 32 * one)
+    const all = Array.from({ length: 10 }, (_, offset) => offset)
+    assert.equal(offer('tier', all), 4)
+    assert.deepEqual(flow, ['pause tier'])
+    const given: (number | undefined)[] = []
+    for (let next = 4; next < 10; ) {
+      given.push(intake.next(1_000)?.offset)
+      if (flow.at(-1) === 'resume tier') next = offer('tier', all.slice(next)) ?? next
+    }
+    for (let next = intake.next(1_000); next !== undefined; next = intake.next(1_000)) given.push(next.offset)
+    assert.deepEqual(given, all)
+  })
+
+  it('takes into a retry tier no more than its share, and leaves the events theirs', () => {
+    const one = recordBytes(record('events', 0))
+    const { offer } = intakeOf([tier, events], 1_000, 32 * one)
+    const all = Array.from({ length: 20 }, (_, offset) => offset)
+    assert.equal(offer('tier', all), 4)
+    // What nobody's share is: half of the queues' memory, less what the tier holds.
+    assert.equal(offer('events', all), 4)
+    const alone = intakeOf([tier, events], 1_000, 32 * one)
+    assert.equal(alone.offer('events', all), 8)
+    assert.equal(alone.offer('tier', all), 4)
+  })
+
+  it('takes a record into an empty queue however little memory there is (K6)', () => {
+    const { intake, offer } = intakeOf([events, tier], 1_000, 1)
+    assert.equal(offer('events', [0, 1]), 1)
+    assert.equal(offer('tier', [0, 1]), 1)
+    assert.equal(offer('events', [1]), undefined)
+    assert.equal(intake.next(0)?.offset, 0)
+    assert.equal(offer('events', [1]), 2)
+  })
+
+  it('gives what was put back first while much of it waits', () => {
+    const { intake, offer } = intakeOf([events], 1_000, 1)
+    const taken = Array.from({ length: 3 }, (_, offset) => {
+      offer('events', [offset])
+      return intake.next(0) as FetchedRecord
+    })
+    intake.putBack(taken)
+    offer('events', [3])
+    const offsets = Array.from({ length: 4 }, () => intake.next(0)?.offset)
+    assert.deepEqual(offsets, [0, 1, 2, 3])
+  })
+
   it('a batch of another topic is not taken', () => {
     const { offer } = intakeOf([events])
-    assert.equal(offer('elsewhere', [0]), false)
+    assert.equal(offer('elsewhere', [0]), undefined)
   })
 })

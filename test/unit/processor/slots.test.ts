@@ -11,7 +11,7 @@ describe('slots', () => {
   }
 
   it('a slot that comes free goes to the task that waited longest (K1)', () => {
-    const slots = new Slots(1, 1_000)
+    const slots = new Slots(1, () => 1_000)
     const woken: string[] = []
     const holder = task(slots)
     const first = task(slots, () => woken.push('first'))
@@ -26,7 +26,7 @@ describe('slots', () => {
   })
 
   it('a task that ended while it waited does not swallow another one’s turn', () => {
-    const slots = new Slots(1, 1_000)
+    const slots = new Slots(1, () => 1_000)
     const holder = task(slots)
     const ended = slots.join(() => {})
     let woken = false
@@ -41,7 +41,7 @@ describe('slots', () => {
   })
 
   it('while the bytes are held only a task that runs nothing may begin another attempt (K2)', () => {
-    const slots = new Slots(10, 1_000)
+    const slots = new Slots(10, () => 1_000)
     const busy = task(slots)
     const idle = task(slots)
     assert.equal(busy.take(), true)
@@ -59,7 +59,7 @@ describe('slots', () => {
   })
 
   it('a partition whose handlers hang leaves a slot to each that runs nothing, up to half of them (K3)', () => {
-    const slots = new Slots(10, 1_000)
+    const slots = new Slots(10, () => 1_000)
     const hanging = task(slots)
     const others = Array.from({ length: 3 }, () => task(slots))
     let taken = 0
@@ -70,9 +70,9 @@ describe('slots', () => {
   })
 
   it('a single task may use every slot, and one slot is enough for many tasks', () => {
-    const alone = task(new Slots(3, 1_000))
+    const alone = task(new Slots(3, () => 1_000))
     assert.deepEqual([alone.take(), alone.take(), alone.take(), alone.take()], [true, true, true, false])
-    const one = new Slots(1, 1_000)
+    const one = new Slots(1, () => 1_000)
     const tasks = Array.from({ length: 4 }, () => task(one))
     assert.deepEqual(
       tasks.map(each => each.take()),
@@ -81,7 +81,7 @@ describe('slots', () => {
   })
 
   it('a task that has ended gives its slots back later, and no slot is kept for it', () => {
-    const slots = new Slots(2, 1_000)
+    const slots = new Slots(2, () => 1_000)
     const ended = task(slots)
     const going = task(slots)
     ended.take()

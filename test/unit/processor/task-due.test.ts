@@ -11,6 +11,7 @@ import { ClaimsBudget } from '@sallyport/processor/claims-budget'
 import { configure } from '@sallyport/processor/config'
 import { Gate } from '@sallyport/processor/gate'
 import { inputSpecs } from '@sallyport/processor/inputs'
+import { ProcessMemory } from '@sallyport/processor/memory'
 import { Slots } from '@sallyport/processor/slots'
 import { Task, type TaskDependencies } from '@sallyport/processor/task'
 import { eventOf } from '../../support/events.ts'
@@ -86,6 +87,7 @@ function runningTask(retry: string[], handler: Handler): Task {
   const processor = configure(defineProcessor({ name: 'tiers', retry, handler }), {})
   const { claims } = processor.topics
   const gate = new Gate(processor.name, log)
+  const budget = new ClaimsBudget(1e9, () => {})
   const inputs = inputSpecs(processor)
   let barrier: PartitionWrites['records'] | undefined
   const producer = {
@@ -107,11 +109,12 @@ function runningTask(retry: string[], handler: Handler): Task {
     },
     decoder: { decode: (record: FetchedRecord) => ({ kind: 'event', eventRecord: eventRecordOf(record) }) },
     admission: {
-      slots: new Slots(10, 1e9),
+      slots: new Slots(10, () => 1e9),
       gate,
       breaker: new Breaker(processor.name, processor.breaker, gate, log, () => 0),
     },
-    claimsBudget: new ClaimsBudget(1e9, () => {}),
+    memory: new ProcessMemory(budget, 1e9),
+    claimsBudget: budget,
     checkpoints: undefined,
     log,
     clock: () => 0,

@@ -13,6 +13,7 @@ import { positionsRecord } from '@sallyport/processor/claims-record'
 import { configure } from '@sallyport/processor/config'
 import type { Decoded, EventDecoder } from '@sallyport/processor/decode'
 import { Gate } from '@sallyport/processor/gate'
+import { ProcessMemory } from '@sallyport/processor/memory'
 import type { OutputEncoder } from '@sallyport/processor/outputs'
 import { Slots } from '@sallyport/processor/slots'
 import { Task, type TaskDependencies } from '@sallyport/processor/task'
@@ -49,6 +50,7 @@ function taskWith(
   let running = false
   const gate = new Gate(processor.name, log)
   const clock = () => Date.now()
+  const budget = new ClaimsBudget(1e6, () => {})
   const producer = {
     async transact({ records }: PartitionWrites) {
       if (running) await settle()
@@ -65,7 +67,7 @@ function taskWith(
     decoder: { decode: () => POISON } as unknown as EventDecoder,
     encoder: {} as OutputEncoder,
     admission: {
-      slots: new Slots(2, 1e6),
+      slots: new Slots(2, () => 1e6),
       gate,
       breaker: new Breaker(processor.name, processor.breaker, gate, log, clock),
     },
@@ -84,7 +86,8 @@ function taskWith(
       glance: async () => undefined,
       recall: async () => {},
     },
-    claimsBudget: new ClaimsBudget(1e6, () => {}),
+    memory: new ProcessMemory(budget, 1e9),
+    claimsBudget: budget,
     checkpoints,
     openProducer: async () => producer,
     epochEnd: async () => undefined,
@@ -170,11 +173,11 @@ describe('task', () => {
       )
       return { topic: 'events', partition: 0, records, nextOffset: count, highWatermark: count }
     }
-    assert.equal(task.offer(batch(5)), true)
+    assert.equal(task.offer(batch(5)), 5)
     // What was under way twice is nothing new, and no reason to end.
-    assert.equal(task.offer(batch(5)), true)
+    assert.equal(task.offer(batch(5)), 5)
     await sleep(50)
-    assert.equal(task.offer(batch(2)), false)
+    assert.equal(task.offer(batch(2)), undefined)
     await ended
   })
 })

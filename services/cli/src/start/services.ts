@@ -41,13 +41,15 @@ export class Services {
 
   /** Throws what is wrong in the settings of sources and processors, before anything is started. */
   async check(env: NodeJS.ProcessEnv): Promise<void> {
-    const [{ openDoors }, { loadProcessors }, { checkClaimsFit }] = await Promise.all([
+    const [{ openDoors }, { loadProcessors }, { checkClaimsFit }, { memoryLimits }] = await Promise.all([
       import('@sallyport/ingress/config'),
       import('@sallyport/processor/config'),
       import('@sallyport/processor/claims-budget'),
+      import('@sallyport/processor/memory-limits'),
     ])
     openDoors(this.#settings, env, systemClock)
-    checkClaimsFit(this.#settings, (await loadProcessors(this.#settings)).length)
+    const { claimsBytesMax } = memoryLimits(this.#settings)
+    checkClaimsFit(this.#settings, (await loadProcessors(this.#settings)).length, claimsBytesMax)
   }
 
   /**

@@ -47,8 +47,12 @@ export interface GroupListener {
   joined(partitions: readonly number[]): void
   /** The partitions, which it got in this order, in the order in which they should move where some must. */
   inOrderOfMoving(partitions: readonly number[]): number[]
-  /** Takes a batch over, at once. False: it is not wanted, and will be fetched again once resumed. */
-  fetched(batch: FetchedBatch): boolean
+  /**
+   * Takes a batch over, at once, or as much of it as it has room for: gives the offset from which the partition is to be
+   * read on, the batch's `nextOffset` for all of it. Undefined: it is not wanted. What is not taken will be fetched again
+   * once resumed.
+   */
+  fetched(batch: FetchedBatch): number | undefined
   /** A fetch brought nothing that is read: markers and aborted records, from one offset up to another. */
   passed(topic: string, partition: number, from: number, next: number): void
   /** The broker has no record where a partition is read, which is paused now. */
@@ -223,11 +227,12 @@ export class GroupConsumer {
     if (last === undefined || this.#stopped || !isRunning() || isStale()) return
     const { topic, partition } = batch
     const leaderEpoch = leaderEpochOf(last)
-    const taken = this.#listener.fetched({
+    const nextOffset = Number(batch.lastOffset()) + 1
+    const next = this.#listener.fetched({
       ...(leaderEpoch === undefined ? {} : { leaderEpoch }),
       topic,
       partition,
-      nextOffset: Number(batch.lastOffset()) + 1,
+      nextOffset,
       highWatermark: Number(batch.highWatermark),
       records: batch.messages.map(message => ({
         topic,
@@ -239,7 +244,8 @@ export class GroupConsumer {
         headers: (message.headers ?? {}) as ReadHeaders,
       })),
     })
-    if (taken) resolveOffset(last.offset)
+    // With its last record kafkajs resolves what lies behind it in the batch, too.
+    if (next !== undefined) resolveOffset(next >= nextOffset ? last.offset : String(next - 1))
   }
 }
 

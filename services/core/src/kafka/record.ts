@@ -32,13 +32,16 @@ export interface DecodedRecord {
 
 const LOG_APPEND_TIME = 1
 
-/** Decodes the record that fills `buffer`. */
+/**
+ * Decodes the record that fills `buffer`. What it gives stands in a copy of its own: a record that waits, say in a retry
+ * tier, would else keep all of the answer in memory that it came with, a thousand times what it counts for.
+ */
 export function decodeRecord(
   { buffer }: { readonly buffer: Buffer },
   batchContext: BatchContext,
 ): DecodedRecord {
   const { firstOffset, firstTimestamp, maxTimestamp, magicByte, isControlBatch = false } = batchContext
-  const reader = new Reader(buffer)
+  const reader = new Reader(ownCopy(buffer))
   const attributes = reader.byte()
   const timestampDelta = reader.varint()
   const isAppendTime = batchContext.timestampType === LOG_APPEND_TIME && maxTimestamp !== ''
@@ -53,6 +56,12 @@ export function decodeRecord(
     isControlRecord: isControlBatch,
     batchContext,
   }
+}
+
+function ownCopy(buffer: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(buffer.length)
+  copy.set(buffer)
+  return copy
 }
 
 /**
