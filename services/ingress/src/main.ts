@@ -72,7 +72,7 @@ export async function startIngress(
   const producers = new ProducerCluster(connection, 'sallyport-ingress')
   const reader = new PartitionReader(connection, 'sallyport-ingress')
   const learning = new Learning({
-    topic: new SourceSecretLog(producers, reader, createRegistry(connection.registryUrl)),
+    topic: new SourceSecretLog({ producers, reader, registry: createRegistry(connection.registryUrl) }),
     sources: () => sources.learners,
     keys: () => sources.sealing,
     onLearnt: secrets => sources.takeLearnt(secrets),

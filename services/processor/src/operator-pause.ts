@@ -42,7 +42,7 @@ export class OperatorPause {
   async follow(signal: AbortSignal): Promise<void> {
     const { connection, registry, log } = this.#deps
     const reader = new PartitionReader(connection, `sallyport-${this.#processor}`)
-    const audit = new AuditLog(reader, registry)
+    const audit = new AuditLog({ reader, registry })
     while (!signal.aborted) {
       try {
         await audit.follow(signal, state => this.#apply(state.pauseOf(this.#processor)?.paused === true))

@@ -30,7 +30,7 @@ function auditOf(values: readonly Buffer[], registry: Pick<SchemaRegistry, 'find
       yield { topic: AUDIT_TOPIC, partition: 0, records, nextOffset: records.length }
     },
   } as unknown as PartitionReader
-  return new AuditLog(reader, registry as SchemaRegistry)
+  return new AuditLog({ reader, registry: registry as SchemaRegistry })
 }
 
 describe('the audit', () => {

@@ -42,7 +42,7 @@ export async function openDesk(connection: Connection, log: Log): Promise<Desk> 
     reader,
     producers,
     registry,
-    audit: new AuditLog(reader, registry, producers),
+    audit: new AuditLog({ reader, registry, producers }),
     processors: topics
       .flatMap(topic => DEAD_LETTER_TOPIC.exec(topic)?.[1] ?? [])
       .sort((a, b) => a.localeCompare(b)),

@@ -47,7 +47,8 @@ export async function atSource(
     const reader = new PartitionReader(connection, 'sallyport-operator')
     const producers = new ProducerCluster(connection, 'sallyport-operator')
     try {
-      const secrets = new SourceSecretLog(producers, reader, createRegistry(connection.registryUrl))
+      const registry = createRegistry(connection.registryUrl)
+      const secrets = new SourceSecretLog({ reader, registry, producers })
       await work({ settings, secrets }, signal)
     } finally {
       await Promise.all([reader.close(), producers.close()])
