@@ -19,10 +19,18 @@ AuditLog.prototype.append = function (record) {
 const { open } = OperationProducer
 OperationProducer.open = (...args) => around('connect', () => open.apply(OperationProducer, args))
 
-const { write } = OperationProducer.prototype
-OperationProducer.prototype.write = function (lanes, audit) {
-  const name = lanes.length > 0 ? 'batch' : ++writes === 1 ? 'take-up' : 'close'
-  return around(name, () => write.call(this, lanes, audit))
+const { send, commit: note } = OperationProducer.prototype
+/** Those that have sent something since their last note. */
+const unnoted = new WeakSet<OperationProducer>()
+
+OperationProducer.prototype.send = function (lanes) {
+  unnoted.add(this)
+  return send.call(this, lanes)
+}
+OperationProducer.prototype.commit = function (audit) {
+  const name = unnoted.has(this) ? 'batch' : ++writes === 1 ? 'take-up' : 'close'
+  unnoted.delete(this)
+  return around(name, () => note.call(this, audit))
 }
 
 const { begin, write: writeRecords, commit } = TransactionalProducer.prototype

@@ -9,11 +9,24 @@
  * O3. Progress is written in the transaction that sends the records it accounts for.
  * O4. Finished is not reported: whoever is killed between the two and gives the same command again is told, and
  *     nothing is done twice.
+ * O5. A checkpoint says what the records below an offset come to. It holds every pause and every open operation, so a
+ *     fold that begins with it and goes on from that offset comes to the same as one from the start.
+ * O6. Forgotten is only an operation that has ended, is not its processor's last one, and can have to do with no dead
+ *     letter that is kept.
  */
 import { type AvroSchema, loadSchema } from './codec.ts'
-import type { AuditRecord, OffsetRange, Operator, Progress, Selection } from './contract.ts'
+import type {
+  AuditRecord,
+  Checkpoint,
+  CheckpointOperation,
+  OffsetRange,
+  Operator,
+  Progress,
+  Selection,
+} from './contract.ts'
+import { type PauseState, Pauses } from './pauses.ts'
 
-export type { AuditRecord, OffsetRange, Operator, Progress, Selection }
+export type { AuditRecord, Checkpoint, OffsetRange, Operator, Progress, Selection }
 
 export const AUDIT_SCHEMA: AvroSchema = loadSchema('audit.v1')
 
@@ -43,31 +56,84 @@ export interface Operation {
   readonly progress: Map<number, Progress>
 }
 
-/** A processor's intake, as an operator left it. */
-export interface PauseState {
-  readonly paused: boolean
-  readonly by: Operator
-  readonly why: string
-  readonly at: number
+/** What operations on a processor are too old to matter, by when they ended, ms since the epoch (O6). */
+export interface Horizon {
+  /** Redrives and discards that ended before can have taken no dead letter that is kept. */
+  readonly redrives: number
+  /** The same of replays: what they sent may have waited behind their end while the event still died. */
+  readonly replays: number
 }
+
+/** A command of more characters is kept in part: its selection says the same. */
+const COMMAND_CHARS_MAX = 65_536
 
 export class AuditState {
   readonly #operations = new Map<number, Operation>()
-  readonly #pauses = new Map<string, PauseState>()
+  readonly #pauses = new Pauses()
 
   /** Takes one record; what a later version wrote and this one does not know is passed over. */
   apply(offset: number, at: number, record: AuditRecord): void {
-    const { kind, by, why, processor } = record
+    const { kind } = record
     switch (kind) {
       case 'PAUSE':
       case 'RESUME':
-        this.#pauses.set(processor, { paused: kind === 'PAUSE', by, why, at })
+        this.#pauses.apply(offset, at, record)
         return
+      case 'CHECKPOINT':
       case 'UNKNOWN':
         return
       default:
         if (record.step === 'STARTED') this.#start(offset, at, kind, record)
         else this.#advance(at, record)
+    }
+  }
+
+  /** Takes a part of a checkpoint; before any record that the checkpoint does not take in (O5). */
+  restore(part: Checkpoint): void {
+    this.#pauses.restore(part)
+    for (const { kind, ranges, progress, ...rest } of part.operations) {
+      if (kind !== 'REDRIVE' && kind !== 'REPLAY' && kind !== 'DISCARD') continue
+      this.#operations.set(rest.id, {
+        ...rest,
+        kind,
+        ranges: new Map(ranges.map(range => [range.partition, range])),
+        progress: new Map(progress.map(one => [one.partition, one])),
+      })
+    }
+  }
+
+  /** What a checkpoint has to hold (O5). */
+  get entries(): Pick<Checkpoint, 'pauses' | 'operations'> {
+    const operations = [...this.#operations.values()].map(
+      ({ command, ranges, progress, ...rest }): CheckpointOperation => ({
+        ...rest,
+        command: command.slice(0, COMMAND_CHARS_MAX),
+        ranges: [...ranges.values()],
+        progress: [...progress.values()],
+      }),
+    )
+    return { pauses: this.#pauses.entries, operations }
+  }
+
+  /** How many operations it holds. */
+  get size(): number {
+    return this.#operations.size
+  }
+
+  /** Processors with operations that have ended. */
+  get endedOn(): Set<string> {
+    const ended = [...this.#operations.values()].filter(({ state }) => state !== 'open')
+    return new Set(ended.map(({ processor }) => processor))
+  }
+
+  /** Forgets what no longer matters of a processor's operations (O6). */
+  forget(processor: string, horizon: Horizon): void {
+    const operations = this.operations(processor)
+    const last = operations.at(-1)
+    for (const operation of operations) {
+      const { id, kind, state, lastAt } = operation
+      if (operation === last || state === 'open') continue
+      if (lastAt < (kind === 'REPLAY' ? horizon.replays : horizon.redrives)) this.#operations.delete(id)
     }
   }
 
@@ -87,7 +153,7 @@ export class AuditState {
 
   /** What operators last said about a processor's intake; undefined where nobody ever did. */
   pauseOf(processor: string): PauseState | undefined {
-    return this.#pauses.get(processor)
+    return this.#pauses.pauseOf(processor)
   }
 
   #start(offset: number, at: number, kind: OperationKind, record: AuditRecord): void {

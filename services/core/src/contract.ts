@@ -27,7 +27,7 @@ export interface AuditRecord {
   readonly operation: number | null
   /**
    * REDRIVE: dead letters go round again. REPLAY: past events run again. DISCARD: dead letters are hidden.
-   * PAUSE and RESUME: a processor's intake.
+   * PAUSE and RESUME: a processor's intake. CHECKPOINT: a part of what all earlier records come to.
    */
   readonly kind: OperationKind
   /**
@@ -36,7 +36,7 @@ export interface AuditRecord {
    * finished.
    */
   readonly step: OperationStep
-  /** The processor that it is about. */
+  /** The processor that it is about; empty on a CHECKPOINT. */
   readonly processor: string
   /** Who did it, and from where. */
   readonly by: Operator
@@ -55,9 +55,11 @@ export interface AuditRecord {
   readonly progress: Progress | null
   /** STARTED: records that the plan counted. Later steps: records handled so far. */
   readonly count: number
+  /** CHECKPOINT: what the records before it come to. */
+  readonly checkpoint: Checkpoint | null
 }
 
-export type OperationKind = 'UNKNOWN' | 'REDRIVE' | 'REPLAY' | 'DISCARD' | 'PAUSE' | 'RESUME'
+export type OperationKind = 'UNKNOWN' | 'REDRIVE' | 'REPLAY' | 'DISCARD' | 'PAUSE' | 'RESUME' | 'CHECKPOINT'
 
 export type OperationStep =
   | 'UNKNOWN'
@@ -111,6 +113,73 @@ export interface Progress {
   /** One past the offset of the last record sent to this partition of the redrive lane. */
   readonly laneEnd: number
 }
+
+/**
+ * A part of what the records below an offset come to. With all its parts, and the records from that offset
+ * on, nobody needs the earlier ones.
+ */
+export interface Checkpoint {
+  /** The same in all parts. */
+  readonly nonce: string
+  /** Which part it is, from 0. */
+  readonly part: number
+  /** How many parts there are; the last one is written last. */
+  readonly parts: number
+  /** One past the offset of the last record that it takes in. */
+  readonly through: number
+  /** Processors that are paused. */
+  readonly pauses: readonly CheckpointPause[]
+  /** Operations that are open, and ended ones that concern a dead letter which is kept. */
+  readonly operations: readonly CheckpointOperation[]
+}
+
+export interface CheckpointPause {
+  /** The processor that is paused. */
+  readonly processor: string
+  /** Who paused it. */
+  readonly by: Operator
+  /** The reason that the operator gave. */
+  readonly why: string
+  /** When it was paused. */
+  readonly at: number
+}
+
+export interface CheckpointOperation {
+  /** Offset of its STARTED record. */
+  readonly id: number
+  /** REDRIVE, REPLAY or DISCARD. */
+  readonly kind: OperationKind
+  /** The processor that it is about. */
+  readonly processor: string
+  /** Which records. */
+  readonly selection: Selection
+  /** The offsets among which it selects. */
+  readonly ranges: readonly OffsetRange[]
+  /** What was asked for; the beginning of a very long one. */
+  readonly command: string
+  /** The reason that the operator gave. */
+  readonly why: string
+  /** Who started it. */
+  readonly startedBy: Operator
+  /** When it was started. */
+  readonly startedAt: number
+  /** Records that the plan counted. */
+  readonly planned: number
+  /** Whether it is open, or how it was closed. */
+  readonly state: OperationState
+  /** Whether whoever asked for it was told that it is finished. */
+  readonly reported: boolean
+  /** Who wrote its last step. */
+  readonly lastBy: Operator
+  /** When its last step was written. */
+  readonly lastAt: number
+  /** Records sent, or hidden. */
+  readonly handled: number
+  /** How far each partition is. */
+  readonly progress: readonly Progress[]
+}
+
+export type OperationState = 'open' | 'finished' | 'cancelled'
 
 /**
  * Marks, in a partition of sallyport.<processor>.claims under the key '#barrier', the point up to which a new

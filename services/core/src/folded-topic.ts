@@ -30,6 +30,8 @@ export interface FoldRange {
   readonly from: number
   readonly until?: number
   readonly signal?: AbortSignal
+  /** Only records under this key are taken. */
+  readonly key?: string
 }
 
 export class FoldedTopic<T> {
@@ -54,11 +56,12 @@ export class FoldedTopic<T> {
   }
 
   /** Takes the records of a range; yields, again and again, the offset below which everything is taken. */
-  async *fold(state: Fold<T>, range: FoldRange): AsyncGenerator<number> {
+  async *fold(state: Fold<T>, { key, ...range }: FoldRange): AsyncGenerator<number> {
     const request = { topic: this.#topic, partition: 0, ...range }
     const { signal } = range
     for await (const { records, nextOffset } of this.#clients.reader.read(request)) {
-      const taking = this.#take(records, state)
+      const wanted = key === undefined ? records : records.filter(record => String(record.key) === key)
+      const taking = this.#take(wanted, state)
       await (signal === undefined ? taking : unlessAborted(taking, signal))
       if (signal?.aborted === true) return
       yield nextOffset

@@ -45,7 +45,9 @@ export class OperatorPause {
     const audit = new AuditLog({ reader, registry })
     while (!signal.aborted) {
       try {
-        await audit.follow(signal, state => this.#apply(state.pauseOf(this.#processor)?.paused === true))
+        await audit.followPauses(signal, pauses =>
+          this.#apply(pauses.pauseOf(this.#processor)?.paused === true),
+        )
       } catch (error) {
         log.warn({ error: errorMessage(error) }, 'the audit cannot be read; asking again whether to pause')
         await sleep(RETRY_MS, undefined, { signal }).catch(() => {})

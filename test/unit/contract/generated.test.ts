@@ -38,6 +38,7 @@ describe('generated files', () => {
         ranges: [{ partition: 0, from: 1, until: 2 }],
         progress: { partition: 0, through: 2, laneEnd: 1 },
         count: 1,
+        checkpoint: null,
       },
       'barrier.v1': { nonce: 'n' },
       'claim.v1': { state: 'PENDING', generation: 0, attempt: 1, windowMs: 1 },

@@ -19,6 +19,7 @@ const PAUSE: AuditRecord = {
   ranges: [],
   progress: null,
   count: 0,
+  checkpoint: null,
 }
 
 /** An audit that holds these values. */
@@ -79,7 +80,7 @@ describe('the audit', () => {
       hasSubjects: async () => true,
     }
     const stopping = new AbortController()
-    const following = auditOf([pause], new SchemaBook(questions, 800)).follow(stopping.signal, () => {})
+    const following = auditOf([pause], new SchemaBook(questions, 800)).followPauses(stopping.signal, () => {})
     setTimeout(() => stopping.abort(), 20)
     const startedAt = performance.now()
     await following

@@ -26,6 +26,7 @@ function record(fields: Partial<AuditRecord>): AuditRecord {
     ranges: [],
     progress: null,
     count: 0,
+    checkpoint: null,
     ...fields,
   }
 }

@@ -1,24 +1,24 @@
 import assert from 'node:assert/strict'
-import type { AuditState } from '@sallyport/core/audit'
 import { AuditLog } from '@sallyport/core/audit-log'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { createLog } from '@sallyport/core/log'
+import type { Pauses } from '@sallyport/core/pauses'
 import { Gate } from '@sallyport/processor/gate'
 import { OperatorPause } from '@sallyport/processor/operator-pause'
 import { waitFor } from '../../support/wait-for.ts'
 
 describe('an operator’s pause whose audit cannot be read', () => {
-  const follow = AuditLog.prototype.follow
+  const follow = AuditLog.prototype.followPauses
   afterEach(() => {
-    AuditLog.prototype.follow = follow
+    AuditLog.prototype.followPauses = follow
   })
 
   /** Follows an audit that says `paused` once, or nothing, and fails then again and again. */
   async function throughFailures(paused: boolean | undefined): Promise<{ holds: string[]; known: boolean }> {
     let failures = 0
-    AuditLog.prototype.follow = async (_signal, onState) => {
-      const state = { pauseOf: () => ({ paused }) } as unknown as AuditState
-      if (failures++ === 0 && paused !== undefined) onState(state)
+    AuditLog.prototype.followPauses = async (_signal, onPauses) => {
+      const pauses = { pauseOf: () => ({ paused }) } as unknown as Pauses
+      if (failures++ === 0 && paused !== undefined) onPauses(pauses)
       throw new Error('nobody answers')
     }
     const log = createLog('test')

@@ -85,7 +85,11 @@ export const MESSAGES: Readonly<Json> = {
   Positions: message(POSITIONS_SCHEMA, {}, CLAIM_KEY),
   Barrier: message(BARRIER_SCHEMA, {}, CLAIM_KEY),
   SourceSecret: message(SOURCE_SECRET_SCHEMA, {}, 'The name of the source.'),
-  AuditRecord: message(AUDIT_SCHEMA, {}, 'The name of the processor.'),
+  AuditRecord: message(
+    AUDIT_SCHEMA,
+    {},
+    'The name of the processor; #checkpoint for a part of a checkpoint.',
+  ),
 }
 
 function message(schema: AvroSchema, headers: Json, key: string): Json {

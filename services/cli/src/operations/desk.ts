@@ -1,3 +1,4 @@
+import type { Horizon } from '@sallyport/core/audit'
 import { AuditLog } from '@sallyport/core/audit-log'
 import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
@@ -9,8 +10,13 @@ import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-clu
 import type { Log } from '@sallyport/core/log'
 import { AUDIT_TOPIC, type ProcessorTopics, processorTopics } from '@sallyport/core/topics'
 import { NothingError, UsageError } from '../exit.ts'
+import { horizonOf } from './horizon.ts'
+import { thisOperator } from './operator.ts'
 
 const DEAD_LETTER_TOPIC = /^sallyport\.([a-z][a-z0-9-]{0,62})\.dead-letter$/
+
+/** Of a processor whose topics are gone. */
+const NOTHING_KEPT: Horizon = { redrives: Number.POSITIVE_INFINITY, replays: Number.POSITIVE_INFINITY }
 
 /** What operations work with: the cluster, read by its topics alone; no settings file is needed. */
 export interface Desk {
@@ -37,15 +43,27 @@ export async function openDesk(connection: Connection, log: Log): Promise<Desk> 
   const reader = new PartitionReader(connection, 'sallyport-operator')
   const producers = new ProducerCluster(connection, 'sallyport-operator')
   const registry = createRegistry(connection.registryUrl)
+  const processors = topics
+    .flatMap(topic => DEAD_LETTER_TOPIC.exec(topic)?.[1] ?? [])
+    .sort((a, b) => a.localeCompare(b))
+  const horizons = new Map<string, Promise<Horizon>>()
+  const keeper = {
+    by: thisOperator(),
+    horizonOf: (processor: string) => {
+      const horizon =
+        horizons.get(processor) ??
+        (processors.includes(processor) ? horizonOf(kafka, reader, processor) : Promise.resolve(NOTHING_KEPT))
+      horizons.set(processor, horizon)
+      return horizon
+    },
+  }
   return {
     kafka,
     reader,
     producers,
     registry,
-    audit: new AuditLog({ reader, registry, producers }),
-    processors: topics
-      .flatMap(topic => DEAD_LETTER_TOPIC.exec(topic)?.[1] ?? [])
-      .sort((a, b) => a.localeCompare(b)),
+    audit: new AuditLog({ reader, registry, producers, keeper }),
+    processors,
     async close() {
       await Promise.all([reader.close(), producers.close()])
     },

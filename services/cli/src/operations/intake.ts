@@ -52,5 +52,6 @@ function record(kind: 'PAUSE' | 'RESUME', processor: string, why: string): Audit
     ranges: [],
     progress: null,
     count: 0,
+    checkpoint: null,
   }
 }

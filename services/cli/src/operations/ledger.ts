@@ -27,6 +27,7 @@ import { isClaimKey, POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 import { type DeadLetter, deadLetter, homeOf } from './dead-letter.ts'
 import { type Desk, topicsOf } from './desk.ts'
+import { CLOCKS_DIFFER_MS } from './horizon.ts'
 import { matcher } from './selection.ts'
 import { firstRecord } from './settled.ts'
 
@@ -42,9 +43,6 @@ interface ClaimView {
   readonly state: ClaimState
   readonly generation: number
 }
-
-/** How far the clocks of brokers may differ, ms. */
-const CLOCKS_DIFFER_MS = 10 * 60_000
 
 /** What an operation has to do with a letter. */
 type Taking = 'not' | 'queued' | 'taken'

@@ -1,7 +1,8 @@
-import type { AuditState, PauseState } from '@sallyport/core/audit'
+import type { AuditState } from '@sallyport/core/audit'
 import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
 import type { Log } from '@sallyport/core/log'
+import type { PauseState } from '@sallyport/core/pauses'
 import { openDesk } from './desk.ts'
 import { operatorText } from './operator.ts'
 

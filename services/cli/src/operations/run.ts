@@ -1,14 +1,15 @@
 /**
- * Runs an operation: open → take up → (batch with its progress)* → finish → note that it was told; or cancel.
+ * Runs an operation: open → take up → (batches with their progress)* → finish → note that it was told; or cancel.
  *
  * W1. Nothing is written before the operation stands in the audit and no earlier one on the processor is open.
  * W2. Whoever runs an operation has taken it up with its transactional id, and reads how far it is only then: an
  *     earlier runner can write nothing more, and what it wrote is known.
- * W3. A batch's records and the progress behind them are one transaction. Killed anywhere, an operation goes on
- *     behind its last committed batch: nothing is sent twice, nothing forgotten.
+ * W3. What is sent in a second and the progress behind it are one transaction, with one record in the audit. Killed
+ *     anywhere, an operation goes on behind its last one: nothing is sent twice, nothing forgotten.
  * W4. What is picked follows from the topics up to the operation's own record, so every runner picks the same.
  */
 import type { AuditRecord, AuditState, OffsetRange, Operation, Progress } from '@sallyport/core/audit'
+import { CHECKPOINT_RECORDS } from '@sallyport/core/audit-log'
 import { SallyportError } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
@@ -16,6 +17,7 @@ import { OperationProducer } from '@sallyport/core/kafka/operation-producer'
 import { type PartitionWrites, type ProduceRecord, recordBytes } from '@sallyport/core/kafka/produce-record'
 import { type Candidate, candidates } from './candidates.ts'
 import { type Desk, topicsOf } from './desk.ts'
+import { everySecond } from './every-second.ts'
 import { isOrphaned, operatorText, thisOperator } from './operator.ts'
 import { Pace } from './pace.ts'
 import { isSelected, type Plan } from './plan.ts'
@@ -24,7 +26,7 @@ import { commandName } from './selection.ts'
 export interface RunOptions {
   /** Records per second; undefined: as fast as it goes. */
   readonly rate: number | undefined
-  /** Stops between two batches; the operation stays open. */
+  /** Stops between two batches, of which those since the last note are taken back; the operation stays open. */
   readonly signal: AbortSignal
   onProgress(handled: number): void
 }
@@ -104,7 +106,7 @@ async function takeUp(desk: Desk, opened: Operation): Promise<Runner> {
   )
   try {
     const record = { ...step(opened, 'RUNNING', opened.handled), operation: opened.id }
-    const at = await producer.write([], () => desk.audit.encode(record))
+    const at = await producer.commit(desk.audit.encode(record))
     const state = await desk.audit.read(at)
     const operation = must(state, opened.id)
     if (operation.state !== 'open') throw closed(operation)
@@ -126,6 +128,9 @@ class Runner {
   /** Partition → up to where it was sent to its own partition of the lane. */
   readonly #laneEnds: Map<number, number>
   #handled: number
+  /** What the open transaction has sent, and up to where. */
+  #sent = { count: 0, through: 0 }
+  #notes = 0
 
   constructor(desk: Desk, operation: Operation, earlier: readonly Operation[], producer: OperationProducer) {
     this.#desk = desk
@@ -147,11 +152,11 @@ class Runner {
         if (batch.length === 0) return
         await pace.wait(batch.length, options.signal)
         await this.#send(range.partition, batch, through)
-        options.onProgress(this.#handled)
         batch = []
         bytes = 0
       }
-      for await (const candidate of this.#selected(range)) {
+      const note = () => this.#note(range.partition, this.#sent.through, options)
+      for await (const candidate of everySecond(this.#selected(range), note)) {
         options.signal.throwIfAborted()
         batch.push(candidate)
         bytes += recordBytes(candidate.record)
@@ -159,6 +164,7 @@ class Runner {
       }
       options.signal.throwIfAborted()
       await flush(range.until)
+      await this.#note(range.partition, range.until, options)
     }
   }
 
@@ -175,7 +181,7 @@ class Runner {
 
   /** Returns the offset of the last record. */
   async close(how: 'FINISHED' | 'CANCELLED'): Promise<number> {
-    return await this.#producer.write([], () => this.#record(how, null))
+    return await this.#producer.commit(this.#record(how, null))
   }
 
   async end(): Promise<void> {
@@ -194,7 +200,6 @@ class Runner {
 
   /** Sends what was picked in a partition: to the same one of the lane, but for events that are at home elsewhere. */
   async #send(partition: number, batch: readonly Candidate[], through: number): Promise<void> {
-    this.#handled += batch.length
     const { kind, id, processor } = this.#operation
     const topic = topicsOf(processor).redrive
     const lanes = Map.groupBy(batch, ({ home }) => home)
@@ -202,11 +207,21 @@ class Runner {
       const records = candidates.map(({ record }) => laneRecord(record, kind === 'REPLAY', id))
       return { topic, partition: home, records }
     })
-    await this.#producer.write(writes, ends => {
-      const laneEnd = ends.get(partition) ?? this.#laneEnds.get(partition) ?? 0
-      this.#laneEnds.set(partition, laneEnd)
-      return this.#record('PROGRESS', { partition, through, laneEnd })
-    })
+    const ends = await this.#producer.send(writes)
+    this.#laneEnds.set(partition, ends.get(partition) ?? this.#laneEnds.get(partition) ?? 0)
+    this.#sent = { count: this.#sent.count + batch.length, through }
+  }
+
+  /** Commits what was sent of a partition, with how far it is (W3). */
+  async #note(partition: number, through: number, { onProgress }: RunOptions): Promise<void> {
+    if (this.#sent.count === 0) return
+    this.#handled += this.#sent.count
+    this.#sent = { count: 0, through: 0 }
+    const laneEnd = this.#laneEnds.get(partition) ?? 0
+    await this.#producer.commit(this.#record('PROGRESS', { partition, through, laneEnd }))
+    onProgress(this.#handled)
+    // Where that fails, whoever appends next does it.
+    if (++this.#notes % CHECKPOINT_RECORDS === 0) await this.#desk.audit.keepShort().catch(() => {})
   }
 
   #record(how: AuditRecord['step'], progress: Progress | null): Omit<ProduceRecord, 'headers'> {
@@ -251,6 +266,7 @@ function step(
     ranges: [],
     progress: null,
     count,
+    checkpoint: null,
   }
 }
 
@@ -276,9 +292,10 @@ async function fencedBy(desk: Desk, opened: Operation): Promise<SallyportError> 
   const operation = must(await desk.audit.read(), opened.id)
   if (operation.state !== 'open') return closed(operation)
   const isOurs = operation.lastBy.pid === process.pid && operation.lastBy.host === thisOperator().host
-  const taker = isOurs ? 'somebody else' : operatorText(operation.lastBy)
   return new SallyportError(
     'SP_FENCED',
-    `operation ${operation.id} was taken up by ${taker}, who goes on with it; no action needed`,
+    isOurs
+      ? `operation ${operation.id} was taken up by somebody else just now, or this process stood still for too long: if it is still open, the same command goes on with it`
+      : `operation ${operation.id} was taken up by ${operatorText(operation.lastBy)}, who goes on with it; no action needed`,
   )
 }

@@ -1,9 +1,12 @@
+import { errorMessage } from '@sallyport/core/errors'
 import { alterTopics, ensureTopics, inspectTopics } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { loadSettings } from '@sallyport/core/settings'
+import { AUDIT_TOPIC } from '@sallyport/core/topics'
 import { EXIT } from '../exit.ts'
 import { commandLog, connectionOf } from '../kafka-options.ts'
-import { print, printDocument, table } from '../output.ts'
+import { openDesk } from '../operations/desk.ts'
+import { note, print, printDocument, table } from '../output.ts'
 import { provisionOf } from '../provision-of.ts'
 import type { SetupOptions } from '../setup-options.ts'
 
@@ -31,8 +34,22 @@ export async function applyTopics(options: SetupOptions): Promise<void> {
   const { missing } = await inspectTopics(kafka, specs)
   const altered = await alterTopics(kafka, specs)
   await ensureTopics(kafka, specs)
+  await keepAuditShort(options)
   await report([...missing.map(created), ...altered], options.json, '')
   if (!options.json) await print(`${specs.length} topics are as ${file} says`)
+}
+
+/** An audit that is older than its checkpoints is read whole by everybody, until one is written. */
+async function keepAuditShort(options: SetupOptions): Promise<void> {
+  const desk = await openDesk(connectionOf(options, process.env), commandLog('topics'))
+  try {
+    await desk.audit.keepShort()
+  } catch (error) {
+    // The topics are as they should be, and whoever appends next writes it.
+    note(`${AUDIT_TOPIC} has no checkpoint yet: ${errorMessage(error)}`)
+  } finally {
+    await desk.close()
+  }
 }
 
 async function prepare(options: SetupOptions) {

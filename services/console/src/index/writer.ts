@@ -275,8 +275,10 @@ export class IndexWriter {
     )
   }
 
-  #writeOperation({ offset, timestamp, value }: FetchedRecord): void {
-    const operation = value === null ? undefined : this.#operations.readOrUndefined(value)
+  #writeOperation({ key, offset, timestamp, value }: FetchedRecord): void {
+    // A checkpoint repeats what other records say.
+    if (value === null || isMark(String(key))) return
+    const operation = this.#operations.readOrUndefined(value)
     if (operation === undefined) return
     const record = JSON.stringify(operation)
     this.#run('INSERT OR IGNORE INTO operations VALUES (?, ?, ?)', offset, timestamp, record)
@@ -310,7 +312,7 @@ export class IndexWriter {
   }
 }
 
-/** Keys of the claims topic that are no event ids. */
+/** Keys of the claims topic that are no event ids, and of the audit that are no processors. */
 function isMark(key: string): boolean {
   return key.startsWith('#')
 }

@@ -1,5 +1,8 @@
 /**
- * Writes what an operator's action sends, together with the audit record that accounts for it, in one transaction.
+ * Writes what an operator's action sends, together with the audit record that accounts for it, in one transaction:
+ *
+ *     (send* → commit)*
+ *
  * Its transactional id belongs to one operation: whoever takes the operation up fences an earlier runner of it.
  *
  * After any error the object is of no more use.
@@ -9,14 +12,16 @@ import { SallyportError } from '../errors.ts'
 import { AUDIT_TOPIC } from '../topics.ts'
 import type { PartitionWrites, ProduceRecord } from './produce-record.ts'
 import type { ProducerCluster } from './transactions/producer-cluster.ts'
+import type { BatchPlace } from './transactions/requests.ts'
 import { TransactionalProducer } from './transactions/transactional-producer.ts'
 import { TransactionError } from './transactions/verdict.ts'
 
-/** Long enough for a batch, short enough that an operator's death does not hold up readers of the audit for long. */
+/** Long enough for what is sent in a second or two, short enough that an operator's death does not hold up readers of the audit for long. */
 const TRANSACTION_TIMEOUT_MS = 10_000
 
 export class OperationProducer {
   readonly #producer: TransactionalProducer
+  #isOpen = false
 
   private constructor(producer: TransactionalProducer) {
     this.#producer = producer
@@ -24,40 +29,57 @@ export class OperationProducer {
 
   /** Becomes the runner: the broker refuses the old one from now on. Throws `SP_FENCED` or `SP_TRANSACTION`. */
   static async open(cluster: ProducerCluster, transactionalId: string): Promise<OperationProducer> {
-    try {
-      const settings = { transactionTimeoutMs: TRANSACTION_TIMEOUT_MS, clock: new BrokerClock(systemClock) }
-      return new OperationProducer(await TransactionalProducer.open(cluster, transactionalId, settings))
-    } catch (error) {
-      throw failed(error)
-    }
+    const settings = { transactionTimeoutMs: TRANSACTION_TIMEOUT_MS, clock: new BrokerClock(systemClock) }
+    return await orFailed(
+      async () => new OperationProducer(await TransactionalProducer.open(cluster, transactionalId, settings)),
+    )
   }
 
   /**
-   * Writes all or nothing. `audit` is given, by partition, one past the last offset of `writes`, and makes the audit
-   * record. Returns that record's offset. Throws `SP_FENCED` when somebody else has taken the operation up, else
-   * `SP_TRANSACTION`; either way this object must not be used again.
+   * Sends records, in the transaction that is open or else in a new one. Returns, by partition, one past the offset of
+   * the last one. Throws `SP_FENCED` when somebody else has taken the operation up, else `SP_TRANSACTION`: nothing since
+   * the last `commit` was sent, and this object must not be used again.
    */
-  async write(
-    writes: readonly PartitionWrites[],
-    audit: (ends: ReadonlyMap<number, number>) => Omit<ProduceRecord, 'headers'>,
-  ): Promise<number> {
-    const producer = this.#producer
-    try {
-      const auditPlace = { topic: AUDIT_TOPIC, partition: 0 }
-      await producer.begin([...writes, auditPlace])
-      const written = await producer.write(writes)
-      const ends = new Map(writes.map(({ partition }, i) => [partition, known(written[i])]))
-      const [auditEnd] = await producer.write([{ ...auditPlace, records: [audit(ends)] }])
-      const offset = known(auditEnd) - 1
-      await producer.commit()
+  async send(writes: readonly PartitionWrites[]): Promise<ReadonlyMap<number, number>> {
+    return await orFailed(async () => {
+      await this.#join(writes)
+      const written = await this.#producer.write(writes)
+      return new Map(writes.map(({ partition }, i) => [partition, known(written[i])]))
+    })
+  }
+
+  /**
+   * Writes the audit record and commits: what was sent since the last time and the record are there, or neither. Returns
+   * the record's offset. Throws as `send` does.
+   */
+  async commit(audit: Omit<ProduceRecord, 'headers'>): Promise<number> {
+    return await orFailed(async () => {
+      const place = { topic: AUDIT_TOPIC, partition: 0 }
+      await this.#join([place])
+      const [end] = await this.#producer.write([{ ...place, records: [audit] }])
+      const offset = known(end) - 1
+      await this.#producer.commit()
+      this.#isOpen = false
       return offset
-    } catch (error) {
-      throw failed(error)
-    }
+    })
   }
 
   async close(): Promise<void> {
     await this.#producer.close()
+  }
+
+  async #join(places: readonly BatchPlace[]): Promise<void> {
+    if (this.#isOpen) await this.#producer.join(places)
+    else await this.#producer.begin(places)
+    this.#isOpen = true
+  }
+}
+
+async function orFailed<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw failed(error)
   }
 }
 

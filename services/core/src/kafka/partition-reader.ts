@@ -24,6 +24,15 @@ type FetchResponse = fetchV12.FetchResponse
 type FetchedPartition = FetchResponse['responses'][number]['partitions'][number]
 type LogBatch = NonNullable<FetchedPartition['records']>[number]
 
+/** What a partition answers to a time. */
+interface FoundOffset {
+  readonly partition: number
+  /** -1: no record is that late. */
+  readonly offset: number
+  /** When the record there was appended, ms since the epoch; -1 for an end of the partition. */
+  readonly timestamp: number
+}
+
 export interface ReadRequest {
   readonly topic: string
   readonly partition: number
@@ -78,6 +87,12 @@ export class PartitionReader {
     )
   }
 
+  /** When the oldest record of a topic that is kept was appended, ms since the epoch; undefined where it has none. */
+  async oldestAt(topic: string): Promise<number | undefined> {
+    const times = (await this.#found(topic, 0)).map(({ timestamp }) => timestamp)
+    return times.length === 0 ? undefined : Math.min(...times)
+  }
+
   /** Batches in order; their `nextOffset` says how far the partition is read. Ends also when `signal` aborts. */
   async *read({ topic, partition, from, until, signal }: ReadRequest): AsyncGenerator<FetchedBatch> {
     const cluster = this.#cluster(topic)
@@ -106,15 +121,19 @@ export class PartitionReader {
 
   /** Partition → offset for a time; partitions without a record at or after it are left out. */
   async #offsets(topic: string, at: number): Promise<Map<number, number>> {
+    return new Map((await this.#found(topic, at)).map(({ partition, offset }) => [partition, offset]))
+  }
+
+  async #found(topic: string, at: number): Promise<FoundOffset[]> {
     const cluster = this.#cluster(topic)
     const found = await persistently(cluster, topic, async () => {
       if (cluster.partitionsOf(topic) === 0) await cluster.refresh()
       const asked = Array.from({ length: cluster.partitionsOf(topic) }, (_, partition) =>
-        offsetAt(cluster, topic, partition, at).then(offset => [partition, offset] as const),
+        offsetAt(cluster, topic, partition, at),
       )
       return await Promise.all(asked)
     })
-    return new Map(found?.filter(([, offset]) => offset >= 0))
+    return found?.filter(({ offset }) => offset >= 0) ?? []
   }
 
   #cluster(topic: string): Cluster {
@@ -163,12 +182,18 @@ async function fetch(
   return fetched
 }
 
-async function offsetAt(cluster: Cluster, topic: string, partition: number, at: number): Promise<number> {
+async function offsetAt(
+  cluster: Cluster,
+  topic: string,
+  partition: number,
+  at: number,
+): Promise<FoundOffset> {
   const connection = await leader(cluster, topic, partition)
   const wanted = { partitionIndex: partition, currentLeaderEpoch: -1, timestamp: BigInt(at) }
   const topics = [{ name: topic, partitions: [wanted] }]
   const answer = await listOffsetsV9.api.async(connection, -1, READ_COMMITTED, topics)
-  return Number(answer.topics[0]?.partitions[0]?.offset ?? -1)
+  const { offset = -1n, timestamp = -1n } = answer.topics[0]?.partitions[0] ?? {}
+  return { partition, offset: Number(offset), timestamp: Number(timestamp) }
 }
 
 /** Does what a broker may refuse again and again, asking who leads in between; undefined when aborted meanwhile. */

@@ -13,7 +13,7 @@
  * |---|---|---|
  * | (none) | `open` | `ready` |
  * | `ready` | `begin` | `open` |
- * | `open` | `write`, `commitOffsets` | `open` |
+ * | `open` | `join`, `write`, `commitOffsets` | `open` |
  * | `open` | `commit`, answered | `ready` |
  * | any | a verdict that ends it, or its deadline | `over` |
  * | any | `close` | `over` |
@@ -169,6 +169,16 @@ export class TransactionalProducer {
       await this.#coordinate(addPartitionsToTxn(this.#writing, places), deadlineAt)
       if (groupId !== undefined) await this.#coordinate(addOffsetsToTxn(this.#writing, groupId), deadlineAt)
     })
+  }
+
+  /**
+   * Adds partitions to the transaction that is open: version 1 wants that before they are written. Throws
+   * `TransactionError`; then the producer is over.
+   */
+  async join(places: readonly BatchPlace[]): Promise<void> {
+    this.#expect('open')
+    if (this.#version === 2) return
+    await this.#orOver(() => this.#coordinate(addPartitionsToTxn(this.#writing, places), this.#deadlineAt))
   }
 
   /**
