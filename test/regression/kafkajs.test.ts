@@ -8,6 +8,9 @@ import { Worker } from 'node:worker_threads'
 import '@sallyport/core/kafka/client'
 
 const require = createRequire(import.meta.url)
+/** Kafka's codes. */
+const UNKNOWN_TOPIC = 3
+const LEADER_NOT_AVAILABLE = 5
 
 describe('kafkajs, as this product loads it', function () {
   this.timeout(30_000)
@@ -57,6 +60,175 @@ describe('kafkajs, as this product loads it', function () {
       for (const socket of sockets) socket.destroy()
       server.close()
     }
+  })
+
+  describe('a connection’s queue of requests', () => {
+    const sockets: Socket[] = []
+    const server = createServer(socket => {
+      sockets.push(socket)
+      socket.on('data', request => {
+        socket.write(Buffer.concat([int32(9), request.subarray(8, 12), Buffer.from('whole')]))
+      })
+    })
+    let port: number
+
+    before(async () => {
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      port = (server.address() as AddressInfo).port
+    })
+    after(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+
+    it('runs no timer while nothing waits and nothing is under way', async () => {
+      // Setup: a connection with an answered request. Timeline: nothing is sent for a while. Proves: nobody looks for
+      // requests that wait, and nobody for those that are overdue. The first timer ran every millisecond, for ever.
+      const connection = connectionTo(port)
+      await connection.connect()
+      await connection.send(QUESTION)
+      const queue = connection.requestQueue
+      let looks = 0
+      const { checkPendingRequests } = queue
+      queue.checkPendingRequests = () => {
+        looks++
+        checkPendingRequests.call(queue)
+      }
+      await sleep(200)
+      assert.equal(looks, 0)
+      assert.equal(queue.throttleCheckTimeoutId, null)
+      assert.equal(queue.requestTimeoutIntervalId, undefined)
+      await connection.disconnect()
+    })
+
+    it('sends what waited as soon as the broker’s quota allows it', async () => {
+      // Setup: a connection whose broker asks for a pause. Timeline: a request comes during it. Proves: it waits, and is
+      // sent behind the pause although nothing else happens on the connection.
+      const connection = connectionTo(port)
+      await connection.connect()
+      const startedAt = performance.now()
+      connection.requestQueue.maybeThrottle(150)
+      assert.equal(String(await connection.send(QUESTION)), 'whole')
+      assert.ok(performance.now() - startedAt >= 149)
+      await connection.disconnect()
+    })
+  })
+
+  it('a broker that is away for long leaves no listeners behind', async () => {
+    // Setup: a broker’s two connections, of which kafkajs fetches with the second. Timeline: the broker dies; it is tried
+    // again and again, and each failure disconnects both. Proves: no dead socket gathers listeners. Each attempt added
+    // one, and the eleventh wrote a MaxListenersExceededWarning to standard error.
+    const sockets: Socket[] = []
+    const server = createServer(socket => sockets.push(socket)).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const ConnectionPool = require('kafkajs/src/network/connectionPool.js')
+    const pool = new ConnectionPool(optionsTo(port))
+    const [first, second] = [await pool.getConnection(0), await pool.getConnection(1)]
+    const warnings: string[] = []
+    const onWarning = ({ name, message }: Error) => warnings.push(`${name}: ${message}`)
+    process.on('warning', onWarning)
+    try {
+      const gone = Promise.all([first, second].map(({ socket }) => once(socket, 'close')))
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await gone
+      for (let i = 0; i < 12; i++) {
+        await assert.rejects(pool.getConnection(0), { name: 'KafkaJSConnectionError' })
+        await Promise.all([pool.destroy(), pool.destroy()])
+      }
+      await sleep(10)
+      assert.deepEqual(warnings, [])
+    } finally {
+      process.off('warning', onWarning)
+    }
+  })
+
+  describe('metadata in which a partition has no leader', () => {
+    const partition = (partitionId: number, leader: number, partitionErrorCode = 0) => ({
+      partitionId,
+      leader,
+      partitionErrorCode,
+    })
+    const metadata = {
+      brokers: [{ nodeId: 1, host: '127.0.0.1', port: 1 }],
+      topicMetadata: [
+        { topicErrorCode: 0, topic: 'whole', partitionMetadata: [partition(0, 1)] },
+        {
+          topicErrorCode: 0,
+          topic: 'lacking',
+          partitionMetadata: [partition(0, 1), partition(1, -1, LEADER_NOT_AVAILABLE)],
+        },
+      ],
+    }
+
+    it('is read in every version; another error is still one', async () => {
+      // Setup: an answer with two topics, of which one partition has no leader. Proves: the answer is used. It was
+      // thrown away as a whole, and asked for again until nobody wanted it any more.
+      for (let version = 0; version <= 6; version++) {
+        const { parse } = require(`kafkajs/src/protocol/requests/metadata/v${version}/response.js`)
+        assert.deepEqual(await parse(metadata), metadata)
+        const topicMetadata = [{ ...metadata.topicMetadata[0], topicErrorCode: UNKNOWN_TOPIC }]
+        await assert.rejects(parse({ ...metadata, topicMetadata }), { type: 'UNKNOWN_TOPIC_OR_PARTITION' })
+      }
+    })
+
+    it('is asked for again within a second, and offsets of the partitions that are led are found', async () => {
+      // Setup: a cluster that gets that answer. Timeline: metadata, then offsets are asked for. Proves: the metadata holds
+      // for a second, not for five minutes; of the partition without a leader nobody is asked, and its offset is
+      // unknown.
+      const Cluster = require('kafkajs/src/cluster/index.js')
+      const cluster = new Cluster({ ...optionsTo(1), brokers: ['127.0.0.1:1'], metadataMaxAge: 300_000 })
+      const asked: unknown[] = []
+      const broker = {
+        isConnected: () => true,
+        metadata: async () => metadata,
+        listOffsets: async ({
+          topics,
+        }: {
+          topics: { topic: string; partitions: { partition: number }[] }[]
+        }) => {
+          asked.push(topics.map(({ topic, partitions }) => [topic, partitions.map(one => one.partition)]))
+          const found = topics.map(({ topic, partitions }) => ({
+            topic,
+            partitions: partitions.map(({ partition }) => ({ partition, offset: '7' })),
+          }))
+          return { responses: found }
+        },
+      }
+      const pool = cluster.brokerPool
+      pool.seedBroker = { connectionPool: { host: 'seed', port: 9 } }
+      pool.brokers = { 1: { ...broker, connectionPool: { host: '127.0.0.1', port: 1 } } }
+      await cluster.addMultipleTargetTopics(['whole', 'lacking'])
+      const holdsMs = pool.metadataExpireAt - Date.now()
+      assert.ok(holdsMs <= 1_000, `${holdsMs} ms`)
+      const offsets = await cluster.fetchTopicsOffset(
+        ['whole', 'lacking'].map(topic => ({
+          topic,
+          fromBeginning: false,
+          partitions: cluster
+            .findTopicPartitionMetadata(topic)
+            .map(({ partitionId }: { partitionId: number }) => ({ partition: partitionId })),
+        })),
+      )
+      assert.deepEqual(asked, [
+        [
+          ['whole', [0]],
+          ['lacking', [0]],
+        ],
+      ])
+      assert.deepEqual(offsets, [
+        { topic: 'whole', partitions: [{ partition: 0, offset: '7' }] },
+        {
+          topic: 'lacking',
+          partitions: [
+            { partition: 0, offset: '7' },
+            { partition: 1, offset: '-1' },
+          ],
+        },
+      ])
+    })
   })
 
   describe('a broker that hangs, its port open', () => {
@@ -165,17 +337,22 @@ describe('kafkajs, as this product loads it', function () {
 
 const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
 
-function connectionTo(port: number, requestTimeout = 20_000) {
-  const Connection = require('kafkajs/src/network/connection.js')
+function optionsTo(port: number, requestTimeout = 20_000) {
   const createSocketFactory = require('kafkajs/src/network/socketFactory.js')
-  return new Connection({
+  return {
     host: '127.0.0.1',
     port,
     logger: silent,
     socketFactory: createSocketFactory(),
     requestTimeout,
+    enforceRequestTimeout: true,
     connectionTimeout: 1_000,
-  })
+  }
+}
+
+function connectionTo(port: number, requestTimeout = 20_000) {
+  const Connection = require('kafkajs/src/network/connection.js')
+  return new Connection(optionsTo(port, requestTimeout))
 }
 
 const Encoder = require('kafkajs/src/protocol/encoder.js')

@@ -55,6 +55,9 @@ interface KnownPosition {
   readonly log: InputLog | undefined
 }
 
+/** Of a partition that is not there. */
+const EMPTY: PartitionBounds = { low: 0, high: 0 }
+
 /**
  * A reader for one assignment: the topics' bounds and ids are asked for once. `windowMs`: how long claims hold at most.
  */
@@ -67,13 +70,13 @@ export function readPositions(
   log: Log,
 ): PositionReader {
   const topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
-  const bounds = withAdmin(kafka, admin => topicBounds(admin, topics))
+  const bounds = withAdmin(kafka, admin => topicBounds(admin, topics, 'omit'))
   bounds.catch(() => {})
   const topicIds = logs.topicIds(inputs.map(({ topic }) => topic))
   topicIds.catch(() => {})
 
   async function boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
-    const found = (await bounds).get(topic)?.get(partition)
+    const found = (await bounds).get(topic)?.get(partition) ?? (await freshBounds(topic, partition))
     if (found !== undefined) return found
     throw new SallyportError(
       'SP_PARTITION_COUNT',
@@ -129,7 +132,7 @@ export function readPositions(
 
   /** Another topic under the name: nothing of it is settled, and what took effect before has its claim for its window. */
   async function remade({ topic, partition, position }: KnownPosition): Promise<InputStart> {
-    const { low } = await freshBounds(topic, partition)
+    const { low } = (await freshBounds(topic, partition)) ?? EMPTY
     const error = new SallyportError(
       'SP_TOPIC_RECREATED',
       `${topic}/${partition} is not the one in which ${processor.name} stood at ${position}: the topic was deleted and made again; it is read from its start, ${low}, and claims keep out what took effect`,
@@ -174,7 +177,7 @@ export function readPositions(
     writtenAt: number | undefined,
     now: number,
   ): Promise<InputStart> {
-    const { low, high } = await freshBounds(topic, partition)
+    const { low, high } = (await freshBounds(topic, partition)) ?? EMPTY
     if (position <= high) return { offset: position }
     // Every record that came later is new, and what came within its own window has its claim if it took effect.
     const since = writtenAt === undefined ? 0 : Math.min(writtenAt, now - windowMs)
@@ -189,14 +192,14 @@ export function readPositions(
   }
 
   async function keptFrom(partition: number, topic: string, position: number): Promise<number> {
-    const { low, high } = await freshBounds(topic, partition)
+    const { low, high } = (await freshBounds(topic, partition)) ?? EMPTY
     if (position > high) throw remadeError(topic, partition, high)
     return checked(topic, partition, position, low)
   }
 
-  async function freshBounds(topic: string, partition: number): Promise<PartitionBounds> {
+  async function freshBounds(topic: string, partition: number): Promise<PartitionBounds | undefined> {
     const fresh = await withAdmin(kafka, admin => topicBounds(admin, [topic]))
-    return fresh.get(topic)?.get(partition) ?? { low: 0, high: 0 }
+    return fresh.get(topic)?.get(partition)
   }
 
   /** Retention may have overtaken a processor that stood still for long: that is loss, and must be loud. */

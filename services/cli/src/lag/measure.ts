@@ -74,6 +74,7 @@ async function positionsOf(
       const bounds = await topicBounds(
         admin,
         inputs.map(({ topic }) => topic),
+        'omit',
       )
       const committed = await admin.fetchOffsets({
         groupId: `sallyport.${processor}`,

@@ -4,6 +4,7 @@ import kafkajs from 'kafkajs'
 import { errorMessage, SallyportError } from '../errors.ts'
 import { CLAIMS_DELETE_RETENTION_MS, type TopicSpec } from '../topics.ts'
 import { protocolErrorType } from './client.ts'
+import { UNKNOWN_OFFSET } from './kafkajs-leaderless.ts'
 
 /** A setting of an existing topic that differs from its spec. */
 export interface TopicDifference {
@@ -123,19 +124,31 @@ export interface PartitionBounds {
 /**
  * Topic → partition → bounds. One topic after the other: asked for several at once, kafkajs's admin client may answer
  * one from metadata that another's request has just fetched without it, and throws.
+ *
+ * Of a partition without a leader nobody knows the bounds: throws `SP_BROKER_UNREACHABLE` (retryable) or, where
+ * `leaderless` says so, leaves it out.
  */
 export async function topicBounds(
   admin: kafkajs.Admin,
   topics: readonly string[],
+  leaderless: 'refuse' | 'omit' = 'refuse',
 ): Promise<ReadonlyMap<string, ReadonlyMap<number, PartitionBounds>>> {
   const bounds = new Map<string, ReadonlyMap<number, PartitionBounds>>()
   for (const topic of topics) {
     const offsets = await admin.fetchTopicOffsets(topic)
+    const known = offsets.filter(({ low, high }) => low !== UNKNOWN_OFFSET && high !== UNKNOWN_OFFSET)
+    if (leaderless === 'refuse' && known.length < offsets.length) {
+      throw new SallyportError(
+        'SP_BROKER_UNREACHABLE',
+        `a partition of ${topic} has no leader: check that the brokers run`,
+        {
+          retryable: true,
+        },
+      )
+    }
     bounds.set(
       topic,
-      new Map(
-        offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]),
-      ),
+      new Map(known.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }])),
     )
   }
   return bounds
@@ -150,7 +163,7 @@ export async function offsetSince(
 ): Promise<number | undefined> {
   const offsets = await admin.fetchTopicOffsetsByTimestamp(topic, Math.max(0, Math.floor(time)))
   const found = offsets.find(one => one.partition === partition)
-  return found === undefined ? undefined : Number(found.offset)
+  return found === undefined || found.offset === UNKNOWN_OFFSET ? undefined : Number(found.offset)
 }
 
 /** The offsets that a group committed for one partition of these topics; absent where it committed none. */
@@ -268,6 +281,16 @@ async function requestTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]):
       configEntries: Object.entries(topicConfig(spec, replication)).map(([name, value]) => ({ name, value })),
     })),
   })
+  await waitForLeaders(admin, specs)
+}
+
+/** Waits until each partition of new topics has a leader, as far as that is a matter of moments. */
+async function waitForLeaders(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<void> {
+  for (let tries = 1; tries <= LEADER_TRIES; tries++) {
+    const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(({ name }) => name) })
+    if (topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0))) return
+    await sleep(LEADER_WAIT_MS)
+  }
 }
 
 function createdByOthers(error: unknown): boolean {

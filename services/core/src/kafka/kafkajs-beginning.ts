@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type kafkajs from 'kafkajs'
 import ConsumerGroup, { type OffsetManager } from 'kafkajs/src/consumer/consumerGroup.js'
 import { filedByCluster } from './kafkajs-cluster.ts'
+import { UNKNOWN_OFFSET } from './kafkajs-leaderless.ts'
 
 export interface Beginning {
   readonly fromBeginning: boolean
@@ -100,6 +101,9 @@ async function settle(group: ConsumerGroup, manager: OffsetManager, beginning: B
     if (!isLeader) return false
     const { fromBeginning } = beginning
     const offsets = await cluster.fetchTopicsOffset(unsettled.map(topic => ({ ...topic, fromBeginning })))
+    // A partition without a leader: where it begins nobody knows now.
+    if (offsets.some(({ partitions }) => partitions.some(({ offset }) => offset === UNKNOWN_OFFSET)))
+      return false
     await coordinator.offsetCommit({ groupId, memberId, groupGenerationId: generationId, topics: offsets })
   }
   beginning.settled()

@@ -6,8 +6,12 @@
  * - One whose broker hangs, its port open, was kept when a request timed out: every retry went to the same broker, for
  *   minutes after others had taken over its partitions. Here a time-out drops the connection, as the Java client does,
  *   and all that wait on it are told that it was closed: that, kafkajs answers by asking who leads now.
+ * - One whose broker is away is disconnected with each attempt to reach the broker, and ended its dead socket again each
+ *   time: Node's `unref` of a socket without a handle waits for it to connect, with one more listener a call. From the
+ *   eleventh on that was a `MaxListenersExceededWarning`. Here a socket is ended once, and who disconnects meanwhile
+ *   waits for the same.
  *
- * Source: kafkajs 2.2.4, `network/connection.js` (`connect`, `processData`, `send`), `network/requestQueue/index.js`
+ * Source: kafkajs 2.2.4, `network/connection.js` (`connect`, `disconnect`, `processData`, `send`), `network/requestQueue/index.js`
  * and, for what is done about a closed connection, `producer/sendMessages.js` and `consumer/consumerGroup.js`.
  */
 import errors, { type RequestTimeout } from 'kafkajs/src/errors.js'
@@ -16,7 +20,8 @@ import Connection, { type Question } from 'kafkajs/src/network/connection.js'
 /** Bytes of the length that every answer begins with. */
 const LENGTH_BYTES = 4
 
-const { connect, send } = Connection.prototype
+const { connect, disconnect, send } = Connection.prototype
+const disconnecting = new WeakMap<Connection, Promise<boolean>>()
 
 Connection.prototype.connect = async function () {
   if (!this.isConnected()) {
@@ -25,6 +30,15 @@ Connection.prototype.connect = async function () {
     this.bytesNeeded = LENGTH_BYTES
   }
   return await connect.call(this)
+}
+
+Connection.prototype.disconnect = function () {
+  let ended = disconnecting.get(this)
+  if (ended === undefined) {
+    ended = disconnectOnce(this).finally(() => disconnecting.delete(this))
+    disconnecting.set(this, ended)
+  }
+  return ended
 }
 
 Connection.prototype.send = async function (question) {
@@ -38,6 +52,13 @@ Connection.prototype.send = async function (question) {
     if (this.socket === socket) drop(this, dropped)
     throw dropped
   }
+}
+
+async function disconnectOnce(connection: Connection): Promise<boolean> {
+  const { socket } = connection
+  const ended = await disconnect.call(connection)
+  if (connection.socket === socket) connection.socket = undefined
+  return ended
 }
 
 /**
@@ -59,7 +80,7 @@ function droppedError(connection: Connection, { request }: Question, { message }
 
 function drop(connection: Connection, error: Error): void {
   connection.connectionStatus = 'disconnected'
-  connection.socket.destroy()
+  connection.socket?.destroy()
   connection.authHandlers?.onError()
   connection.requestQueue.rejectAll(error)
   connection.requestQueue.destroy()

@@ -37,6 +37,65 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
   }
 }
 
+declare module 'kafkajs/src/cluster/index.js' {
+  export interface WantedOffsets {
+    readonly topic: string
+    readonly partitions: readonly { readonly partition: number }[]
+  }
+
+  export interface TopicOffsets {
+    readonly topic: string
+    readonly partitions: readonly { readonly partition: number; readonly offset: string }[]
+  }
+
+  export default class Cluster {
+    findTopicPartitionMetadata(
+      topic: string,
+    ): readonly { readonly partitionId: number; readonly leader: number }[]
+    fetchTopicsOffset(wanted: readonly WantedOffsets[]): Promise<TopicOffsets[]>
+  }
+}
+
+declare module 'kafkajs/src/cluster/brokerPool.js' {
+  export default class BrokerPool {
+    readonly metadata: {
+      readonly topicMetadata: readonly {
+        readonly partitionMetadata: readonly {
+          readonly partitionErrorCode: number
+          readonly leader: number
+        }[]
+      }[]
+    } | null
+    /** From when on it is asked for again, ms since the epoch. */
+    metadataExpireAt: number | null
+    refreshMetadata(topics: readonly string[]): Promise<void>
+  }
+}
+
+declare module 'kafkajs/src/network/requestQueue/index.js' {
+  /** A request that was sent, or waits to be. */
+  export interface QueuedRequest {
+    readonly sentAt: number
+    readonly requestTimeout: number
+    timeoutRequest(): void
+  }
+
+  export default class RequestQueue {
+    readonly enforceRequestTimeout: boolean
+    readonly requestTimeout: number
+    readonly inflight: ReadonlyMap<number, QueuedRequest>
+    readonly pending: readonly QueuedRequest[]
+    /** Looks for what is overdue. */
+    requestTimeoutIntervalId: NodeJS.Timeout | undefined
+    isConnected(): boolean
+    scheduleCheckPendingRequests(): void
+    scheduleRequestTimeoutCheck(): void
+    sendSocketRequest(request: QueuedRequest): void
+    /** Ends its timers. */
+    destroy(): void
+  }
+}
+
 declare module 'kafkajs/src/consumer/runner.js' {
   export default class Runner {
     readonly running: boolean
@@ -70,8 +129,8 @@ declare module 'kafkajs/src/network/connection.js' {
   export default class Connection {
     readonly host: string
     readonly port: number
-    /** A new one each time that it is connected. */
-    readonly socket: Socket
+    /** A new one each time that it is connected; none once it has disconnected. */
+    socket: Socket | undefined
     connectionStatus: 'connected' | 'disconnecting' | 'disconnected'
     /** Who waits for an answer while the two sides authenticate. */
     readonly authHandlers: { onError(): void } | null
@@ -88,6 +147,7 @@ declare module 'kafkajs/src/network/connection.js' {
     bytesNeeded: number
     isConnected(): boolean
     connect(): Promise<unknown>
+    disconnect(): Promise<boolean>
     send(question: Question): Promise<unknown>
   }
 }

@@ -1,9 +1,11 @@
 /**
  * Where partitions end: the high watermark, and the last stable offset up to which read_committed consumers get. kafkajs
- * asks for the latter alone.
+ * asks for the latter alone. Each leader is asked for all of its partitions at once; one that does not answer, or a
+ * partition without a leader, hides no other.
  */
-import { Admin, FetchIsolationLevels } from '@platformatic/kafka'
+import { FetchIsolationLevels, listOffsetsV9, type ResponseError } from '@platformatic/kafka'
 import type { Connection } from '../connection.ts'
+import { Cluster } from './cluster.ts'
 
 export interface PartitionEnd {
   readonly topic: string
@@ -14,59 +16,107 @@ export interface PartitionEnd {
   readonly stableOffset: number
 }
 
+interface Place {
+  readonly topic: string
+  readonly partition: number
+}
+
+type ListOffsetsAnswer = Awaited<ReturnType<typeof listOffsetsV9.api.async>>
+
+const REQUEST_TIMEOUT_MS = 5_000
+/** Stands for the end. */
+const LATEST = -1n
+
 export class PartitionEnds {
-  readonly #admin: Admin
+  readonly #cluster: Cluster
 
   constructor(connection: Connection, clientId: string) {
-    this.#admin = new Admin({
-      clientId,
-      bootstrapBrokers: [...connection.brokers],
-      timeout: 5_000,
-      retries: 1,
-    })
+    this.#cluster = new Cluster(connection, clientId, [], REQUEST_TIMEOUT_MS)
   }
 
-  /** Asks for some partitions of some topics. Rejects when the brokers do not answer. */
+  /**
+   * Asks for some partitions of some topics; those whose leader gave no answer are left out. Rejects when no broker says
+   * who leads, or none of the leaders answers.
+   */
   async read(topics: readonly string[], partitions: readonly number[]): Promise<PartitionEnd[]> {
+    const places = topics.flatMap(topic => partitions.map(partition => ({ topic, partition })))
     // The stable offset first: whatever ends between the two questions makes the distance larger, never negative.
-    const stable = await this.#list(topics, partitions, FetchIsolationLevels.READ_COMMITTED)
-    const high = await this.#list(topics, partitions, FetchIsolationLevels.READ_UNCOMMITTED)
-    return topics.flatMap(topic =>
-      partitions.flatMap(partition => {
-        const place = `${topic}/${partition}`
-        const highWatermark = high.get(place)
-        const stableOffset = stable.get(place)
-        return highWatermark === undefined || stableOffset === undefined
-          ? []
-          : [{ topic, partition, highWatermark, stableOffset }]
-      }),
-    )
+    const stable = await this.#list(places, FetchIsolationLevels.READ_COMMITTED)
+    const high = await this.#list(places, FetchIsolationLevels.READ_UNCOMMITTED)
+    return places.flatMap(place => {
+      const highWatermark = high.get(nameOf(place))
+      const stableOffset = stable.get(nameOf(place))
+      return highWatermark === undefined || stableOffset === undefined
+        ? []
+        : [{ ...place, highWatermark, stableOffset }]
+    })
   }
 
   async close(): Promise<void> {
-    await this.#admin.close()
+    await this.#cluster.close()
   }
 
-  async #list(
-    topics: readonly string[],
-    partitions: readonly number[],
-    isolationLevel: 0 | 1,
-  ): Promise<ReadonlyMap<string, number>> {
-    const answer = await this.#admin.listOffsets({
-      isolationLevel,
-      topics: topics.map(name => ({
-        name,
-        partitions: partitions.map(partitionIndex => ({ partitionIndex, timestamp: -1n })),
+  async #list(places: readonly Place[], isolationLevel: 0 | 1): Promise<ReadonlyMap<string, number>> {
+    const cluster = this.#cluster
+    const leaderOf = ({ topic, partition }: Place) => cluster.leaderOf(topic, partition)
+    let failure: unknown
+    // Each topic is looked up, for the refresh asks for those only that were.
+    if (places.filter(place => leaderOf(place) === undefined).length > 0) {
+      // A topic that is not there is no reason to be silent about the others.
+      failure = await cluster.refresh().catch((error: unknown) => error)
+    }
+    const byLeader = Map.groupBy(places, leaderOf)
+    byLeader.delete(undefined)
+    const found = new Map<string, number>()
+    let led = 0
+    await Promise.all(
+      [...byLeader].map(async ([leader, ledPlaces]) => {
+        led += ledPlaces.length
+        try {
+          const ends = await this.#ask(leader as number, ledPlaces, isolationLevel)
+          for (const [name, offset] of ends) found.set(name, offset)
+        } catch (error) {
+          failure = error
+        }
+      }),
+    )
+    // Somebody else may lead by now; the next call asks there.
+    if (found.size < led) await cluster.refresh().catch(() => {})
+    if (found.size === 0 && failure !== undefined) throw failure
+    return found
+  }
+
+  async #ask(leader: number, places: readonly Place[], isolationLevel: 0 | 1): Promise<[string, number][]> {
+    const connection = await this.#cluster.connectionTo(leader)
+    const wanted = [...Map.groupBy(places, ({ topic }) => topic)].map(([name, led]) => ({
+      name,
+      partitions: led.map(({ partition }) => ({
+        partitionIndex: partition,
+        currentLeaderEpoch: -1,
+        timestamp: LATEST,
       })),
-    })
-    return new Map(
-      answer.flatMap(({ name, partitions }) =>
-        partitions.map(
-          ({ partitionIndex, offset }) => [`${name}/${partitionIndex}`, Number(offset)] as const,
-        ),
-      ),
+    }))
+    const answer = await listOffsetsV9.api.async(connection, -1, isolationLevel, wanted).catch(partialAnswer)
+    return answer.topics.flatMap(({ name, partitions }) =>
+      partitions
+        .filter(({ errorCode }) => errorCode === 0)
+        .map(({ partitionIndex, offset }): [string, number] => [
+          nameOf({ topic: name, partition: partitionIndex }),
+          Number(offset),
+        ]),
     )
   }
+}
+
+/** A partition that has moved makes the library throw; what the answer says of the others still counts. */
+function partialAnswer(error: unknown): ListOffsetsAnswer {
+  const { response } = error as ResponseError & { response?: ListOffsetsAnswer }
+  if (response === undefined) throw error
+  return response
+}
+
+function nameOf({ topic, partition }: Place): string {
+  return `${topic}/${partition}`
 }
 
 /** Asks for one partition, on a connection of its own. */
