@@ -46,7 +46,12 @@ describe('a partition without a leader', function () {
     await producer.send({ topic: OTHER, messages: [{ partition: 0, value: 'led' }] })
     await producer.disconnect()
     await cluster.kill(2)
-    while ((await ends()).length !== 2) await sleep(200)
+    const known = new KnownCluster(connection, 'test', [TOPIC], 5_000)
+    do {
+      await sleep(200)
+      await known.refresh().catch(() => {})
+    } while (known.leaderOf(TOPIC, 1) !== undefined)
+    await known.close()
   })
   after(() => cluster?.stop())
 

@@ -11,14 +11,22 @@ import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { ProducerCluster, UnansweredError } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
 import { TransactionError } from '@sallyport/core/kafka/transactions/verdict'
+import { lagRecords, partitionsHeldBack } from '@sallyport/core/metrics'
 import { partitionOf } from '@sallyport/core/partition'
+import type { Settings } from '@sallyport/core/settings'
 import type { Handler } from '@sallyport/processor'
 import { CLAIM_SCHEMA } from '@sallyport/processor/config'
 import { Membership } from '@sallyport/processor/membership'
 import { Restore } from '@sallyport/processor/restore'
 import type kafkajs from 'kafkajs'
 import { eventOf, Topics } from '../support/events.ts'
-import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import {
+  agentEvent,
+  PARTITIONS,
+  type TestProcessor,
+  testProcessor,
+  testSettings,
+} from '../support/processor.ts'
 import { rawKafka, rawTransactionalProducer } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 
@@ -46,15 +54,30 @@ describe('races of a stay in the group', function () {
   })
 
   /** A processor whose handlers count themselves, wait for `held`, and emit one record. */
-  function emitting(held: (event: Event) => Promise<void> | void = () => {}): TestProcessor {
+  function emitting(
+    held: (event: Event) => Promise<void> | void = () => {},
+    settings: Settings = testSettings(),
+  ): TestProcessor {
     const handler: Handler = async (event, { attempt, emit }) => {
       runs.set(event.id, (runs.get(event.id) ?? 0) + 1)
       await held(event)
       emit(processor.output, agentEvent(event.id, attempt))
     }
-    processor = testProcessor(connection, handler)
+    processor = testProcessor(connection, handler, {}, settings)
     cleanups.push(() => processor.stop())
     return processor
+  }
+
+  /** Settings that hold a partition back from its second failure on, for a second at first. */
+  function holdingSoon(): Settings {
+    const settings = testSettings()
+    const holds = { holdBackAfter: 2, holdBackForMs: 1_000, holdBackForMaxMs: 2_000, lagIntervalMs: 200 }
+    return { ...settings, processing: { ...settings.processing, ...holds } }
+  }
+
+  /** How often the processor's log says so. */
+  function said(text: string): number {
+    return processor.lines.filter(line => line.includes(text)).length
   }
 
   /** An event for each partition. */
@@ -186,6 +209,69 @@ describe('races of a stay in the group', function () {
     claims.release()
     const more = await processOneMoreEach()
     assert.deepEqual(await outputIds(), [...before, ...events, ...more].map(({ id }) => id).sort())
+  })
+
+  it('a partition whose claims cannot be read is held back; the others go on in one stay (M4)', async () => {
+    // Setup: a foreign record in the claims of one partition that nobody can read. Timeline: the processor starts; that
+    // partition fails once, and again; it is tried several times more. Proves: one failure ended the stay, the second
+    // held the partition back, and no later one disturbed the others; the alarm and the lag are there to be seen. Each
+    // failure used to end the stay of all partitions, for ever.
+    emitting(() => {}, holdingSoon())
+    await processor.start()
+    const before = await processOneMoreEach()
+    await processor.stop()
+    const [bad, ...good] = oneEach() as [Event, ...Event[]]
+    const partition = partitionOf(Buffer.from(bad.id), PARTITIONS)
+    const producer = kafka.producer()
+    await producer.connect()
+    await producer.send({
+      topic: processor.config.topics.claims,
+      messages: [{ partition, key: 'crm:foreign', value: 'no claim' }],
+    })
+    await producer.disconnect()
+    await topics.append([bad, ...good])
+    await processor.start()
+    await until(() => said('SP_HELD_BACK') >= 3)
+    const ids = new Set<string | null>(good.map(({ id }) => id))
+    await topics.read(processor.output, ({ key }) => ids.has(key), good.length)
+    assert.deepEqual(await outputIds(), [...before, ...good].map(({ id }) => id).sort())
+    assert.equal(said('left the group'), 1)
+    const place = {
+      processor: processor.config.name,
+      topic: 'sallyport.events',
+      partition: String(partition),
+    }
+    await until(async () => (await gaugeValue(lagRecords, place)) === 1)
+    const held = { processor: place.processor, partition: place.partition }
+    assert.equal(await gaugeValue(partitionsHeldBack, held), 1)
+    await processor.stop()
+    assert.equal(await gaugeValue(partitionsHeldBack, held), undefined)
+  })
+
+  it('a partition whose outputs are refused is held back, loses nothing, and doubles nothing (M4)', async () => {
+    // Setup: one partition of the output refuses what is written. Timeline: an event of each partition comes; that one
+    // fails again and again, and is held back; events of the others come; the output is mended. Proves: the others go
+    // on meanwhile, and the event that was held back takes effect once, as soon as it is tried again.
+    emitting(() => {}, holdingSoon())
+    await processor.start()
+    const before = await processOneMoreEach()
+    const events = oneEach()
+    const [bad] = events as [Event]
+    const mend = refuse(processor.output, partitionOf(Buffer.from(bad.id), PARTITIONS))
+    cleanups.push(mend)
+    await topics.append(events)
+    await until(() => said('SP_HELD_BACK') >= 2)
+    const more = oneEach().filter(
+      ({ id }) => partitionOf(Buffer.from(id), PARTITIONS) !== partitionOf(Buffer.from(bad.id), PARTITIONS),
+    )
+    await topics.append(more)
+    const ids = new Set<string | null>(more.map(({ id }) => id))
+    await topics.read(processor.output, ({ key }) => ids.has(key), more.length)
+    assert.equal(said('left the group'), 1)
+    mend()
+    const last = await processOneMoreEach()
+    assert.deepEqual(await outputIds(), [...before, ...events, ...more, ...last].map(({ id }) => id).sort())
+    assert.equal(said('left the group'), 1)
   })
 
   it('an owner that was fenced acquires again only from a newer GROUP_JOIN (M3)', async () => {
@@ -353,6 +439,32 @@ function breakCommits(fate: 'unsent' | 'unheard' | 'unknown') {
   }
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise(resolve => setTimeout(resolve, 20))
+/** Transactions that write to this partition fail; gives what undoes it. */
+function refuse(topic: string, partition: number): () => void {
+  const { write } = TransactionalProducer.prototype
+  TransactionalProducer.prototype.write = async function (writes) {
+    if (writes.some(place => place.topic === topic && place.partition === partition)) {
+      throw new TransactionError('failed', 'the output is refused')
+    }
+    return await write.call(this, writes)
+  }
+  return () => {
+    TransactionalProducer.prototype.write = write
+  }
+}
+
+/** A gauge's value for these labels; undefined where it has none. */
+async function gaugeValue(
+  gauge: typeof lagRecords | typeof partitionsHeldBack,
+  labels: Readonly<Record<string, string>>,
+): Promise<number | undefined> {
+  const { values } = await gauge.get()
+  const found = values.find(({ labels: of }) =>
+    Object.entries(labels).every(([name, value]) => (of as Record<string, unknown>)[name] === value),
+  )
+  return found?.value
+}
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise(resolve => setTimeout(resolve, 20))
 }

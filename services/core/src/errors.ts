@@ -38,6 +38,8 @@ export const ERROR_CATALOGUE = {
     'The claims topic of a processor that has run is gone; nothing was started. To accept that ids of the window may take effect again, run: npx sallyport topics apply.',
   SP_STALLED:
     'A transaction that was left open keeps readers of a partition from what lies behind it. Find it with kafka-transactions.sh find-hanging, and abort it.',
+  SP_HELD_BACK:
+    'A partition failed again and again and is held back: its events wait in Kafka, the other partitions go on, and it is tried again after a growing delay. The log says what it fails with.',
   SP_BLOCKED:
     'The process stood still for long: a handler computes without awaiting, or the machine was stopped. Its partitions may have moved; nothing took effect twice. Move the work to a worker thread.',
   SP_SETTINGS_DIFFER:

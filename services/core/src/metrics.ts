@@ -137,6 +137,13 @@ export const expiredUnprocessedTotal = new Counter({
   registers,
 })
 
+export const partitionsHeldBack = new Gauge({
+  name: 'sallyport_processor_partitions_held_back',
+  help: '1 for each partition that this process holds back because it fails again and again',
+  labelNames: ['processor', 'partition'] as const,
+  registers,
+})
+
 export const intakeHeld = new Gauge({
   name: 'sallyport_processor_intake_held',
   help: '1 while this process takes no records of the processor, by why: breaker, paused',

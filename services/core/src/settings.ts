@@ -100,6 +100,12 @@ export interface ProcessingSettings {
   readonly stableOffsetStallMs: number
   /** How long the registry must deny a schema before records under its id count as poison, ms. */
   readonly schemaDoubtMs: number
+  /** Failures of one partition in a row from which on it alone is held back. */
+  readonly holdBackAfter: number
+  /** How long a partition is held back at first, ms; twice as long each time that it fails again. */
+  readonly holdBackForMs: number
+  /** How long it is held back at most, ms. */
+  readonly holdBackForMaxMs: number
   readonly drainTimeoutMs: number
   /** Memory that records, what is emitted, outcomes and claims of one process may take together. */
   readonly memoryBytesMax?: number
@@ -155,6 +161,9 @@ interface Document {
     lagInterval: string
     stableOffsetStall: string
     schemaDoubt: string
+    holdBackAfter: number
+    holdBackFor: string
+    holdBackForMax: string
     drainTimeout: string
     memoryBytesMax?: number
     claimsBytesMax?: number
@@ -182,6 +191,8 @@ export const DURATION_LIMITS = {
   'processing.lagInterval': ['100ms', '1d'],
   'processing.stableOffsetStall': ['1s', '1d'],
   'processing.schemaDoubt': ['0s', '1h'],
+  'processing.holdBackFor': ['1s', '1d'],
+  'processing.holdBackForMax': ['1s', '1d'],
   'processing.drainTimeout': ['0s', '1d'],
   // Well below the age from which a checkpoint is not used any more.
   'processing.checkpointInterval': ['1s', '6h'],
@@ -237,6 +248,9 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       lagIntervalMs: within(absolute, 'processing.lagInterval', processing.lagInterval),
       stableOffsetStallMs: within(absolute, 'processing.stableOffsetStall', processing.stableOffsetStall),
       schemaDoubtMs: within(absolute, 'processing.schemaDoubt', processing.schemaDoubt),
+      holdBackAfter: processing.holdBackAfter,
+      holdBackForMs: within(absolute, 'processing.holdBackFor', processing.holdBackFor),
+      holdBackForMaxMs: within(absolute, 'processing.holdBackForMax', processing.holdBackForMax),
       drainTimeoutMs: within(absolute, 'processing.drainTimeout', processing.drainTimeout),
       ...(processing.memoryBytesMax === undefined ? {} : { memoryBytesMax: processing.memoryBytesMax }),
       ...(processing.claimsBytesMax === undefined ? {} : { claimsBytesMax: processing.claimsBytesMax }),

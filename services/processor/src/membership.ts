@@ -8,9 +8,12 @@
  *     transactional id.
  * M3. Any task's failure ends the stay: the process leaves the group and starts from scratch. Only a newer
  *     GROUP_JOIN makes it acquire again, so a zombie that wakes does not fence the true owner for good.
+ * M4. A partition whose tasks fail again and again is held back (partition-holds.ts): its task ends alone and nothing of
+ *     it is read, while the others go on. When its time is over the process joins again, and acquires it then (M3).
  */
 import { systemClock } from '@sallyport/core/clock'
-import { SallyportError } from '@sallyport/core/errors'
+import { errorMessage, SallyportError } from '@sallyport/core/errors'
+import { groupOffsets, withAdmin } from '@sallyport/core/kafka/admin'
 import { inOrderOfMoving } from '@sallyport/core/kafka/assigner'
 import { type FetchedBatch, GroupConsumer, type GroupListener } from '@sallyport/core/kafka/group-consumer'
 import { PartitionLogs } from '@sallyport/core/kafka/partition-logs'
@@ -27,6 +30,7 @@ import type { InputProgress } from './lag.ts'
 import { differingSettings, memberSettings } from './member-settings.ts'
 import type { ProcessMemory } from './memory.ts'
 import { OutputEncoder } from './outputs.ts'
+import type { Hold, PartitionHolds } from './partition-holds.ts'
 import { type PositionReader, readPositions } from './positions.ts'
 import type { Admission, ProcessorKafka } from './runtime.ts'
 import { placesWritten } from './settle.ts'
@@ -36,13 +40,25 @@ import { shortestWindowMs } from './windows.ts'
 /** Why a stay ended. */
 export type Ending = { readonly kind: 'drained' } | { readonly kind: 'failed'; readonly error: unknown }
 
+/** A partition that is held back (M4). */
+interface HeldBack {
+  /** Runs until its time is over. */
+  readonly timer: NodeJS.Timeout
+  /** The task that failed, if it failed in this stay. */
+  readonly task: Task | undefined
+  /** Input topic → where the group stands, as far as it is known. */
+  committed: ReadonlyMap<string, number>
+}
+
 export class Membership implements GroupListener {
   readonly #processor: ProcessorConfig
   readonly #settings: Settings
   readonly #kafka: ProcessorKafka
   readonly #inputs: readonly InputSpec[]
+  readonly #topics: readonly string[]
   readonly #admission: Admission
   readonly #memory: ProcessMemory
+  readonly #holds: PartitionHolds
   readonly #log: Log
   readonly #consumer: GroupConsumer
   readonly #ended = Promise.withResolvers<Ending>()
@@ -51,6 +67,8 @@ export class Membership implements GroupListener {
   readonly #encoder: OutputEncoder
   readonly #logs: PartitionLogs
   #tasks = new Map<number, Task>()
+  /** Partitions that are held back (M4). */
+  readonly #heldBack = new Map<number, HeldBack>()
   /** Tasks that have ended and may still be unwinding (M2). */
   #unwinding = new Map<number, Promise<void>>()
   #over = false
@@ -62,6 +80,7 @@ export class Membership implements GroupListener {
     inputs: readonly InputSpec[],
     admission: Admission,
     memory: ProcessMemory,
+    holds: PartitionHolds,
     log: Log,
   ) {
     this.#processor = processor
@@ -70,6 +89,7 @@ export class Membership implements GroupListener {
     this.#inputs = inputs
     this.#admission = admission
     this.#memory = memory
+    this.#holds = holds
     this.#log = log
     this.#logs = new PartitionLogs(kafka.producers)
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
@@ -80,12 +100,12 @@ export class Membership implements GroupListener {
       recordBytesMax,
       settings.processing.emitBytesMax,
     )
-    const topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
+    this.#topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
     this.#consumer = new GroupConsumer(
       kafka.client,
       {
         groupId: processor.groupId,
-        topics,
+        topics: this.#topics,
         sessionTimeoutMs: settings.processing.sessionTimeoutMs,
         memberSettings: memberSettings(processor, settings),
         partitionBytesMax: recordBytesMax,
@@ -113,9 +133,24 @@ export class Membership implements GroupListener {
     await this.#end(failure === undefined ? { kind: 'drained' } : { kind: 'failed', error: failure.reason })
   }
 
-  /** Where its tasks stand. */
+  /** Where its tasks stand, and the partitions that are held back. */
   get progress(): InputProgress[] {
-    return [...this.#tasks.values()].flatMap(task => task.progress)
+    const running = [...this.#tasks.values()].flatMap(task => task.progress)
+    const held = [...this.#heldBack].flatMap(([partition, { task, committed }]) => {
+      const stood = task?.lastProgress ?? []
+      return stood.length > 0 ? stood : this.#progressAt(partition, committed)
+    })
+    return [...running, ...held]
+  }
+
+  #progressAt(partition: number, committed: ReadonlyMap<string, number>): InputProgress[] {
+    const windowMs = shortestWindowMs(this.#settings, this.#processor.sources)
+    return this.#inputs.flatMap(spec => {
+      const position = committed.get(spec.topic)
+      return position === undefined
+        ? []
+        : [{ spec, partition, position, oldestAt: undefined, now: Date.now(), windowMs }]
+    })
   }
 
   joined(partitions: readonly number[]): void {
@@ -128,7 +163,11 @@ export class Membership implements GroupListener {
     )
     this.#dropTasks(kept)
     for (const task of kept.values()) task.readOn()
-    const taken = partitions.filter(partition => !kept.has(partition))
+    for (const partition of this.#heldBack.keys()) this.#letGo(partition)
+    for (const partition of partitions) {
+      if (this.#holds.remainingMs(partition) > 0) this.#holdBack(partition, undefined)
+    }
+    const taken = partitions.filter(partition => !kept.has(partition) && !this.#heldBack.has(partition))
     if (taken.length > 0) this.#take(taken)
     this.#joined.resolve()
   }
@@ -150,12 +189,70 @@ export class Membership implements GroupListener {
     for (const partition of partitions) {
       const task = new Task(partition, this.#taskDependencies(reader, checkpoints))
       this.#tasks.set(partition, task)
-      task.run().catch((error: unknown) => this.#end({ kind: 'failed', error }))
+      task.run().catch((error: unknown) => this.#taskFailed(task, error))
     }
   }
 
+  #taskFailed(task: Task, error: unknown): void {
+    const { partition } = task
+    const isCurrent = this.#tasks.get(partition) === task
+    if (!this.#over && isCurrent) {
+      const stood = task.lastProgress
+      const hold = this.#holds.failed(partition, {
+        ranMs: task.ranMs,
+        waiting: positionsOf(stood.filter(({ oldestAt }) => oldestAt !== undefined)),
+        positions: positionsOf(stood),
+        othersRun: [...this.#tasks.values()].some(other => other.hasAcquired),
+      })
+      if (hold !== undefined) {
+        this.#tasks.delete(partition)
+        this.#consumer.pause(partition, this.#topics)
+        this.#holdBack(partition, task)
+        this.#sayHeldBack(partition, hold, error)
+        return
+      }
+    }
+    void this.#end({ kind: 'failed', error })
+  }
+
+  /** Leaves a partition alone until its time is over (M4); it is paused. `task`: the one that failed, if it is known. */
+  #holdBack(partition: number, task: Task | undefined): void {
+    const ms = Math.ceil(this.#holds.remainingMs(partition)) + 1
+    const timer = setTimeout(() => this.#consumer.joinAgain(), ms)
+    const heldBack: HeldBack = { timer, task, committed: new Map() }
+    this.#heldBack.set(partition, heldBack)
+    metrics.partitionsHeldBack.set({ processor: this.#processor.name, partition: String(partition) }, 1)
+    const topics = this.#inputs.map(({ topic }) => topic)
+    withAdmin(this.#kafka.client, admin =>
+      groupOffsets(admin, this.#processor.groupId, topics, partition),
+    ).then(
+      committed => {
+        heldBack.committed = committed
+      },
+      (error: unknown) => this.#log.debug({ partition, error: errorMessage(error) }, 'its lag cannot be had'),
+    )
+  }
+
+  #letGo(partition: number): void {
+    clearTimeout(this.#heldBack.get(partition)?.timer)
+    this.#heldBack.delete(partition)
+    metrics.partitionsHeldBack.remove({ processor: this.#processor.name, partition: String(partition) })
+  }
+
+  #sayHeldBack(partition: number, { failures, forMs }: Hold, cause: unknown): void {
+    const error = new SallyportError(
+      'SP_HELD_BACK',
+      `partition ${partition} of ${this.#processor.name} failed ${failures} times in a row, last with “${errorMessage(cause)}”: it is held back for ${forMs / 1_000} s and then tried again, the other partitions go on`,
+      { cause },
+    )
+    this.#log.error({ partition, failures, forMs }, error.message)
+  }
+
   inOrderOfMoving(partitions: readonly number[]): number[] {
-    return inOrderOfMoving(partitions, partition => this.#tasks.get(partition)?.isAcquiring ?? false)
+    // What is held back does not run: that it moves would disturb another process, and help nobody.
+    const movesLast = (partition: number) =>
+      this.#heldBack.has(partition) || this.#tasks.get(partition)?.isAcquiring === true
+    return inOrderOfMoving(partitions, movesLast)
   }
 
   fetched(batch: FetchedBatch): number | undefined {
@@ -189,6 +286,7 @@ export class Membership implements GroupListener {
     if (this.#over) return
     this.#over = true
     this.#dropTasks()
+    for (const partition of this.#heldBack.keys()) this.#letGo(partition)
     await this.#consumer.stop()
     await Promise.all(this.#unwinding.values())
     this.#ended.resolve(ending)
@@ -252,4 +350,8 @@ export class Membership implements GroupListener {
       resume: (partition, topics) => this.#consumer.resume(partition, topics),
     }
   }
+}
+
+function positionsOf(progress: readonly InputProgress[]): Map<string, number> {
+  return new Map(progress.map(({ spec, position }) => [spec.topic, position]))
 }

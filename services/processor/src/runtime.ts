@@ -1,6 +1,6 @@
 /**
  * Keeps one processor in its group: a stay that fails is followed by another, after a pause that grows while
- * stays are short. `start → stay → (failed → pause → stay)* → drained`.
+ * stays are short. `start → stay → (failed → pause → stay)* → drained`. What is known of failing partitions outlives a stay.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
@@ -20,6 +20,7 @@ import { LagWatch } from './lag.ts'
 import { type Ending, Membership } from './membership.ts'
 import type { ProcessMemory } from './memory.ts'
 import type { OutputTopic } from './outputs.ts'
+import { PartitionHolds } from './partition-holds.ts'
 import type { RestoreSchemas } from './restore.ts'
 import { Slots } from './slots.ts'
 
@@ -55,6 +56,7 @@ export class ProcessorRuntime {
   readonly #prepare: () => Promise<ProcessorKafka | undefined>
   readonly #admission: Admission
   readonly #memory: ProcessMemory
+  readonly #holds: PartitionHolds
   readonly #lag: LagWatch
   readonly #log: Log
   readonly #stopping = new AbortController()
@@ -80,6 +82,7 @@ export class ProcessorRuntime {
     this.#prepare = prepare
     this.#memory = memory
     const { attemptBytesMax } = settings.processing
+    this.#holds = new PartitionHolds(settings.processing, () => performance.now())
     this.#admission = {
       slots: new Slots(processor.concurrency, () =>
         Math.min(attemptBytesMax, memory.attemptsMax(processors)),
@@ -127,6 +130,7 @@ export class ProcessorRuntime {
       inputs,
       this.#admission,
       this.#memory,
+      this.#holds,
       this.#log,
     )
     this.#membership = membership

@@ -125,6 +125,7 @@ export class Task {
   readonly #slots: TaskSlots
   readonly #memory: TaskMemory
   #state: State = 'acquiring'
+  #begunAt: number | undefined
   #failure: TaskFailed | undefined
   #producer: TaskProducer | undefined
   #checkpointer: Checkpointer | undefined
@@ -239,8 +240,12 @@ export class Task {
 
   /** Where it stands in its inputs; nothing while it does not run. */
   get progress(): InputProgress[] {
-    const inputs = this.#state === 'running' ? [...(this.#workplace?.intake.inputs ?? [])] : []
-    return inputs.map(({ spec, watermark: { position, oldestAt } }) => ({
+    return this.#state === 'running' ? this.lastProgress : []
+  }
+
+  /** Where it stands, or stood when it ended; nothing if it never ran. */
+  get lastProgress(): InputProgress[] {
+    return [...(this.#workplace?.intake.inputs ?? [])].map(({ spec, watermark: { position, oldestAt } }) => ({
       spec,
       partition: this.partition,
       position,
@@ -248,6 +253,11 @@ export class Task {
       now: this.#clock.now(),
       windowMs: this.#shortestWindowMs,
     }))
+  }
+
+  /** How long it has run, ms; undefined where it has not acquired its partition. */
+  get ranMs(): number | undefined {
+    return this.#begunAt === undefined ? undefined : this.#deps.clock() - this.#begunAt
   }
 
   /** After a new assignment, in which the consumer forgot where it was: reads on behind what was taken. */
@@ -343,6 +353,7 @@ export class Task {
     this.#workplace = { claims, intake, queue, attempts }
     checkpointer?.load().catch(error => this.drop(new TaskFailed(error)))
     this.#state = 'running'
+    this.#begunAt = clock()
     this.#refreshTimer = setInterval(() => queue.refresh(), Math.min(refreshMs, TIMER_MS_MAX))
     this.#sweepTimer = setInterval(
       () => {

@@ -57,6 +57,8 @@ describe('durations in settings', () => {
     'processing.lagInterval': ['100ms', '1d', ['0s', '99ms', '25d']],
     'processing.stableOffsetStall': ['1s', '1d', ['0s', '25d']],
     'processing.schemaDoubt': ['0s', '1h', ['61m']],
+    'processing.holdBackFor': ['1s', '1d', ['0s', '999ms', '25d']],
+    'processing.holdBackForMax': ['1s', '1d', ['0s', '999ms', '25d']],
     'processing.drainTimeout': ['0s', '1d', ['25d']],
     'processing.checkpointInterval': ['1s', '6h', ['0s', '999ms', '13h']],
   }

@@ -9,6 +9,7 @@ import { Gate } from '@sallyport/processor/gate'
 import { inputSpecs } from '@sallyport/processor/inputs'
 import { Membership } from '@sallyport/processor/membership'
 import { ProcessMemory } from '@sallyport/processor/memory'
+import { PartitionHolds } from '@sallyport/processor/partition-holds'
 import type { ProcessorKafka } from '@sallyport/processor/runtime'
 import { Slots } from '@sallyport/processor/slots'
 import { testSettings } from '../../support/processor.ts'
@@ -74,5 +75,6 @@ function newMembership(): Membership {
   const breaker = new Breaker(processor.name, processor.breaker, gate, log, () => 0)
   const admission = { slots: new Slots(1, () => 1), gate, breaker }
   const memory = new ProcessMemory(new ClaimsBudget(1e9, () => {}), 1e9)
-  return new Membership(processor, settings, kafka, inputSpecs(processor), admission, memory, log)
+  const holds = new PartitionHolds(settings.processing, () => 0)
+  return new Membership(processor, settings, kafka, inputSpecs(processor), admission, memory, holds, log)
 }

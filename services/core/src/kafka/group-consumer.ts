@@ -15,6 +15,7 @@ import type { ReadHeaders } from '../headers.ts'
 import type { Log } from '../log.ts'
 import { coPartitionedAssigner, inOrderOfArrival } from './assigner.ts'
 import { tellingOutOfRange } from './kafkajs-out-of-range.ts'
+import { joiningAgain, type Rejoin } from './kafkajs-rejoin.ts'
 import { Steering } from './steering.ts'
 
 /** A record as it was read, nothing decoded. */
@@ -95,6 +96,7 @@ export class GroupConsumer {
   /** When the last fetch began, by `performance.now()`. */
   #fetchedAt = 0
   #stopped = false
+  readonly #rejoin: Rejoin = { isAsked: false }
 
   constructor(kafka: kafkajs.Kafka, settings: GroupSettings, listener: GroupListener, log: Log) {
     this.#settings = settings
@@ -110,11 +112,14 @@ export class GroupConsumer {
       partitionAssigners: [
         tellingOutOfRange(
           (topic, partition) => this.#outOfRange(topic, partition),
-          coPartitionedAssigner({
-            owned: () => listener.inOrderOfMoving(this.#owned),
-            settings: settings.memberSettings,
-            onAssign: all => listener.assigned(all),
-          }),
+          joiningAgain(
+            this.#rejoin,
+            coPartitionedAssigner({
+              owned: () => listener.inOrderOfMoving(this.#owned),
+              settings: settings.memberSettings,
+              onAssign: all => listener.assigned(all),
+            }),
+          ),
         ),
       ],
       allowAutoTopicCreation: false,
@@ -180,6 +185,11 @@ export class GroupConsumer {
     this.#steering.resume(topics.map(topic => ({ topic, partitions: [partition] })))
   }
 
+  /** Joins again with its next heartbeat, without leaving: a new assignment comes, in which most partitions stay. */
+  joinAgain(): void {
+    this.#rejoin.isAsked = true
+  }
+
   /** Leaves the group, so that others take over at once. */
   async stop(): Promise<void> {
     if (this.#stopped) return
@@ -195,6 +205,7 @@ export class GroupConsumer {
   #joined(assignment: Record<string, number[]>): void {
     // Stopping does not stop kafkajs's first join, which may connect anew and succeed: only an exception makes it give up.
     if (this.#stopped) throw new Error('stopped before it had joined')
+    this.#rejoin.isAsked = false
     const partitions = assignment[this.#settings.topics[0] as string] ?? []
     for (const partition of partitions) this.pause(partition, this.#settings.topics)
     this.#owned = inOrderOfArrival(this.#owned, partitions)

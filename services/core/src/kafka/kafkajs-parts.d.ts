@@ -104,11 +104,12 @@ declare module 'kafkajs/src/consumer/runner.js' {
 }
 
 declare module 'kafkajs/src/errors.js' {
-  import { KafkaJSConnectionError, KafkaJSRequestTimeoutError } from 'kafkajs'
+  import { KafkaJSConnectionError, KafkaJSError, KafkaJSRequestTimeoutError } from 'kafkajs'
 
   export type RequestTimeout = KafkaJSRequestTimeoutError
 
   const errors: {
+    readonly KafkaJSError: typeof KafkaJSError
     readonly KafkaJSConnectionError: typeof KafkaJSConnectionError
     readonly KafkaJSConnectionClosedError: new (
       message: string,
