@@ -31,11 +31,13 @@ import { parseArgs } from 'node:util'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { KafkaProxy } from '../support/kafka-proxy/kafka-proxy.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
+import { RegistryProxy } from '../support/registry-proxy.ts'
 import { NAME } from './processor/agent.ts'
 import { BrokerFaults } from './processor/broker-faults.ts'
 import { Chaos } from './processor/chaos.ts'
 import { Fleet } from './processor/fleet.ts'
 import { Load, PARTITIONS } from './processor/load.ts'
+import { RegistryFaults } from './processor/registry-faults.ts'
 import { RequestFaults } from './processor/request-faults.ts'
 import { RunFolder } from './processor/run-folder.ts'
 import {
@@ -135,22 +137,24 @@ async function run(
   writeFileSync(
     config,
     `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s, checkpointFolder: checkpoints, checkpointInterval: 2s }
+processing: { sessionTimeout: ${SESSION_TIMEOUT_MS}ms, transactionTimeout: 5s, drainTimeout: 10s, schemaDoubt: 2s, checkpointFolder: checkpoints, checkpointInterval: 2s }
 sources: { ${NAME}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
 processors: [${AGENT}]
 `,
   )
   const load = new Load(cluster, SEED, SIZE.perSecond)
   const targets = path.join(folder.path, 'targets.json')
+  const registry = await RegistryProxy.start(cluster.registryUrl)
   const fleet = new Fleet({
-    connection: cluster,
+    connection: { brokers: cluster.brokers, registryUrl: registry.url },
     config,
     targets,
     folder: folder.processes,
     onOrphan: folder.onOrphan,
   })
   const requests = new RequestFaults(proxy)
-  const chaos = new Chaos(cluster, fleet, load, new BrokerFaults(cluster, targets), requests, SEED)
+  const denials = new RegistryFaults(registry, cluster.registryUrl, load)
+  const chaos = new Chaos(cluster, fleet, load, new BrokerFaults(cluster, targets), requests, denials, SEED)
   const watch = new Watch(cluster.brokers, load, () =>
     fleet.members.map(member => `    ${member.name}\n${member.tail(12)}`).join('\n'),
   )
@@ -175,6 +179,7 @@ processors: [${AGENT}]
     stepsRun++
     await sleep(REST_MS)
   }
+  await denials.over
   await load.stop()
   say(`the load ends: ${load.accepted.size} accepted, ${load.duplicates} sent again; ${watch.state()}`)
   await watch.untilDone()
@@ -182,6 +187,7 @@ processors: [${AGENT}]
   await Promise.all([...fleet.members].map(member => fleet.stop(member)))
   await watch.stop()
   await proxy.stop()
+  registry.stop()
 
   const verdict = await judge(cluster.brokers, load.accepted, await groupOffsets(cluster.brokers), JUDGING)
   const missed = chaos.missed.map(fault => `no process passed ${fault} in time`)

@@ -16,7 +16,7 @@ export const NO_SCHEMA: CannedAnswer = {
 
 export class RegistryProxy {
   readonly url: string
-  /** How many questions it answered itself. */
+  /** How many times it denied a schema itself. */
   denied = 0
   readonly #server: Server
   #canned: CannedAnswer | undefined
@@ -31,7 +31,7 @@ export class RegistryProxy {
     const server = createServer(async (request, response) => {
       const chunks: Buffer[] = []
       for await (const chunk of request) chunks.push(chunk)
-      const canned = proxy?.answerInstead()
+      const canned = proxy?.answerInstead(request.url ?? '/')
       if (canned !== undefined) return void response.writeHead(canned.status).end(canned.body)
       const { method = 'GET', url = '/' } = request
       const headers = { 'content-type': request.headers['content-type'] ?? 'application/json' }
@@ -64,8 +64,8 @@ export class RegistryProxy {
     this.#server.close()
   }
 
-  private answerInstead(): CannedAnswer | undefined {
-    if (this.#canned !== undefined) this.denied++
+  private answerInstead(url: string): CannedAnswer | undefined {
+    if (this.#canned !== undefined && url.startsWith('/schemas/ids/')) this.denied++
     return this.#canned
   }
 }

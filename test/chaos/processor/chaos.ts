@@ -12,6 +12,7 @@ import { fateOf, TIERS } from './fate.ts'
 import type { Fleet, Member } from './fleet.ts'
 import { type Load, PARTITIONS } from './load.ts'
 import { Random } from './random.ts'
+import type { RegistryFaults } from './registry-faults.ts'
 import type { RequestFaults } from './request-faults.ts'
 import { SESSION_TIMEOUT_MS, type Step, type Strike, stepName } from './schedule.ts'
 
@@ -37,6 +38,7 @@ export class Chaos {
   readonly #load: Load
   readonly #brokers: BrokerFaults
   readonly #requests: RequestFaults
+  readonly #registry: RegistryFaults
   readonly #random: Random
 
   constructor(
@@ -45,6 +47,7 @@ export class Chaos {
     load: Load,
     brokers: BrokerFaults,
     requests: RequestFaults,
+    registry: RegistryFaults,
     seed: number,
   ) {
     this.#cluster = cluster
@@ -52,6 +55,7 @@ export class Chaos {
     this.#load = load
     this.#brokers = brokers
     this.#requests = requests
+    this.#registry = registry
     this.#random = Random.of(seed, 'chaos')
   }
 
@@ -108,6 +112,8 @@ export class Chaos {
         return await this.#strikeBroker(step)
       case 'requests':
         return await this.#troubleRequests(step.ms, step.seed)
+      case 'registry':
+        return await this.#registry.deny(step.ms, step.denial)
       case 'hang':
         return (await this.#leaveTransactionsOpen()) > 0
       case 'abort-start': {

@@ -4,7 +4,7 @@
  * acknowledged is sent again until it is, so the topic may hold it more often.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EVENT_SCHEMA, encodeEvent } from '@sallyport/core/codec'
+import { EVENT_SCHEMA, encodeWire } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
@@ -27,6 +27,14 @@ export interface Accepted {
   readonly at: number
 }
 
+/** How events are written. */
+export interface Encoding {
+  readonly schemaId: number
+  readonly type: typeof EVENT_SCHEMA.type
+  /** Fields that the schema has beyond those of an event. */
+  readonly more: Readonly<Record<string, unknown>>
+}
+
 interface Sent {
   readonly event: Event
   readonly fate: Fate
@@ -46,7 +54,7 @@ export class Load {
   readonly #queues: Sent[][] = Array.from({ length: PARTITIONS }, () => [])
   readonly #senders: Promise<void>[] = []
   #running = true
-  #schemaId = 0
+  #encoding: Encoding = { schemaId: 0, type: EVENT_SCHEMA.type, more: {} }
 
   constructor(
     connection: { readonly brokers: readonly string[]; readonly registryUrl: string },
@@ -71,7 +79,9 @@ export class Load {
   }
 
   async start(): Promise<void> {
-    this.#schemaId = await createRegistry(this.#registryUrl).register(`${EVENTS_TOPIC}-value`, EVENT_SCHEMA)
+    const subject = `${EVENTS_TOPIC}-value`
+    const schemaId = await createRegistry(this.#registryUrl).register(subject, EVENT_SCHEMA)
+    this.encodeAs({ schemaId, type: EVENT_SCHEMA.type, more: {} })
     await this.#producer.connect()
     void this.#generate()
     for (let partition = 0; partition < PARTITIONS; partition++) this.#senders.push(this.#send(partition))
@@ -87,7 +97,14 @@ export class Load {
   /** What an event looks like in Kafka; the schema must have been registered. */
   encode(event: Event): kafkajs.Message & { partition: number } {
     const key = Buffer.from(event.id)
-    return { partition: partitionOf(key, PARTITIONS), key, value: encodeEvent(this.#schemaId, event) }
+    const { schemaId, type, more } = this.#encoding
+    const value = encodeWire(schemaId, type, { ...event, ...more })
+    return { partition: partitionOf(key, PARTITIONS), key, value }
+  }
+
+  /** From now on events are written so. */
+  encodeAs(encoding: Encoding): void {
+    this.#encoding = encoding
   }
 
   async #generate(): Promise<void> {

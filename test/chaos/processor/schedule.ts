@@ -69,6 +69,8 @@ export type Step =
   | Strike
   /** Processes reach the brokers through a proxy that delays, repeats, reorders and loses whole requests. */
   | { readonly kind: 'requests'; readonly ms: number; readonly seed: number }
+  /** The registry denies everything for a while, beside the steps that follow: see registry-faults.ts. */
+  | { readonly kind: 'registry'; readonly ms: number; readonly denial: 'words' | 'page' }
 
 export interface Strike {
   readonly kind: keyof typeof STRIKE_POINTS
@@ -91,6 +93,7 @@ export function scheduleOf(seed: number, short: boolean): Step[] {
     { kind: 'abort-start', afterMs: random.between(300, 2_500) },
     { kind: 'broker-freeze', broker: random.between(0, 2), ms: random.between(800, 2_500) },
     { kind: 'requests', ms: random.between(8_000, 15_000), seed: random.between(1, 1_000_000) },
+    denial(random),
   ]
   const strikes = {
     coordinator: ACTIONS.map(action => strike('coordinator', action, random)),
@@ -153,6 +156,8 @@ export function describeStep(step: Step): string {
       return `${BROKER_ACTIONS[step.action]} of ${STRUCK[step.kind]} for ${step.ms} ms (${step.fault})`
     case 'requests':
       return `requests are delayed, repeated, reordered and lost for ${step.ms} ms`
+    case 'registry':
+      return `the registry answers 404 (${step.denial}) for ${step.ms} ms`
   }
 }
 
@@ -161,6 +166,15 @@ const STRUCK = {
   coordinator: 'the coordinator of a transaction under way',
   ending: 'a coordinator between EndTxn and its markers',
   leader: 'the leader of a partition that a transaction wrote to',
+}
+
+/** Longer than processes doubt what the registry denies. */
+function denial(random: Random): Step {
+  return {
+    kind: 'registry',
+    ms: random.between(4_000, 9_000),
+    denial: random.pick(['words', 'page'] as const),
+  }
 }
 
 /** Before and after each point. */
@@ -206,6 +220,7 @@ function randomStep(random: Random): Step {
     'ending',
     'leader',
     'requests',
+    'registry',
   ] as const)
   switch (kind) {
     case 'kill':
@@ -239,5 +254,7 @@ function randomStep(random: Random): Step {
       return strike(kind, random.pick(ACTIONS), random)
     case 'requests':
       return { kind, ms: random.between(5_000, 20_000), seed: random.between(1, 1_000_000) }
+    case 'registry':
+      return denial(random)
   }
 }

@@ -17,6 +17,7 @@ const NAMES = [
   'kill',
   'leader freeze',
   'leader kill',
+  'registry',
   'requests',
   'rolling',
   'terminate',
