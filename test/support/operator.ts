@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createLog } from '@sallyport/core/log'
 import { ensureProvision, sharedProvision } from '@sallyport/core/provision'
+import type { Settings } from '@sallyport/core/settings'
 import { Fatal } from '@sallyport/processor'
 import { processorProvision } from '@sallyport/processor/config'
 import { Cli, type Ended, jsonLines } from './cli.ts'
@@ -19,7 +20,7 @@ export class Operator {
   /** Which events the agent gives up, by their body. */
   isBroken: (body: { n: number }) => boolean = () => true
 
-  private constructor(cluster: Cluster, failure: string) {
+  private constructor(cluster: Cluster, failure: string, settings?: Settings) {
     this.cluster = cluster
     this.topics = new Topics(cluster, PARTITIONS)
     this.cli = new Cli(cluster)
@@ -30,12 +31,13 @@ export class Operator {
         emit(this.processor.output, agentEvent(event.id, attempt))
       },
       { concurrency: 50 },
+      settings,
     )
   }
 
   /** On the shared cluster, with the processor running. */
-  static async withProcessor(failure = 'the agent is broken'): Promise<Operator> {
-    const operator = new Operator(await sharedCluster(), failure)
+  static async withProcessor(failure = 'the agent is broken', settings?: Settings): Promise<Operator> {
+    const operator = new Operator(await sharedCluster(), failure, settings)
     await operator.processor.start()
     return operator
   }

@@ -18,8 +18,13 @@ export const HEADER = {
   delay: 'sallyport-delay',
   /** Offset in `sallyport.audit` of the operation that sent the record round again; absent means 0. */
   generation: 'sallyport-generation',
-  /** `true` on records of the redrive lane that are past events run again, not dead letters. */
+  /** `true` on records of the redrive lane that are past events run again, not dead letters; it stays with them. */
   replayed: 'sallyport-replayed',
+  /**
+   * On records of the redrive lane that are dead letters: 0; of a replayed event that could not be read the generation
+   * of that replay. Earlier effects of its id do not count then; all others keep a redriven record from running.
+   */
+  redriven: 'sallyport-redriven',
   /** JSON list of every attempt so far, oldest first: see `AttemptRecord`. */
   history: 'sallyport-history',
   /** When the first attempt failed, and the last one; RFC 3339, the processor's clock. */

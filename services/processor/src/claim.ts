@@ -8,7 +8,11 @@
  * | events      | only if absent                                                               |
  * | retry tier  | if PENDING with its generation and attempt; if absent, because losing a      |
  * |             | claim must not lose an event                                                 |
- * | redrive     | if absent, or its generation is greater than the claim's                     |
+ * | redrive     | if absent; if its generation is greater than the claim's, but over DONE only |
+ * |             | what is replayed, and only where that took effect before the replay          |
+ *
+ * A dead letter that is redriven takes effect once: where its sender, another letter or a replay was faster, the id is
+ * DONE. Whoever picks letters cannot rule that out, because the id may take effect between his look and the lane.
  */
 export type ClaimState = 'PENDING' | 'DONE' | 'DEAD'
 
@@ -35,6 +39,8 @@ export type InputKind = 'events' | 'retry' | 'redrive'
 export interface Round {
   readonly generation: number
   readonly attempt: number
+  /** Generation of the replay on whose behalf it runs: effects of earlier generations do not count. Absent: all count. */
+  readonly replay?: number
 }
 
 /** Whether a record may be attempted, given the claim of its event id. */
@@ -48,7 +54,9 @@ export function isFresh(kind: InputKind, round: Round, claim: ClaimStanding | un
         claim.state === 'PENDING' && claim.generation === round.generation && claim.attempt === round.attempt
       )
     case 'redrive':
-      return round.generation > claim.generation
+      return claim.state === 'DONE'
+        ? claim.generation < (round.replay ?? 0)
+        : claim.generation < round.generation
   }
 }
 

@@ -6,6 +6,7 @@ import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
+import { replayOf } from '@sallyport/core/round'
 import { ValueDecoder } from '@sallyport/core/value-decoder'
 import type { Round } from './claim.ts'
 import { isClaimKey } from './claims-record.ts'
@@ -58,10 +59,10 @@ export class EventDecoder {
         `the key belongs to partition ${partitionOf(key, this.#partitions)}, not ${record.partition}`,
       )
     }
-    const round = {
-      generation: count(record, HEADER.generation, 0, Number.MAX_SAFE_INTEGER),
-      attempt: count(record, HEADER.attempt, 1, ATTEMPT_MAX),
-    }
+    const generation = count(record, HEADER.generation, 0, Number.MAX_SAFE_INTEGER)
+    const attempt = count(record, HEADER.attempt, 1, ATTEMPT_MAX)
+    const replay = replayOf(record.headers, generation)
+    const round: Round = replay === 0 ? { generation, attempt } : { generation, attempt, replay }
     const history = parseHistory(headerText(record.headers, HEADER.history))
     return { kind: 'event', eventRecord: { record, event, round, history } }
   }

@@ -36,6 +36,22 @@ describe('claim rule', () => {
     assert.equal(isFresh('redrive', { generation: 6, attempt: 1 }, claim('DEAD', 7)), false)
   })
 
+  it('a redriven record does not pass over an id that has taken effect, whatever its generation', () => {
+    assert.equal(isFresh('redrive', { generation: 7, attempt: 1 }, claim('DONE', 0)), false)
+    assert.equal(isFresh('redrive', { generation: 7, attempt: 1 }, claim('DONE', 3)), false)
+    assert.equal(isFresh('redrive', { generation: 7, attempt: 1 }, claim('PENDING', 0, 2)), true)
+  })
+
+  it('a replayed record passes over what took effect before its replay, and only over that', () => {
+    const replayed = { generation: 7, attempt: 1, replay: 7 }
+    assert.equal(isFresh('redrive', replayed, claim('DONE', 0)), true)
+    assert.equal(isFresh('redrive', replayed, claim('DONE', 7)), false)
+    // What that replay could not read, and a later redrive sends.
+    const redriven = { generation: 9, attempt: 1, replay: 7 }
+    assert.equal(isFresh('redrive', redriven, claim('DONE', 6)), true)
+    assert.equal(isFresh('redrive', redriven, claim('DONE', 8)), false)
+  })
+
   it('a settled claim holds for its window from its append time, and not a moment longer', () => {
     assert.equal(isExpired(claim('DONE'), 10_999), false)
     assert.equal(isExpired(claim('DONE'), 11_000), true)

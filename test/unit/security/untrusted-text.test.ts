@@ -58,7 +58,7 @@ describe('untrusted text', () => {
 
   it('in the plan of a redrive, a discard or a replay cannot', () => {
     const record = { topic: 't', partition: 0, offset: 0, timestamp: 0, key: null, value: null, headers: {} }
-    const candidate = { id: HOSTILE, source: HOSTILE, type: HOSTILE, reason: HOSTILE, home: 0 }
+    const candidate = { id: HOSTILE, source: HOSTILE, type: HOSTILE, reason: HOSTILE, home: 0, replay: 0 }
     for (const [kind, state] of [
       ['REDRIVE', 'dead'],
       ['DISCARD', 'dead'],

@@ -44,6 +44,11 @@ const HOP_HEADERS: Json = {
     const: 'true',
     description: 'On past events that were run again on purpose.',
   },
+  [HEADER.redriven]: {
+    type: 'string',
+    description:
+      'On dead letters that were sent round again: 0, or the generation of the replay that could not read it.',
+  },
   [HEADER.history]: { type: 'string', description: 'JSON list of the attempts so far, oldest first.' },
   [HEADER.origin]: { type: 'string', description: 'Where it was first read: topic/partition/offset.' },
 }

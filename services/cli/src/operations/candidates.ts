@@ -14,6 +14,8 @@ export interface Candidate {
   readonly state: LetterState | 'event'
   /** The partition of the redrive lane that it goes to: any other would be the wrong one for its key. */
   readonly home: number
+  /** Dead letters: `DeadLetter.replay`. */
+  readonly replay: number
   readonly id: string
   readonly source: string
   readonly type: string
@@ -52,9 +54,9 @@ async function* deadOnes(
 }
 
 function letterCandidate(letter: DeadLetter, ledger: Ledger, partitions: number): Candidate {
-  const { record, identity, source, type, reason } = letter
+  const { record, identity, source, type, reason, replay } = letter
   const { state } = ledger.standing(letter)
-  return { record, state, home: homeOf(letter, partitions), id: identity, source, type, reason }
+  return { record, state, home: homeOf(letter, partitions), replay, id: identity, source, type, reason }
 }
 
 async function lanePartitions(desk: Desk, processor: string): Promise<number> {
@@ -75,7 +77,7 @@ async function* events(
       if (sources.size > 0 && !sources.has(source)) continue
       if (types.size > 0 && !types.has(type)) continue
       const home = record.key === null ? partition : partitionOf(record.key, partitions)
-      yield { record, state: 'event', home, id: String(record.key), source, type, reason: '' }
+      yield { record, state: 'event', home, replay: 0, id: String(record.key), source, type, reason: '' }
     }
   }
 }

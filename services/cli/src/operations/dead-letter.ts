@@ -1,6 +1,7 @@
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import { partitionOf } from '@sallyport/core/partition'
+import { replayOf } from '@sallyport/core/round'
 import { traceIdOf } from '@sallyport/core/trace'
 
 /** Where a record was first read. */
@@ -32,6 +33,11 @@ export interface DeadLetter {
   readonly attempt: number
   /** The operation that had sent it round when it died; 0: none. */
   readonly generation: number
+  /**
+   * Generation of the replay that it died in without having been read, so that the replay is still to run: earlier
+   * effects of its id do not count. 0: none; then the id is DEAD since it died, or was never looked at.
+   */
+  readonly replay: number
   readonly origin: Origin | null
   /** Name and version of the processor that gave up. */
   readonly processor: string
@@ -44,6 +50,7 @@ export function deadLetter(record: FetchedRecord): DeadLetter {
   const reason = header(HEADER.reason)
   const origin = parseOrigin(header(HEADER.origin))
   const { topic, partition, offset } = origin ?? record
+  const generation = count(header(HEADER.generation))
   return {
     record,
     identity: reason === 'poison' ? `${PLACE}${topic}/${partition}/${offset}` : key,
@@ -54,7 +61,8 @@ export function deadLetter(record: FetchedRecord): DeadLetter {
     code: header(HEADER.code),
     message: header(HEADER.message),
     attempt: count(header(HEADER.attempt)),
-    generation: count(header(HEADER.generation)),
+    generation,
+    replay: reason === 'poison' ? replayOf(record.headers, generation) : 0,
     origin,
     processor: header(HEADER.processor),
     traceId: traceIdOf(header(HEADER.traceparent)),
@@ -66,9 +74,14 @@ export function deadLetter(record: FetchedRecord): DeadLetter {
  * another one than the letter's where the event was misplaced, or the topics have grown since. What cannot be read has
  * no event, and stays where it is.
  */
-export function homeOf({ record, reason, code }: DeadLetter, partitions: number): number {
-  const isUnreadable = reason === 'poison' && code !== 'SP_MISPLACED'
-  return isUnreadable || record.key === null ? record.partition : partitionOf(record.key, partitions)
+export function homeOf(letter: DeadLetter, partitions: number): number {
+  const { key, partition } = letter.record
+  return !isReadable(letter) || key === null ? partition : partitionOf(key, partitions)
+}
+
+/** Whether the processor could read it: then it is an event, and its key the event's id. */
+export function isReadable({ reason, code }: DeadLetter): boolean {
+  return reason !== 'poison' || code === 'SP_MISPLACED'
 }
 
 /** `topic/partition/offset`; null where the text is none. */

@@ -3,9 +3,9 @@
  *
  * | state      | when                                                                                         |
  * |------------|----------------------------------------------------------------------------------------------|
- * | dead       | no operation sent it round or discarded it                                                   |
+ * | dead       | no operation sent it round or discarded it, and its id has not taken effect since            |
  * | waiting    | an operation sent it, or will; its event is not processed yet                                |
- * | processed  | its event was processed after an operation sent it                                           |
+ * | processed  | its event was processed: after an operation sent it, or because its sender repeated it       |
  * | discarded  | an operator hid it                                                                           |
  * | superseded | its event has a later dead letter, which speaks for it                                       |
  *
@@ -16,6 +16,9 @@
  *     claim has expired, when the processor has settled everything that the operation sent.
  *     Where a letter, or its event, lies elsewhere than the key is at home (it was misplaced, or the topics have grown
  *     since), the claim at home tells; without one it is processed when nothing waits in that partition of the lane.
+ *     So a letter that was never sent is processed when its id is DONE, or, behind the window, when an operation has
+ *     sent another letter of the id since. Of a record that could not be read only that it was sent tells: what its key
+ *     names may be something else.
  * Z3. Memory grows with the number of events that have dead letters in one partition, not with their bytes.
  */
 import type { Operation } from '@sallyport/core/audit'
@@ -25,7 +28,7 @@ import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import type { ClaimState } from '@sallyport/processor/claim'
 import { isClaimKey, POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
-import { type DeadLetter, deadLetter, homeOf } from './dead-letter.ts'
+import { type DeadLetter, deadLetter, homeOf, isReadable } from './dead-letter.ts'
 import { type Desk, topicsOf } from './desk.ts'
 import { CLOCKS_DIFFER_MS } from './horizon.ts'
 import { matcher } from './selection.ts'
@@ -52,6 +55,10 @@ export class Ledger {
   /** Identity → offset of its last letter. */
   readonly #last = new Map<string, number>()
   readonly #claims = new Map<string, ClaimView | undefined>()
+  /** Event id → the last operation that sent a letter of it, where one did. */
+  readonly #sent = new Map<string, Operation>()
+  /** Event id → greatest generation in which it died, where that is not 0. */
+  readonly #diedAgain = new Map<string, number>()
   /** Partition → how far the processor has settled its redrive lane; absent where it never ran. */
   readonly #laneSettled = new Map<number, number>()
   /** Partitions of the lane in which nothing waits; asked only of those where events of other partitions go. */
@@ -76,10 +83,12 @@ export class Ledger {
     for await (const letter of letters(desk, processor, partition)) {
       ledger.#last.set(letter.identity, letter.record.offset)
       ledger.#claims.set(letter.key, undefined)
+      ledger.#note(letter)
       const home = homeOf(letter, partitions)
       homes.set(home, homes.get(home) === true || isSentFromElsewhere(letter, home))
     }
     for (const [home, hasOthers] of homes) {
+      if (home !== partition) await ledger.#readOthers(desk, processor, home)
       await ledger.#readClaims(desk, processor, home)
       if (hasOthers) await ledger.#readLane(desk, processor, home)
     }
@@ -90,14 +99,50 @@ export class Ledger {
     if ((this.#last.get(letter.identity) ?? -1) > letter.record.offset) return { state: 'superseded' }
     const claim = this.#claimOf(letter)
     const taken = this.#takenBy(letter)
-    if (taken === undefined) {
-      return { state: claim !== undefined && claim.generation > letter.generation ? claimed(claim) : 'dead' }
-    }
+    if (taken === undefined) return { state: this.#untaken(letter, claim) }
     const { operation, taking } = taken
     if (operation.kind === 'DISCARD') return { state: taking === 'taken' ? 'discarded' : 'dead', operation }
     if (taking === 'queued') return { state: 'waiting', operation }
     if (claim !== undefined && claim.generation >= operation.id) return { state: claimed(claim), operation }
+    if (isReadable(letter) && tookEffect(letter, claim)) return { state: 'processed', operation }
     return { state: this.#isSettled(letter, operation) ? 'processed' : 'waiting', operation }
+  }
+
+  /** Where a letter stands that no operation took. */
+  #untaken(letter: DeadLetter, claim: ClaimView | undefined): LetterState {
+    if (claim === undefined) {
+      const sent = this.#sentSince(letter)
+      if (sent === undefined) return 'dead'
+      return this.#isSettled(letter, sent) ? 'processed' : 'waiting'
+    }
+    if (claim.generation > letter.generation) return claimed(claim)
+    if (isReadable(letter) && tookEffect(letter, claim)) return 'processed'
+    // The id of an event that died is DEAD: it has come again since, and has not died yet.
+    return letter.reason !== 'poison' && claim.state === 'PENDING' ? 'waiting' : 'dead'
+  }
+
+  /** Behind the window, where claims tell nothing: what sent another letter of the id since, which has not died again. */
+  #sentSince(letter: DeadLetter): Operation | undefined {
+    const { key, generation, record } = letter
+    const sent = isReadable(letter) ? this.#sent.get(key) : undefined
+    if (sent === undefined || sent.id <= generation || sent.startedAt < record.timestamp) return undefined
+    return (this.#diedAgain.get(key) ?? 0) < sent.id ? sent : undefined
+  }
+
+  /** What a letter says of others of its id. */
+  #note(letter: DeadLetter): void {
+    const { key, generation } = letter
+    if (generation > (this.#diedAgain.get(key) ?? 0)) this.#diedAgain.set(key, generation)
+    const taken = this.#takenBy(letter)
+    if (taken?.taking !== 'taken' || taken.operation.kind === 'DISCARD') return
+    if (taken.operation.id > (this.#sent.get(key)?.id ?? 0)) this.#sent.set(key, taken.operation)
+  }
+
+  /** The letters of the same ids in the partition where these are at home. */
+  async #readOthers(desk: Desk, processor: string, home: number): Promise<void> {
+    for await (const letter of letters(desk, processor, home)) {
+      if (this.#claims.has(letter.key)) this.#note(letter)
+    }
   }
 
   #claimOf(letter: DeadLetter): ClaimView | undefined {
@@ -186,6 +231,11 @@ function isAtHome(key: Buffer | null, partition: number, partitions: number): bo
 async function claimView(reader: RegistryReader<ClaimView>, value: Buffer): Promise<ClaimView> {
   const { state, generation } = await reader.decode(value)
   return { state, generation }
+}
+
+/** Whether the id of a letter has taken effect since, so that a redrive of it does nothing. */
+function tookEffect({ replay }: DeadLetter, claim: ClaimView | undefined): boolean {
+  return claim?.state === 'DONE' && claim.generation >= replay
 }
 
 /** DEAD at a later generation: the event's later dead letter speaks for it, or has expired. */

@@ -35,7 +35,7 @@ const BATCH_RECORDS_MAX = 500
 const BATCH_BYTES_MAX = 700_000
 
 /** Headers that tell of the last failure; the reason and the origin stay with the record. */
-const LAST_FAILURE = [HEADER.code, HEADER.message, HEADER.processor, HEADER.replayed]
+const LAST_FAILURE = [HEADER.code, HEADER.message, HEADER.processor, HEADER.replayed, HEADER.redriven]
 
 /** Opens the operation that a plan describes (W1). Throws `SP_OPERATION_OPEN` when another one is open. */
 export async function open(desk: Desk, plan: Plan, why: string): Promise<Operation> {
@@ -204,7 +204,9 @@ class Runner {
     const topic = topicsOf(processor).redrive
     const lanes = Map.groupBy(batch, ({ home }) => home)
     const writes = [...lanes].map(([home, candidates]): PartitionWrites => {
-      const records = candidates.map(({ record }) => laneRecord(record, kind === 'REPLAY', id))
+      const records = candidates.map(({ record, replay }) =>
+        laneRecord(record, kind === 'REPLAY', replay, id),
+      )
       return { topic, partition: home, records }
     })
     const ends = await this.#producer.send(writes)
@@ -232,9 +234,15 @@ class Runner {
 
 /**
  * The record as it goes round again: its bytes and its trace, a new generation, the first attempt. A dead letter keeps
- * why it died and where it came from; a past event is marked as replayed.
+ * why it died and where it came from, and is marked as redriven: it runs only if its id has not taken effect. A past
+ * event is marked as replayed: it runs again.
  */
-function laneRecord(record: FetchedRecord, isReplay: boolean, generation: number): ProduceRecord {
+function laneRecord(
+  record: FetchedRecord,
+  isReplay: boolean,
+  replay: number,
+  generation: number,
+): ProduceRecord {
   const { key, value, topic, partition, offset } = record
   const kept = Object.entries(record.headers).filter(
     ([name]) => !(LAST_FAILURE as readonly string[]).includes(name),
@@ -243,7 +251,9 @@ function laneRecord(record: FetchedRecord, isReplay: boolean, generation: number
     ...Object.fromEntries(kept),
     [HEADER.generation]: String(generation),
     [HEADER.attempt]: '1',
-    ...(isReplay ? { [HEADER.replayed]: 'true', [HEADER.origin]: `${topic}/${partition}/${offset}` } : {}),
+    ...(isReplay
+      ? { [HEADER.replayed]: 'true', [HEADER.origin]: `${topic}/${partition}/${offset}` }
+      : { [HEADER.redriven]: String(replay) }),
   }
   return { key, value, headers }
 }
