@@ -66,7 +66,12 @@ class CannedMember {
         this.commits.push(commit)
       },
     } as unknown as kafkajs.Broker
-    return { generationId: this.generation, memberId: 'me', getCoordinator: async () => coordinator }
+    return {
+      generationId: this.generation,
+      memberId: 'me',
+      getCoordinator: async () => coordinator,
+      commitOffsets: async () => {},
+    }
   }
 }
 

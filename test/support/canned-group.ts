@@ -7,7 +7,7 @@ const require = createRequire(import.meta.url)
 const createConsumer = require('kafkajs/src/consumer/index.js')
 
 const silent = { namespace: () => silent, debug() {}, info() {}, warn() {}, error() {} }
-const MEMBER = { memberId: 'm', leaderId: 'another', generationId: 1, groupProtocol: '', members: [] }
+const MEMBER = { leaderId: 'another', groupProtocol: '', members: [] }
 
 export class CannedGroup {
   /** How many records the partition has; they have no value. */
@@ -18,6 +18,14 @@ export class CannedGroup {
   isAway = false
   connected = false
   joins = 0
+  /** What the next join gives. */
+  memberId = 'm'
+  generationId = 1
+  /** The group's offset in partition 0, and all that were committed. */
+  committed = '0'
+  readonly commits: string[] = []
+  /** Called before a heartbeat is answered: throws what is answered instead. */
+  beating: () => void = () => {}
   /** Called before a join is answered: throws what is answered instead. */
   joining: () => Promise<void> | void = () => {}
   /** Called when the consumer disconnects, which waits for it. */
@@ -33,14 +41,13 @@ export class CannedGroup {
   }
 
   #cluster() {
-    const offsets = [{ topic: 't', partitions: [{ partition: 0, offset: '0' }] }]
     const committed = {}
     const broker = {
       isConnected: () => true,
       joinGroup: async () => {
         this.joins++
         await this.joining()
-        return MEMBER
+        return { ...MEMBER, memberId: this.memberId, generationId: this.generationId }
       },
       syncGroup: async () => ({
         memberAssignment: kafkajs.AssignerProtocol.MemberAssignment.encode({
@@ -49,9 +56,18 @@ export class CannedGroup {
           userData: Buffer.alloc(0),
         }),
       }),
-      offsetFetch: async () => ({ responses: offsets }),
-      offsetCommit: async () => {},
+      offsetFetch: async () => ({
+        responses: [{ topic: 't', partitions: [{ partition: 0, offset: this.committed }] }],
+      }),
+      offsetCommit: async ({ memberId, groupGenerationId, topics }: CommitRequest) => {
+        // As a broker does.
+        if (memberId !== this.memberId || groupGenerationId !== this.generationId)
+          throw Object.assign(new Error('unknown'), { type: 'UNKNOWN_MEMBER_ID' })
+        this.committed = String(topics[0]?.partitions[0]?.offset)
+        this.commits.push(this.committed)
+      },
       heartbeat: async () => {
+        this.beating()
         if (this.isAway) throw new Error('no broker')
       },
       leaveGroup: async () => {},
@@ -95,6 +111,12 @@ export class CannedGroup {
     const partition = { partition: 0, highWatermark: String(this.records), messages }
     return { responses: [{ topicName: 't', partitions: [partition] }] }
   }
+}
+
+interface CommitRequest {
+  readonly memberId: string
+  readonly groupGenerationId: number
+  readonly topics: readonly { readonly partitions: readonly { readonly offset: unknown }[] }[]
 }
 
 interface FetchRequest {

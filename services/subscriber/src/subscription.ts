@@ -1,11 +1,14 @@
 /**
  * A member of a consumer group: join → lanes → (stop | failure) → drain → commit → leave.
  *
- * - GROUP_JOIN is the only truth about the assignment: lanes of lost partitions end, those of kept ones go on.
+ * - GROUP_JOIN is the only truth about the assignment: lanes of lost partitions end, those of kept ones go on. They all
+ *   end where the membership lapsed, or a generation went by unseen: another member may have been further.
  * - kafkajs's eachBatch only hands over, so that a slow handler holds up neither other partitions nor the heartbeat.
  * - Only what lanes have passed is committed, every second and at the end: a crash repeats at most what was passed
- *   since, and what ran.
+ *   since, and what ran. It is committed under the place in the group that the lanes were opened or kept in: a place
+ *   that is no longer held commits nothing.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { beginningAt } from '@sallyport/core/kafka/kafkajs-beginning'
 import '@sallyport/core/kafka/kafkajs-aborted'
@@ -15,6 +18,7 @@ import '@sallyport/core/kafka/kafkajs-coordinator'
 import '@sallyport/core/kafka/kafkajs-leaderless'
 import '@sallyport/core/kafka/kafkajs-request-queue'
 import '@sallyport/core/kafka/kafkajs-runner'
+import { isContinuous, type Place, PlaceKeeper } from '@sallyport/core/kafka/kafkajs-place'
 import { Steering } from '@sallyport/core/kafka/steering'
 import { registryQuestions } from '@sallyport/core/registry-questions'
 import { SchemaBook } from '@sallyport/core/schema-book'
@@ -33,6 +37,7 @@ export interface Subscription {
 }
 
 const COMMIT_INTERVAL_MS = 1_000
+const COMMIT_AGAIN_MS = 200
 /** How long a fetch waits for the first record, and how late a pause takes effect at most; ms. */
 const FETCH_WAIT_MS = 250
 /** How long leaving the group may take before the connection is dropped, ms. */
@@ -55,6 +60,9 @@ class Member<S extends SchemaName> implements Subscription {
   readonly #options: CheckedOptions<S>
   readonly #consumer: kafkajs.Consumer
   readonly #steering: Steering
+  readonly #places = new PlaceKeeper()
+  /** The one in which the lanes were opened or kept. */
+  #place: Place | undefined
   readonly #attempts: Attempts<S>
   readonly #lanes = new Map<string, Lane>()
   readonly #joined = Promise.withResolvers<void>()
@@ -62,7 +70,7 @@ class Member<S extends SchemaName> implements Subscription {
   readonly #ended = Promise.withResolvers<void>()
   /** What was committed last, by lane. */
   readonly #committed = new WeakMap<Lane, number>()
-  #committing: Promise<void> = Promise.resolve()
+  #committing: Promise<boolean> = Promise.resolve(true)
   #timer: NodeJS.Timeout | undefined
   #stopping: Promise<void> | undefined
   /** Lanes are drained and committed: whatever kafkajs is about to do, it shall be no member any more. */
@@ -85,7 +93,7 @@ class Member<S extends SchemaName> implements Subscription {
       partitionAssigners: [
         beginningAt(
           { fromBeginning: options.start === 'earliest', settled: () => this.#begin() },
-          kafkajs.PartitionAssigners.roundRobin,
+          this.#places.assigner(kafkajs.PartitionAssigners.roundRobin),
         ),
       ],
       allowAutoTopicCreation: false,
@@ -143,7 +151,7 @@ class Member<S extends SchemaName> implements Subscription {
     clearInterval(this.#timer)
     const lanes = [...this.#lanes.values()]
     await inTime(Promise.all(lanes.map(lane => lane.drain())), this.#options.stopTimeoutMs)
-    await inTime(this.#commit(), LEAVE_TIMEOUT_MS)
+    await inTime(this.#commitLast(), LEAVE_TIMEOUT_MS)
     for (const lane of lanes) lane.end()
     this.#leaving = true
     await inTime(
@@ -155,16 +163,20 @@ class Member<S extends SchemaName> implements Subscription {
   #assign(assignment: Readonly<Record<string, number[]>>): void {
     // kafkajs's join goes on while it disconnects, may connect anew and succeed: only an exception makes it give up.
     if (this.#leaving) throw new Error('stopped before it had joined')
-    if (this.#stopping !== undefined) return
     const assigned = Object.entries(assignment).flatMap(([topic, partitions]) =>
       partitions.map(partition => ({ topic, partition, name: laneName(topic, partition) })),
     )
     const names = new Set(assigned.map(({ name }) => name))
+    const [before, after] = [this.#place, this.#places.place]
+    const isKept = before !== undefined && after !== undefined && isContinuous(before, after)
+    this.#place = after
     for (const [name, lane] of this.#lanes) {
-      if (names.has(name)) continue
+      if (isKept && names.has(name)) continue
       lane.end()
       this.#lanes.delete(name)
     }
+    // What drains takes nothing new, and commits only what is still its own.
+    if (this.#stopping !== undefined) return
     for (const { topic, partition, name } of assigned) {
       const lane = this.#lanes.get(name) ?? this.#openLane(topic, partition)
       this.#lanes.set(name, lane)
@@ -210,25 +222,36 @@ class Member<S extends SchemaName> implements Subscription {
     resolveOffset(last.offset)
   }
 
-  /** Commits what the lanes have passed since; a failure is made good by the next. */
-  #commit(): Promise<void> {
+  /** Commits once more, until it succeeds or the member has left. */
+  async #commitLast(): Promise<void> {
+    while (!(await this.#commit()) && !this.#leaving) await sleep(COMMIT_AGAIN_MS)
+  }
+
+  /** Commits what the lanes have passed since. False: it failed, and the next one makes it good. */
+  #commit(): Promise<boolean> {
     this.#committing = this.#committing.then(async () => {
+      const place = this.#place
       const moved = [...this.#lanes.values()].flatMap(lane => {
         const { position } = lane
         return position === undefined || position === this.#committed.get(lane) ? [] : [{ lane, position }]
       })
-      if (moved.length === 0) return
+      if (moved.length === 0 || place === undefined) return true
+      const byTopic = Map.groupBy(moved, ({ lane }) => lane.topic)
       try {
-        await this.#consumer.commitOffsets(
-          moved.map(({ lane: { topic, partition }, position }) => ({
+        await place.commit(
+          [...byTopic].map(([topic, lanes]) => ({
             topic,
-            partition,
-            offset: String(position),
+            partitions: lanes.map(({ lane: { partition }, position }) => ({
+              partition,
+              offset: String(position),
+            })),
           })),
         )
         for (const { lane, position } of moved) this.#committed.set(lane, position)
+        return true
       } catch (error) {
         this.#options.log('debug', 'offsets were not committed', { error: errorMessage(error) })
+        return false
       }
     })
     return this.#committing

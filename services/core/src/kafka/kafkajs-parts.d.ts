@@ -9,6 +9,12 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
     /** Who gets the commits. */
     coordinator?: Broker
     getCoordinator(): Promise<Broker>
+    commitOffsets(offsets: { readonly topics: readonly TopicOffsets[] }): Promise<void>
+  }
+
+  export interface TopicOffsets {
+    readonly topic: string
+    readonly partitions: readonly { readonly partition: number; readonly offset: string }[]
   }
 
   export interface OffsetOutOfRange extends Error {
@@ -30,6 +36,7 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
     /** Topic → partition → the follower that is read. */
     readonly preferredReadReplicasPerTopicPartition: Record<string, Record<number, unknown> | undefined>
     fetch(nodeId: number): Promise<unknown[]>
+    joinAndSync(): Promise<void>
     heartbeat(options: { readonly interval: number }): Promise<void>
     /** Mends what can be mended after an error, joining again if need be; throws what is left. */
     recoverFromFetch(error: unknown): Promise<void>
