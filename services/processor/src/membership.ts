@@ -71,6 +71,7 @@ export class Membership implements GroupListener {
   readonly #heldBack = new Map<number, HeldBack>()
   /** Tasks that have ended and may still be unwinding (M2). */
   #unwinding = new Map<number, Promise<void>>()
+  #draining = false
   #over = false
 
   constructor(
@@ -128,6 +129,7 @@ export class Membership implements GroupListener {
 
   /** Ends the stay: finishes what is in flight within `deadlineMs`, settles it, and leaves the group. */
   async drain(deadlineMs: number): Promise<void> {
+    this.#draining = true
     const drained = await Promise.allSettled([...this.#tasks.values()].map(task => task.drain(deadlineMs)))
     const failure = drained.find(result => result.status === 'rejected')
     await this.#end(failure === undefined ? { kind: 'drained' } : { kind: 'failed', error: failure.reason })
@@ -172,7 +174,9 @@ export class Membership implements GroupListener {
     this.#joined.resolve()
   }
 
+  /** What drains begins nothing: what it is given meanwhile waits, paused, until it has left. */
   #take(partitions: readonly number[]): void {
+    if (this.#draining) return
     const reader = readPositions(
       this.#processor,
       this.#inputs,

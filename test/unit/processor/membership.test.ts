@@ -12,7 +12,9 @@ import { ProcessMemory } from '@sallyport/processor/memory'
 import { PartitionHolds } from '@sallyport/processor/partition-holds'
 import type { ProcessorKafka } from '@sallyport/processor/runtime'
 import { Slots } from '@sallyport/processor/slots'
+import { Task } from '@sallyport/processor/task'
 import { testSettings } from '../../support/processor.ts'
+import { waitFor } from '../../support/wait-for.ts'
 
 describe('a stay in the group', () => {
   const open = TaskProducer.open
@@ -47,6 +49,33 @@ describe('a stay in the group', () => {
     await again.promise
     assert.deepEqual(steps, ['connect', 'closed', 'connect'])
     await membership.drain(0)
+  })
+
+  it('takes no partition that it is given while it drains', async () => {
+    // Setup: a member with a task. Timeline: it is told to drain, and its task waits for a handler; another member goes,
+    // and a new assignment brings it that one's partition. Proves: no task begins there. It used to begin, and to start
+    // handlers that nobody waited for; their attempts were run again by the next owner.
+    const { drain } = Task.prototype
+    const drained = Promise.withResolvers<void>()
+    let opened = 0
+    TaskProducer.open = async () => {
+      opened++
+      return await new Promise<TaskProducer>(() => {})
+    }
+    const membership = newMembership()
+    membership.joined([0])
+    await waitFor(() => opened === 1)
+    try {
+      Task.prototype.drain = () => drained.promise
+      const ended = membership.drain(60_000)
+      membership.joined([0, 1])
+      for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))
+      assert.equal(opened, 1)
+      drained.resolve()
+      void ended
+    } finally {
+      Task.prototype.drain = drain
+    }
   })
 })
 
