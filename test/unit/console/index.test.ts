@@ -228,6 +228,42 @@ describe('the index', () => {
     assert.deepEqual(outcomes(), { [event.id]: 'waiting' })
   })
 
+  it('Y5: a letter of a record that was misplaced or unreadable makes the event of its key not dead', async () => {
+    // Setup: two events are processed. Timeline: a misplaced copy of the first one, and garbage under the key of the
+    // second one, come into the dead letter; an operator sends both round again. Proves: the events stay processed, in
+    // whatever order the topics are read; the story of the first tells of its letter, that of the second of nothing.
+    const [misplaced, forged] = [eventOf('crm', { n: 1 }), eventOf('crm', { n: 2 })]
+    const unread = (code: string) => ({ [HEADER.reason]: 'poison', [HEADER.code]: code })
+    const letters = [
+      { ...accepted(misplaced, NOW + 1), headers: unread('SP_MISPLACED') },
+      { key: forged.id, value: Buffer.from('garbage'), headers: unread('SP_POISON'), at: NOW + 1 },
+    ]
+    const sent = letters.map(letter => ({
+      ...letter,
+      headers: { [HEADER.reason]: 'poison' },
+      at: NOW + 2,
+    }))
+    hold([EVENTS_TOPIC, CLAIMS, DEAD, 'sallyport.p.redrive'])
+    const batches = [
+      batch(EVENTS_TOPIC, 0, [accepted(misplaced), accepted(forged)]),
+      batch(CLAIMS, 0, [claim(misplaced.id, 'DONE'), claim(forged.id, 'DONE'), positions(2)]),
+      batch(DEAD, 0, letters),
+      batch('sallyport.p.redrive', 0, sent),
+    ]
+    await write(...batches)
+    const processed = { [misplaced.id]: 'processed', [forged.id]: 'processed' }
+    assert.deepEqual(outcomes(), processed)
+    const steps = (id: string) => eventStory(database, id)?.steps.map(({ kind }) => kind)
+    assert.deepEqual([steps(misplaced.id), steps(forged.id)], [['dead letter', 'redrive'], []])
+    database.close()
+    file = join(folder, `${count++}.db`)
+    database = openIndex(file)
+    hold([EVENTS_TOPIC, CLAIMS, DEAD, 'sallyport.p.redrive'])
+    writer = newWriter(database)
+    await write(...batches.reverse())
+    assert.deepEqual(outcomes(), processed)
+  })
+
   it('an event is waiting until its processors have passed it, and dead until a redrive was processed', async () => {
     const [a, b] = [eventOf('crm', {}), eventOf('crm', {})]
     await write(batch(EVENTS_TOPIC, 0, [accepted(a), accepted(b)]), batch(CLAIMS, 0, [positions(0)]))

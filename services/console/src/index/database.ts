@@ -12,7 +12,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 
 /** Counted up whenever rows of an older file could not be read as now; the file is then filled anew (I2). */
-const VERSION = 2
+const VERSION = 3
 
 const SCHEMA = `
 CREATE TABLE positions (

@@ -9,6 +9,8 @@
  * Y3. Records of one event come from several topics in any order: each row is what all of them say together.
  * Y4. What cannot be read is passed over; the processors put it into the dead letter. A registry that is away, or
  *     denies what it had, makes nothing unreadable: `prepare` throws, and nothing of the batch is written.
+ * Y5. A letter that no attempt led to says nothing of the event that its key names: it was unreadable, and the key may
+ *     be a forger's, or it was misplaced, and the event may have come home since. Only the latter is told of the event.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type AttemptRecord, parseHistory } from '@sallyport/core/attempt'
@@ -132,7 +134,9 @@ export class IndexWriter {
         this.#writeRetry(role.processor, role.tier, id, record)
         break
       case 'redrive':
-        this.#writeStep(role.processor, 'redrive', id, record, { generation: generationOf(record) })
+        if (!isUnattempted(record) || this.#isEvent(record)) {
+          this.#writeStep(role.processor, 'redrive', id, record, { generation: generationOf(record) })
+        }
         break
     }
   }
@@ -236,6 +240,8 @@ export class IndexWriter {
 
   #writeDeadLetter(processor: string, id: string, record: FetchedRecord): void {
     const text = (name: string): string => headerText(record.headers, name) ?? ''
+    const isOfEvent = !isUnattempted(record)
+    if (!isOfEvent && !this.#isEvent(record)) return
     const generation = generationOf(record)
     const attempt = Number(text(HEADER.attempt)) || 0
     const detail = {
@@ -248,11 +254,18 @@ export class IndexWriter {
       attempts: historyOf(record),
     }
     this.#writeStep(processor, 'dead letter', id, record, detail)
-    // Its claim expires long before it, and its event may have.
-    this.#setClaim(processor, id, { state: 'DEAD', attempt, generation, at: record.timestamp })
-    this.#writeEvent(record, null)
+    if (isOfEvent) {
+      // Its claim expires long before it, and its event may have.
+      this.#setClaim(processor, id, { state: 'DEAD', attempt, generation, at: record.timestamp })
+      this.#writeEvent(record, null)
+    }
     const at = record.timestamp
     this.#run('UPDATE events SET letter_at = max(ifnull(letter_at, 0), ?) WHERE id = ?', at, id)
+  }
+
+  /** Whether the record is the event that its key names. */
+  #isEvent({ key, value }: FetchedRecord): boolean {
+    return value !== null && readOrUndefined(this.#events, value)?.id === String(key)
   }
 
   #writeStep(
@@ -315,6 +328,11 @@ export class IndexWriter {
 /** Keys of the claims topic that are no event ids, and of the audit that are no processors. */
 function isMark(key: string): boolean {
   return key.startsWith('#')
+}
+
+/** Whether a dead letter, or one that was sent round again, came to be without an attempt (Y5). */
+function isUnattempted(record: FetchedRecord): boolean {
+  return headerText(record.headers, HEADER.reason) === 'poison'
 }
 
 function generationOf(record: FetchedRecord): number {
