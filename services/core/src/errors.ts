@@ -30,6 +30,10 @@ export const ERROR_CATALOGUE = {
     'The claims take all the memory that they may; no new events are taken until some expire, retries go on. Raise processing.claimsBytesMax, shorten the window, or add processes.',
   SP_POSITION_EXPIRED:
     'Records expired before they were processed, or a position did while its processor was stopped; then it begins at the first event that is kept. Raise retention; look for a stopped processor.',
+  SP_CLAIM_ORPHANED:
+    'Events waited for a retry that is in no tier any more: its record expired, or the tier was deleted. Their ids are let go; replay what is still in sallyport.events. Look for a stopped processor.',
+  SP_SOURCE_NOT_TAKEN:
+    'An event was in a tier or sent round again, and its processor no longer takes its source; it is in the dead letter. Redrive it once the processor takes the source again, or discard it.',
   SP_BEHIND_WINDOW:
     'Events have waited for longer than the window: what among them repeats an event that was processed before is a new event by now. Look for a pause or a stopped processor; a longer window covers longer waits.',
   SP_TOPIC_RECREATED:

@@ -144,6 +144,13 @@ export const partitionsHeldBack = new Gauge({
   registers,
 })
 
+export const orphanedClaimsTotal = new Counter({
+  name: 'sallyport_processor_orphaned_claims_total',
+  help: 'Events whose retry is in no tier any more: its record expired, or the tier was deleted',
+  labelNames: ['processor'] as const,
+  registers,
+})
+
 export const intakeHeld = new Gauge({
   name: 'sallyport_processor_intake_held',
   help: '1 while this process takes no records of the processor, by why: breaker, paused',

@@ -1,5 +1,5 @@
 import { HEADER } from '@sallyport/core/headers'
-import { topicNames, withAdmin } from '@sallyport/core/kafka/admin'
+import { topicBounds, topicNames, withAdmin } from '@sallyport/core/kafka/admin'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { headerText } from '@sallyport/core/kafka/group-consumer'
 import type { Log } from '@sallyport/core/log'
@@ -46,6 +46,23 @@ export async function discoverInputs(
     )
   }
   return inputSpecs(processor, retired)
+}
+
+/** Where the tiers of a partition end now; undefined where there is a tier that is none of the inputs. */
+export async function tierEnds(
+  processor: ProcessorConfig,
+  inputs: readonly InputSpec[],
+  kafka: Parameters<typeof withAdmin>[0],
+  partition: number,
+): Promise<ReadonlyMap<string, number> | undefined> {
+  const read = new Set(inputs.filter(({ kind }) => kind === 'retry').map(({ topic }) => topic))
+  return await withAdmin(kafka, async admin => {
+    const names = await topicNames(admin)
+    const tiers = names.filter(name => retryTier(processor.name, name) !== undefined)
+    if (tiers.some(tier => !read.has(tier))) return undefined
+    const bounds = await topicBounds(admin, tiers)
+    return new Map(tiers.map(tier => [tier, bounds.get(tier)?.get(partition)?.high ?? 0]))
+  })
 }
 
 /**

@@ -25,7 +25,7 @@ import { eventRecordBytesMax } from '@sallyport/core/topics'
 import { CheckpointFolder } from './checkpoint-folder.ts'
 import type { ProcessorConfig } from './config.ts'
 import { EventDecoder } from './decode.ts'
-import type { InputSpec } from './inputs.ts'
+import { type InputSpec, tierEnds } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
 import { differingSettings, memberSettings } from './member-settings.ts'
 import type { ProcessMemory } from './memory.ts'
@@ -346,6 +346,7 @@ export class Membership implements GroupListener {
       },
       resolvePositions: (partition, restored, now) => reader.resolve(partition, restored, now),
       epochEnd: (partition, topic, epoch) => this.#logs.epochEnd(topic, partition, epoch),
+      tierEnds: partition => tierEnds(this.#processor, this.#inputs, this.#kafka.client, partition),
       keptFrom: (partition, topic, position) => reader.keptFrom(partition, topic, position),
       claimsStart: partition => reader.claimsStart(partition),
       claimsEnd: partition => this.#kafka.endOf(this.#processor.topics.claims, partition),

@@ -20,6 +20,7 @@ type Entry = readonly [eventId: string, claim: Claim]
 
 export class Refresh {
   readonly #pending: ReadonlyMap<string, Claim>
+  readonly #orphans: Entry[] = []
   #asked = false
   /** A map's own iterator: it leaves out what is deleted before its turn. */
   #round: Iterator<Entry> = new Map<string, Claim>().entries()
@@ -38,7 +39,7 @@ export class Refresh {
 
   /** Whether anything is still to be written again, the positions included. */
   get isDue(): boolean {
-    return this.#asked || this.#left > 0
+    return this.#asked || this.#left > 0 || this.#orphans.length > 0
   }
 
   /** What the next transaction writes again. */
@@ -58,9 +59,21 @@ export class Refresh {
     return entries
   }
 
+  /** Has claims let go. */
+  letGo(orphans: readonly Entry[]): void {
+    for (const orphan of orphans) this.#orphans.push(orphan)
+  }
+
+  /** The ids that the next transaction lets go: those whose claims are still the same. */
+  nextGone(): string[] {
+    const orphans = this.#orphans.splice(0, TRANSACTION_CLAIMS_MAX)
+    return orphans.filter(([id, claim]) => this.#pending.get(id) === claim).map(([id]) => id)
+  }
+
   /** Gives up what is left of a round. */
   stop(): void {
     this.#asked = false
     this.#left = 0
+    this.#orphans.length = 0
   }
 }

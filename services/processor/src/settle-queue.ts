@@ -13,6 +13,7 @@ import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextOf, endFailed, type Span, SpanKind, startChild } from '@sallyport/core/trace'
 import type { Covered } from './checkpointer.ts'
+import type { Claim } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { Outcome } from './decide.ts'
 import type { Failure } from './failure.ts'
@@ -100,6 +101,12 @@ export class SettleQueue {
     this.#start()
   }
 
+  /** Lets PENDING claims go that wait for nothing. */
+  letGo(orphans: readonly (readonly [eventId: string, claim: Claim])[]): void {
+    this.#refresh.letGo(orphans)
+    this.#start()
+  }
+
   /**
    * Settles what waits, and brings the group's offsets up to the positions. What is still to be written again is left
    * to the next owner, who begins with that.
@@ -153,6 +160,7 @@ export class SettleQueue {
     const settlements = this.#takeNext()
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
     const refreshed = this.#refresh.next()
+    const gone = this.#refresh.nextGone()
     for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
     const positions = [...intake.inputs].map(({ spec, watermark, log }) => ({
       topic: spec.topic,
@@ -164,7 +172,7 @@ export class SettleQueue {
     const spans = settlements.flatMap(({ span }) => (span?.isRecording() ? [settleSpan(span), span] : []))
     let offset: number | undefined
     try {
-      offset = await settler.settle(settlements, refreshed, positions, this.#mirrors())
+      offset = await settler.settle(settlements, refreshed, gone, positions, this.#mirrors())
     } catch (error) {
       for (const span of spans) endFailed(span, error)
       throw error
@@ -172,6 +180,7 @@ export class SettleQueue {
     for (const span of spans) span.end()
     this.#tookMs = performance.now() - startedAt
     metrics.settleSeconds.observe({ processor }, this.#tookMs / 1_000)
+    for (const id of gone) claims.delete(id)
     for (const settlement of settlements) {
       const { eventRecord, claim } = settlement
       if (eventRecord !== null && claim !== null) claims.set(eventRecord.event.id, claim, now())

@@ -68,16 +68,18 @@ export class Settler {
 
   /**
    * Makes the settlements true in one transaction. Returns one past the offset of the last claims record, where the
-   * broker said it. `refreshed` are claims to write again unchanged; `mirrors` says whether the group's offsets are
-   * written as well. Throws `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (X4).
+   * broker said it. `refreshed` are claims to write again unchanged, `gone` ids whose claims end; `mirrors` says whether
+   * the group's offsets are written as well. Throws `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (X4).
    */
   async settle(
     settlements: readonly Settlement[],
     refreshed: readonly (readonly [eventId: string, claim: Claim])[],
     positions: readonly InputStanding[],
+    gone: readonly string[],
     mirrors: boolean,
   ): Promise<number | undefined> {
     const claims: ProduceRecord[] = refreshed.map(([eventId, claim]) => this.#claimRecord(eventId, claim))
+    for (const eventId of gone) claims.push({ key: Buffer.from(eventId), value: null })
     const others = new Writes()
     for (const settlement of settlements) {
       const { eventRecord, claim } = settlement

@@ -30,15 +30,17 @@ import { attemptRecord, logOutcome, spanAttributes, verdictOf } from './attempt-
 import { AttemptedIds } from './attempted-ids.ts'
 import type { Watched } from './breaker.ts'
 import { Checkpointer } from './checkpointer.ts'
-import { isFresh } from './claim.ts'
+import { type Claim, isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
 import type { ProcessorConfig } from './config.ts'
 import { claimAfter, crashesIn, decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
+import type { Failure } from './failure.ts'
 import type { InputSpec } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
 import { LogWatch } from './log-watch.ts'
 import type { ProcessMemory, TaskMemory } from './memory.ts'
+import { OrphanWatch } from './orphans.ts'
 import type { OutputEncoder } from './outputs.ts'
 import { Input, type InputStart, Intake, type IntakeLimits, recordBytes } from './poll.ts'
 import { remadeError } from './positions.ts'
@@ -78,6 +80,8 @@ export interface TaskDependencies extends AcquisitionDependencies {
   ): Promise<ReadonlyMap<string, InputStart>>
   /** One past the last record of a leader's epoch in an input; undefined where the leader does not say. */
   epochEnd(partition: number, topic: string, epoch: number): Promise<number | undefined>
+  /** Where the tiers end now; undefined where there is one that is no input. */
+  tierEnds(partition: number): Promise<ReadonlyMap<string, number> | undefined>
   /** Where an input goes on that has no record at its position: behind what expired, which is said. */
   keptFrom(partition: number, topic: string, position: number): Promise<number>
   resume(partition: number, topics: readonly string[]): void
@@ -100,6 +104,10 @@ const DRAIN_POLL_MS = 5
 const SWEEP_MS_MIN = 50
 const SWEEP_MS_MAX = 5_000
 const TIMER_MS_MAX = 2_000_000_000
+/** What was decided longer ago than this is in Kafka, or its task has ended, ms: a transaction is aborted long before. */
+const SETTLING_MS = 15 * 60_000
+/** Events that one line of the log names. */
+const NAMED_MAX = 10
 
 /** Why a task that was running ended by itself. */
 class TaskFailed extends Error {
@@ -130,6 +138,7 @@ export class Task {
   #producer: TaskProducer | undefined
   #checkpointer: Checkpointer | undefined
   #workplace: Workplace | undefined
+  #orphans: OrphanWatch | undefined
   #timer: NodeJS.Timeout | undefined
   #refreshTimer: NodeJS.Timeout | undefined
   #sweepTimer: NodeJS.Timeout | undefined
@@ -224,6 +233,7 @@ export class Task {
     const kept = await this.#deps.keptFrom(this.partition, topic, next)
     if (this.#state === 'ended') return
     intake.pass(topic, next, kept)
+    this.#lookForOrphans(SETTLING_MS)
     this.#deps.readFrom(this.partition, new Map([[topic, kept]]))
     if (intake.input(topic).paused) this.#deps.pause(this.partition, [topic])
   }
@@ -351,13 +361,32 @@ export class Task {
     })
     const attempts = new Attempts(processor, this.#deps.encoder, state.epoch, this.#abort.signal)
     this.#workplace = { claims, intake, queue, attempts }
+    const orphans = new OrphanWatch({
+      pending: claims.pending,
+      tierEnds: () => this.#deps.tierEnds(this.partition),
+      position: topic => intake.input(topic).watermark.position,
+      now: () => this.#clock.now(),
+      found: found => {
+        this.#sayOrphans(found)
+        queue.letGo(found)
+      },
+    })
+    this.#orphans = orphans
+    this.#lookForOrphans(0)
     checkpointer?.load().catch(error => this.drop(new TaskFailed(error)))
     this.#state = 'running'
     this.#begunAt = clock()
-    this.#refreshTimer = setInterval(() => queue.refresh(), Math.min(refreshMs, TIMER_MS_MAX))
+    this.#refreshTimer = setInterval(
+      () => {
+        queue.refresh()
+        this.#lookForOrphans(SETTLING_MS)
+      },
+      Math.min(refreshMs, TIMER_MS_MAX),
+    )
     this.#sweepTimer = setInterval(
       () => {
         claims.sweepNext(this.#clock.now())
+        orphans.check()
         this.#pump()
       },
       Math.min(Math.max(refreshMs / SEGMENTS, SWEEP_MS_MIN), SWEEP_MS_MAX),
@@ -365,6 +394,23 @@ export class Task {
     // From here on the claims topic says where this partition stands, whatever becomes of the group's offsets.
     queue.refresh()
     this.#deps.readFrom(this.partition, new Map([...starts].map(([topic, { offset }]) => [topic, offset])))
+  }
+
+  #lookForOrphans(settlingMs: number): void {
+    this.#orphans?.look(settlingMs).catch((error: unknown) => {
+      this.#log.debug({ error: errorMessage(error) }, 'where the tiers end is not known; asking again later')
+    })
+  }
+
+  #sayOrphans(found: readonly (readonly [eventId: string, claim: Claim])[]): void {
+    const { name } = this.#deps.processor
+    const error = new SallyportError(
+      'SP_CLAIM_ORPHANED',
+      `${found.length} events of ${name} waited for a retry that is in no tier any more: its records expired, or the tier was deleted; their ids are let go. Replay what is still in sallyport.events: sallyport replay --processor ${name}`,
+    )
+    const ids = found.slice(0, NAMED_MAX).map(([id]) => id)
+    this.#log.error({ events: found.length, ids }, errorMessage(error))
+    metrics.orphanedClaimsTotal.inc({ processor: name }, found.length)
   }
 
   /** Takes records for as long as the gate is open, and there are due ones, free slots, and room for outcomes (T5). */
@@ -426,7 +472,14 @@ export class Task {
           void this.#attempt(eventRecord, attempts)
           return true
         }
-        queue.add({ record, eventRecord, outcome, attempt: null, claim: null, span: null })
+        const claim = claimAfter(
+          outcome,
+          eventRecord.round,
+          this.#deps.windowMs(eventRecord),
+          this.#clock.now(),
+        )
+        if (claim !== null) claims.decide(id, claim)
+        queue.add({ record, eventRecord, outcome, attempt: null, claim, span: null })
       }
     }
     return false
@@ -436,13 +489,17 @@ export class Task {
   #unwanted(eventRecord: EventRecord, intake: Intake, claims: ClaimStore): Outcome | undefined {
     const { event, record, round } = eventRecord
     const { sources } = this.#deps.processor
-    if (sources !== null && !sources.has(event.source)) return { kind: 'ignored' }
-    const now = this.#clock.now()
     const input = intake.input(record.topic)
+    const { kind } = input.spec
+    const isTaken = sources === null || sources.has(event.source)
+    if (!isTaken && kind === 'events') return { kind: 'ignored' }
+    const now = this.#clock.now()
     const windowMs = this.#deps.windowMs(eventRecord)
     if (windowMs < this.#shortestWindowMs) this.#shortestWindowMs = windowMs
     if (input.isSettledBefore(record, windowMs, now)) return { kind: 'duplicate' }
-    return isFresh(input.spec.kind, round, claims.get(event.id, now)) ? undefined : { kind: 'duplicate' }
+    if (!isFresh(kind, round, claims.get(event.id, now))) return { kind: 'duplicate' }
+    // Passed over, it would be in no topic any more, and its claim would wait for ever.
+    return isTaken ? undefined : { kind: 'dead', reason: 'fatal', failure: notTaken(event.source) }
   }
 
   /** Stages 7 and 8, in a slot. Nothing is thrown: an error around the attempt ends the task, as one before it does. */
@@ -543,4 +600,9 @@ export class Task {
   #labels(): { processor: string; partition: string } {
     return { processor: this.#deps.processor.name, partition: String(this.partition) }
   }
+}
+
+function notTaken(source: string): Failure {
+  const message = `the processor takes no events of ${source} any more`
+  return { kind: 'fatal', code: 'SP_SOURCE_NOT_TAKEN', message, blamesDependency: false }
 }

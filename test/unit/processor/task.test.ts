@@ -92,6 +92,7 @@ function taskWith(
     openProducer: async () => producer,
     epochEnd: async () => undefined,
     resolvePositions: async () => new Map([['events', { offset: 0 }]]),
+    tierEnds: async () => new Map(),
     keptFrom: async (_partition, _topic, position) => position,
     claimsStart: async () => 0,
     claimsEnd: async () => undefined,

@@ -118,8 +118,12 @@ export class IndexWriter {
       return
     }
     const { key, value } = record
-    if (key === null || value === null) return
+    if (key === null) return
     const id = key.toString()
+    if (value === null) {
+      if (role.kind === 'claims' && !isMark(id)) this.#forgetClaim(role.processor, id, record.timestamp)
+      return
+    }
     switch (role.kind) {
       case 'events':
         this.#writeEvent(record, record.offset)
@@ -225,6 +229,12 @@ export class IndexWriter {
       claim.at,
     )
     if (changes === 0) return
+    this.#run('UPDATE events SET outcome = ? WHERE id = ?', this.#worstClaim(id), id)
+  }
+
+  /** A processor has let the claim go. */
+  #forgetClaim(processor: string, id: string, at: number): void {
+    this.#run('DELETE FROM claims WHERE id = ? AND processor = ? AND at <= ?', id, processor, at)
     this.#run('UPDATE events SET outcome = ? WHERE id = ?', this.#worstClaim(id), id)
   }
 
