@@ -74,8 +74,8 @@ export class Settler {
   async settle(
     settlements: readonly Settlement[],
     refreshed: readonly (readonly [eventId: string, claim: Claim])[],
-    positions: readonly InputStanding[],
     gone: readonly string[],
+    positions: readonly InputStanding[],
     mirrors: boolean,
   ): Promise<number | undefined> {
     const claims: ProduceRecord[] = refreshed.map(([eventId, claim]) => this.#claimRecord(eventId, claim))

@@ -275,7 +275,7 @@ export class IndexWriter {
 
   /** Whether the record is the event that its key names. */
   #isEvent({ key, value }: FetchedRecord): boolean {
-    return value !== null && readOrUndefined(this.#events, value)?.id === String(key)
+    return value !== null && this.#events.readOrUndefined(value)?.id === String(key)
   }
 
   #writeStep(
