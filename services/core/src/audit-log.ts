@@ -12,7 +12,9 @@ import {
   AuditState,
   type Checkpoint,
   type Horizon,
+  type Operation,
   type Operator,
+  type Progress,
 } from './audit.ts'
 import { CHECKPOINT_KEY, checkpointRecords, isLastPart } from './audit-checkpoint.ts'
 import { type Fold, FoldedTopic, type FoldedTopicClients } from './folded-topic.ts'
@@ -68,6 +70,19 @@ export class AuditLog {
     }
     this.#known = { state, through, behind: through - from }
     return state
+  }
+
+  /** How far an operation came with each of its batches, in their order. */
+  async batches({ id }: Operation): Promise<Progress[]> {
+    const batches: Progress[] = []
+    const fold: Fold<AuditRecord> = {
+      apply(_offset, _at, { operation, progress }) {
+        if (operation === id && progress !== null) batches.push(progress)
+      },
+    }
+    const { high } = await this.#topic.bounds()
+    for await (const _ of this.#topic.fold(fold, { from: id, until: high }));
+    return batches
   }
 
   /** Follows who is paused: `onPauses` is called with every batch, once the present end is reached. */

@@ -39,6 +39,44 @@ export function positionsRecord(schemaId: number, standings: readonly InputStand
   }
 }
 
+/** What expired of a redrive lane before it was processed: from one offset up to another. */
+export interface LostRange {
+  readonly from: number
+  readonly until: number
+  /** When that was found, ms since the epoch, the brokers' clock. What was sent later lies behind it. */
+  readonly at: number
+}
+
+/** What the names of a lane's marks beside the positions end with; no topic's name has such a sign. */
+const LOST_FROM = '#lost-from'
+const LOST_UNTIL = '#lost-until'
+const LOST_AT = '#lost-at'
+
+/** What the positions say that a lane lost. */
+export function lostOf(lane: string, inputs: Readonly<Record<string, number>>): LostRange | undefined {
+  const [from, until, at] = [LOST_FROM, LOST_UNTIL, LOST_AT].map(mark => inputs[lane + mark])
+  return from === undefined || until === undefined || at === undefined ? undefined : { from, until, at }
+}
+
+/**
+ * Positions with a mark of what a lane lost, and lost before: behind the window nothing else tells an operator that
+ * what he sent round was never processed.
+ */
+export function withLost(
+  standings: readonly InputStanding[],
+  lane: string,
+  { from, until, at }: LostRange,
+): InputStanding[] {
+  const before = lostOf(lane, Object.fromEntries(standings.map(({ topic, offset }) => [topic, offset])))
+  const others = standings.filter(({ topic }) => !topic.startsWith(`${lane}#`))
+  return [
+    ...others,
+    { topic: lane + LOST_FROM, offset: Math.min(from, before?.from ?? from) },
+    { topic: lane + LOST_UNTIL, offset: Math.max(until, before?.until ?? until) },
+    { topic: lane + LOST_AT, offset: Math.round(Math.max(at, before?.at ?? at)) },
+  ]
+}
+
 /** An owner's first record, which it knows again by the nonce. */
 export function barrierRecord(schemaId: number, nonce: string): ProduceRecord {
   return { key: Buffer.from(BARRIER_KEY), value: encodeWire(schemaId, BARRIER_SCHEMA.type, { nonce }) }

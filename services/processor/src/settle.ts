@@ -46,7 +46,7 @@ export class Settler {
   readonly #partition: number
   readonly #producer: TaskProducer
   readonly #schemas: SettleSchemas
-  readonly #foreign: readonly InputStanding[]
+  readonly #foreign: () => readonly InputStanding[]
 
   /**
    * `foreign`: positions in topics that are no inputs here, which an owner with other settings left. They are kept for
@@ -57,7 +57,7 @@ export class Settler {
     partition: number,
     producer: TaskProducer,
     schemas: SettleSchemas,
-    foreign: readonly InputStanding[] = [],
+    foreign: () => readonly InputStanding[] = () => [],
   ) {
     this.#processor = processor
     this.#partition = partition
@@ -86,7 +86,7 @@ export class Settler {
       if (eventRecord !== null && claim !== null) claims.push(this.#claimRecord(eventRecord.event.id, claim))
       this.#addRecords(others, settlement)
     }
-    claims.push(positionsRecord(this.#schemas.positions, [...this.#foreign, ...positions]))
+    claims.push(positionsRecord(this.#schemas.positions, [...this.#foreign(), ...positions]))
     return await this.#producer.transact(
       { topic: this.#processor.topics.claims, partition: this.#partition, records: claims },
       others.list(),

@@ -32,6 +32,7 @@ import type { Watched } from './breaker.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { type Claim, isFresh } from './claim.ts'
 import { type ClaimStore, SEGMENTS } from './claim-store.ts'
+import { type InputStanding, type LostRange, withLost } from './claims-record.ts'
 import type { ProcessorConfig } from './config.ts'
 import { claimAfter, crashesIn, decide, type Outcome } from './decide.ts'
 import type { EventDecoder, EventRecord } from './decode.ts'
@@ -139,6 +140,7 @@ export class Task {
   #checkpointer: Checkpointer | undefined
   #workplace: Workplace | undefined
   #orphans: OrphanWatch | undefined
+  #noteLost: (range: LostRange) => void = () => {}
   #timer: NodeJS.Timeout | undefined
   #refreshTimer: NodeJS.Timeout | undefined
   #sweepTimer: NodeJS.Timeout | undefined
@@ -233,6 +235,8 @@ export class Task {
     const kept = await this.#deps.keptFrom(this.partition, topic, next)
     if (this.#state === 'ended') return
     intake.pass(topic, next, kept)
+    if (topic === this.#deps.processor.topics.redrive && next < kept)
+      this.#noteLost({ from: next, until: kept, at: this.#clock.now() })
     this.#lookForOrphans(SETTLING_MS)
     this.#deps.readFrom(this.partition, new Map([[topic, kept]]))
     if (intake.input(topic).paused) this.#deps.pause(this.partition, [topic])
@@ -331,9 +335,16 @@ export class Task {
       checkpoint && new Checkpointer(checkpoint, claims, checkpointIntervalMs, clock, this.#log)
     this.#checkpointer = checkpointer
     const restored = [...(state.positions?.offsets ?? [])]
-    const foreign = restored
+    const lane = processor.topics.redrive
+    let foreign: readonly InputStanding[] = restored
       .filter(([topic]) => !starts.has(topic))
       .map(([topic, offset]) => ({ topic, offset, log: state.positions?.logs.get(topic) }))
+    this.#noteLost = range => {
+      foreign = withLost(foreign, lane, range)
+    }
+    const [was, is] = [state.positions?.offsets.get(lane), starts.get(lane)?.offset]
+    if (was !== undefined && is !== undefined && was < is)
+      this.#noteLost({ from: was, until: is, at: this.#clock.now() })
     const inputs = this.#deps.inputs.map(spec => new Input(spec, starts.get(spec.topic) as InputStart))
     const memory = this.#memory
     const intake = new Intake(inputs, limits, memory, {
@@ -342,7 +353,7 @@ export class Task {
     })
     const queue = new SettleQueue({
       processor: processor.name,
-      settler: new Settler(processor, this.partition, producer, schemas, foreign),
+      settler: new Settler(processor, this.partition, producer, schemas, () => foreign),
       intake,
       claims,
       bytesMax: () => Math.min(limits.queueBytesMax, memory.outcomesMax),

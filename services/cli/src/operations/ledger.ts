@@ -13,7 +13,8 @@
  *     Claims forget after the window, dead letters are kept for longer. What died after a redrive or a discard was
  *     asked for is none of its letters, whatever its offset: the topic was deleted and made again since.
  * Z2. A letter is processed only when the claim of its event says so for that generation or a later one; where the
- *     claim has expired, when the processor has settled everything that the operation sent.
+ *     claim has expired, when the processor has settled everything that the operation sent. What expired in the lane, or
+ *     left the claim as it was, was never processed: it is dead.
  *     Where a letter, or its event, lies elsewhere than the key is at home (it was misplaced, or the topics have grown
  *     since), the claim at home tells; without one it is processed when nothing waits in that partition of the lane.
  *     So a letter that was never sent is processed when its id is DONE, or, behind the window, when an operation has
@@ -26,11 +27,12 @@ import { partitionOf } from '@sallyport/core/partition'
 import { RegistryReader } from '@sallyport/core/registry-reader'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import type { ClaimState } from '@sallyport/processor/claim'
-import { isClaimKey, POSITIONS_KEY } from '@sallyport/processor/claims-record'
+import { isClaimKey, lostOf, POSITIONS_KEY } from '@sallyport/processor/claims-record'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 import { type DeadLetter, deadLetter, homeOf, isReadable } from './dead-letter.ts'
 import { type Desk, topicsOf } from './desk.ts'
 import { CLOCKS_DIFFER_MS } from './horizon.ts'
+import { type Lane, LaneFate } from './lane-fate.ts'
 import { matcher } from './selection.ts'
 import { firstRecord } from './settled.ts'
 
@@ -59,14 +61,14 @@ export class Ledger {
   readonly #sent = new Map<string, Operation>()
   /** Event id → greatest generation in which it died, where that is not 0. */
   readonly #diedAgain = new Map<string, number>()
-  /** Partition → how far the processor has settled its redrive lane; absent where it never ran. */
-  readonly #laneSettled = new Map<number, number>()
-  /** Partitions of the lane in which nothing waits; asked only of those where events of other partitions go. */
-  readonly #idleLanes = new Set<number>()
+  /** The partitions of the redrive lane in which a processor ran. */
+  readonly #lanes = new Map<number, Lane>()
+  readonly #fate: LaneFate
   readonly #partitions: number
 
   private constructor(operations: readonly Operation[], partitions: number) {
     this.#operations = operations.map(operation => ({ operation, takes: takingOf(operation) }))
+    this.#fate = new LaneFate(operations.filter(({ kind }) => kind !== 'DISCARD'))
     this.#partitions = partitions
   }
 
@@ -91,6 +93,9 @@ export class Ledger {
       if (home !== partition) await ledger.#readOthers(desk, processor, home)
       await ledger.#readClaims(desk, processor, home)
       if (hasOthers) await ledger.#readLane(desk, processor, home)
+      const lost = ledger.#lanes.get(home)?.lost
+      if (lost !== undefined)
+        await ledger.#fate.prepare(home, lost, operation => desk.audit.batches(operation))
     }
     return ledger
   }
@@ -105,7 +110,13 @@ export class Ledger {
     if (taking === 'queued') return { state: 'waiting', operation }
     if (claim !== undefined && claim.generation >= operation.id) return { state: claimed(claim), operation }
     if (isReadable(letter) && tookEffect(letter, claim)) return { state: 'processed', operation }
-    return { state: this.#isSettled(letter, operation) ? 'processed' : 'waiting', operation }
+    const fate = this.#fateOf(letter, operation)
+    if (fate !== 'passed') return { state: fate === 'lost' ? 'dead' : 'waiting', operation }
+    // A claim that is still there was not touched: what was sent expired, or was not taken.
+    return {
+      state: claim === undefined || !isReadable(letter) ? 'processed' : untouched(letter, claim),
+      operation,
+    }
   }
 
   /** Where a letter stands that no operation took. */
@@ -113,12 +124,12 @@ export class Ledger {
     if (claim === undefined) {
       const sent = this.#sentSince(letter)
       if (sent === undefined) return 'dead'
-      return this.#isSettled(letter, sent) ? 'processed' : 'waiting'
+      const fate = this.#fateOf(letter, sent)
+      return fate === 'passed' ? 'processed' : fate === 'lost' ? 'dead' : 'waiting'
     }
     if (claim.generation > letter.generation) return claimed(claim)
     if (isReadable(letter) && tookEffect(letter, claim)) return 'processed'
-    // The id of an event that died is DEAD: it has come again since, and has not died yet.
-    return letter.reason !== 'poison' && claim.state === 'PENDING' ? 'waiting' : 'dead'
+    return untouched(letter, claim)
   }
 
   /** Behind the window, where claims tell nothing: what sent another letter of the id since, which has not died again. */
@@ -150,12 +161,16 @@ export class Ledger {
     return isAtHome(letter.record.key, home, this.#partitions) ? this.#claims.get(letter.key) : undefined
   }
 
-  /** Whether the processor has passed what the operation sent of this letter (Z2). */
-  #isSettled(letter: DeadLetter, operation: Operation): boolean {
+  /** What became of what the operation sent of this letter, by the lane (Z2). */
+  #fateOf(letter: DeadLetter, operation: Operation): ReturnType<LaneFate['of']> {
     const home = homeOf(letter, this.#partitions)
-    if (isSentFromElsewhere(letter, home)) return this.#idleLanes.has(home)
-    const settled = this.#laneSettled.get(home)
-    return settled !== undefined && settled >= (operation.progress.get(home)?.laneEnd ?? 0)
+    const place = operation.kind === 'REPLAY' ? letter.origin : letter.record
+    const fromElsewhere = isSentFromElsewhere(letter, home)
+    return this.#fate.of(this.#lanes.get(home), operation, {
+      offset: place?.offset ?? 0,
+      home,
+      fromElsewhere,
+    })
   }
 
   /** The first operation that took the letter; a replay takes what others had before it, too. */
@@ -179,9 +194,9 @@ export class Ledger {
       for (const { key, value } of records) {
         const name = String(key)
         if (name === POSITIONS_KEY) {
-          const settled = value === null ? undefined : (await positions.decode(value)).inputs[topics.redrive]
-          if (settled === undefined) this.#laneSettled.delete(partition)
-          else this.#laneSettled.set(partition, settled)
+          const inputs = value === null ? {} : (await positions.decode(value)).inputs
+          const lost = lostOf(topics.redrive, inputs)
+          this.#lanes.set(partition, { settled: inputs[topics.redrive], lost, isIdle: false })
         } else if (this.#claims.has(name) && isAtHome(key, partition, this.#partitions)) {
           this.#claims.set(name, value === null ? undefined : await claimView(claims, value))
         }
@@ -190,12 +205,13 @@ export class Ledger {
   }
 
   async #readLane(desk: Desk, processor: string, partition: number): Promise<void> {
-    const from = this.#laneSettled.get(partition)
-    if (from === undefined) return
+    const lane = this.#lanes.get(partition)
+    const from = lane?.settled
+    if (lane === undefined || from === undefined) return
     const topic = topicsOf(processor).redrive
     const { high } = (await desk.reader.bounds(topic)).get(partition) ?? { high: 0 }
     const first = await firstRecord(desk.reader, { topic, partition, from, until: high })
-    if (first === undefined) this.#idleLanes.add(partition)
+    lane.isIdle = first === undefined
   }
 }
 
@@ -231,6 +247,12 @@ function isAtHome(key: Buffer | null, partition: number, partitions: number): bo
 async function claimView(reader: RegistryReader<ClaimView>, value: Buffer): Promise<ClaimView> {
   const { state, generation } = await reader.decode(value)
   return { state, generation }
+}
+
+/** Where a letter stands whose claim says nothing of what was done about it since it died. */
+function untouched({ reason }: DeadLetter, { state }: ClaimView): LetterState {
+  // The id of an event that died is DEAD: it has come again since, and has not died yet.
+  return reason !== 'poison' && state === 'PENDING' ? 'waiting' : 'dead'
 }
 
 /** Whether the id of a letter has taken effect since, so that a redrive of it does nothing. */
