@@ -1,4 +1,4 @@
-/** What handlers leave running, in a process of its own as in production: whose fault it is, and what goes on. */
+/** What handlers leave running, and what takes their process away: whose fault it is, and what goes on (H4, H5). */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -31,7 +31,7 @@ describe('what a handler leaves running', function () {
     name = `test-${randomBytes(5).toString('hex')}`
     folder = mkdtempSync(path.join(tmpdir(), 'sallyport-loose-'))
     const settings = `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 5s }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 5s, hangTimeout: 6s }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
 processors: ${JSON.stringify([AGENT])}
 `
@@ -46,6 +46,7 @@ processors: ${JSON.stringify([AGENT])}
   async function start(): Promise<ProcessorProcess> {
     const one = new ProcessorProcess(connection, path.join(folder, 'sallyport.yaml'), {
       TEST_PROCESSOR_NAME: name,
+      NODE_OPTIONS: '--max-old-space-size=128',
     })
     processes.push(one)
     await one.said('acquired', PARTITIONS)
@@ -63,6 +64,7 @@ processors: ${JSON.stringify([AGENT])}
   }
 
   const any = () => true
+  const isSuspicious = ({ msg }: LogLine) => String(msg).startsWith('the last owner ended without draining')
 
   it('a rejection fails the attempt that it belongs to; the process goes on', async () => {
     const one = await start()
@@ -120,6 +122,10 @@ processors: ${JSON.stringify([AGENT])}
       if (dead === undefined && processes.every(({ ended }) => ended !== null)) void start()
       return dead !== undefined
     }, 90_000)
+    assert.deepEqual(
+      processes.map(({ ended }) => ended),
+      [70, null],
+    )
     assert.equal(dead?.headers['sallyport-reason'], 'crashed')
     assert.equal(dead?.headers['sallyport-code'], 'SP_HANDLER_CRASHED')
     const history = parseHistory(String(dead?.headers['sallyport-history']))
@@ -127,6 +133,65 @@ processors: ${JSON.stringify([AGENT])}
       history.map(({ attempt, code }) => [attempt, code]),
       [1, 2, 3].map(attempt => [attempt, 'SP_HANDLER_CRASHED']),
     )
+  })
+
+  for (const [leave, how] of Object.entries({
+    'no process': 'exit code 0',
+    'no heap': 'SIG(ABRT|TRAP|KILL)|exit code',
+    'no end': 'it did not answer',
+  })) {
+    it(`a handler that leaves ${leave} ends its process once: the next owner finds out which it was, and lives`, async () => {
+      // Timeline: five events are under way when the handler of one of them takes the process away, with nothing left to
+      // tell of it. Proves: the next owner charges that one alone, three times, and none of the others.
+      const one = await start()
+      await topics.append([1, 2, 3, 4].map(() => leaving('nothing, slowly')))
+      await one.said('the handler runs', 4)
+      const event = leaving(leave)
+      await topics.append([event])
+      if (leave === 'no end') {
+        await one.said('the handler runs', 5)
+        await one.kill()
+      }
+      await waitFor(() => one.ended !== null, 60_000)
+      const next = await start()
+      const [dead] = await topics.read(`sallyport.${name}.dead-letter`, any, 1, 90_000)
+      assert.deepEqual([dead?.key, dead?.headers['sallyport-reason']], [event.id, 'crashed'])
+      const history = parseHistory(String(dead?.headers['sallyport-history']))
+      assert.equal(history.length, 3)
+      for (const { code, message } of history) {
+        assert.equal(code, 'SP_HANDLER_CRASHED')
+        assert.match(message, new RegExp(how))
+      }
+      await topics.read(`sallyport.${name}.out`, any, 4)
+      assert.equal((await topics.readAll(`sallyport.${name}.retry.1`)).length, 1)
+      assert.equal(next.ended, null)
+    })
+  }
+
+  it('a process that is killed from outside charges nobody; the events that it had are made in quarantine', async () => {
+    const one = await start()
+    await topics.append([leaving('nothing, slowly')])
+    await one.said('the handler runs', 1)
+    await one.kill()
+    const next = await start()
+    assert.ok(next.lines.some(isSuspicious))
+    const [output] = await topics.read(`sallyport.${name}.out`, any, 1)
+    assert.equal((output?.value as { attempt?: number } | undefined)?.attempt ?? 1, 1)
+    assert.equal((await topics.readAll(`sallyport.${name}.retry.1`)).length, 0)
+  })
+
+  it('an owner that has drained, or lives on and has lost the partition, leaves no suspicion', async () => {
+    const one = await start()
+    await topics.append([leaving('nothing, slowly')])
+    await topics.read(`sallyport.${name}.out`, any, 1)
+    const two = new ProcessorProcess(connection, path.join(folder, 'sallyport.yaml'), {
+      TEST_PROCESSOR_NAME: name,
+    })
+    processes.push(two)
+    await two.said('acquired', PARTITIONS / 2)
+    await one.kill('SIGTERM')
+    await two.said('acquired', PARTITIONS)
+    assert.ok(!two.lines.some(isSuspicious))
   })
 
   it('an exception after the end of its attempt is said; the process drains and ends with 70, and the outcome stands', async () => {

@@ -136,6 +136,20 @@ describe('npm start on the local JVM', () => {
     assert.ok((await eventCount(dev)) >= before)
   })
 
+  it('brings the ingress and a processor back that somebody kills; neither takes another one along', async function () {
+    this.timeout(START_MS)
+    const secret = readFileSync(join(home, 'crm-webhook-secret'), 'utf8').trim()
+    const processor = started.running('processor ticket-agent')
+    const ingress = started.running('ingress')
+    process.kill(processor, 'SIGKILL')
+    for (let i = 0; i < 600 && !/processor ticket-agent is back/.test(started.output); i++) await sleep(100)
+    assert.equal(started.running('ingress'), ingress)
+    assert.notEqual(started.running('processor ticket-agent'), processor)
+    process.kill(ingress, 'SIGKILL')
+    for (let i = 0; i < 600 && !/the ingress is back/.test(started.output); i++) await sleep(100)
+    assert.equal((await post(dev, secret)).status, 200)
+  })
+
   it('drains in order at SIGTERM, ends with 0 and leaves no process and no dev.json (L1, L2)', async function () {
     this.timeout(60_000)
     const family = started.family()

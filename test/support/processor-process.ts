@@ -14,9 +14,15 @@ export class ProcessorProcess {
   readonly #child: ChildProcess
   #waiting: (() => void)[] = []
 
-  /** Starts all processors of a settings file. */
-  constructor(connection: Connection, config: string, env: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, ['--no-warnings', CLI, 'processor', '--config', config], {
+  /** Starts all processors of a settings file; `more` are options of the command. */
+  constructor(
+    connection: Connection,
+    config: string,
+    env: Readonly<Record<string, string>>,
+    more: readonly string[] = [],
+  ) {
+    const args = ['--no-warnings', CLI, 'processor', '--config', config, ...more]
+    this.#child = spawn(process.execPath, args, {
       env: {
         ...process.env,
         KAFKA_BROKERS: connection.brokers.join(','),

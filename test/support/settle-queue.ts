@@ -48,7 +48,7 @@ export function testSettleQueue(transact: () => Promise<void> = async () => {}, 
   const failed = Promise.withResolvers<unknown>()
   const queue = new SettleQueue({
     processor: NAME,
-    settler: new Settler(processor, 0, producer, { claim: 1, positions: 2 }),
+    settler: new Settler(processor, 0, producer, { claim: 1, positions: 2, barrier: 3 }),
     intake,
     claims,
     bytesMax: () => bytesMax,

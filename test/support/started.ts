@@ -69,6 +69,19 @@ export class Started {
     }
   }
 
+  /** The process of a service, by its command line behind `sallyport`. */
+  running(command: string): number {
+    const lines = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n')
+    const family = new Set(this.family())
+    const line = lines.find(
+      one =>
+        one.includes(`main.ts ${command}`) &&
+        !one.includes('/bin/sh') &&
+        family.has(Number.parseInt(one, 10)),
+    )
+    return Number.parseInt(line ?? '', 10)
+  }
+
   /** It and everything that it has started, guards included, as process ids. */
   family(): number[] {
     const lines = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n')

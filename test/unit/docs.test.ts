@@ -195,7 +195,7 @@ describe('import direction', () => {
   })
 
   it('stages take their clock, producer and settings as arguments: only entry points touch process', () => {
-    const entries = /(main|config|workers|log|file-watch)\.ts$|^services\/cli\//
+    const entries = /(main|config|workers|log|file-watch|ward-process)\.ts$|^services\/cli\//
     for (const file of ['core', 'ingress', 'processor', 'console']
       .flatMap(sources)
       .filter(file => !entries.test(file))) {

@@ -5,6 +5,7 @@ import { startTracing } from '@sallyport/core/trace'
 import { startIngress } from '@sallyport/ingress/main'
 import { isWorker, runWorkers, workerStop } from '@sallyport/ingress/workers'
 import { stopSignal } from './stop-signal.ts'
+import { answerSupervisor, tellReady } from './supervision/supervised.ts'
 
 interface IngressOptions {
   readonly config: string
@@ -30,6 +31,11 @@ async function runOne(settings: Settings): Promise<void> {
   const stopTracing = await startTracing('ingress', process.env, log)
   const stop = isWorker ? workerStop() : stopSignal()
   const service = await startIngress(settings, connection, log, { reusePort: isWorker })
+  answerSupervisor()
+  service.ready.then(
+    () => tellReady(service.url),
+    () => {},
+  )
   await Promise.race([stop, service.failed])
   await service.drain(settings.ingress.drainTimeoutMs)
   await stopTracing()

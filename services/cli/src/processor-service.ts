@@ -1,14 +1,25 @@
+import path from 'node:path'
 import { connectionFromEnvironment } from '@sallyport/core/connection'
 import { createLog } from '@sallyport/core/log'
-import { loadSettings } from '@sallyport/core/settings'
+import { loadSettings, type Settings } from '@sallyport/core/settings'
 import { startTracing } from '@sallyport/core/trace'
+import { checkClaimsFit } from '@sallyport/processor/claims-budget'
+import { loadProcessors } from '@sallyport/processor/config'
 import { chargeLooseEnd, stackOf } from '@sallyport/processor/loose-ends'
 import { startProcessors } from '@sallyport/processor/main'
+import { memoryLimits } from '@sallyport/processor/memory-limits'
+import { isolateProcessors } from './isolated-processors.ts'
+import { print } from './output.ts'
 import { stopSignal } from './stop-signal.ts'
+import { namesLine } from './supervision/processor-names.ts'
+import { answerSupervisor, isSupervised, sharers, tellReady } from './supervision/supervised.ts'
 import { meetUnforeseen, Unforeseen } from './unforeseen.ts'
 
 interface ProcessorOptions {
   readonly config: string
+  readonly isolate: boolean
+  readonly checkpointFolder?: string
+  readonly names?: boolean
 }
 
 /**
@@ -16,17 +27,24 @@ interface ProcessorOptions {
  * that nobody caught, it drains and ends.
  */
 export async function serveProcessors(names: readonly string[], options: ProcessorOptions): Promise<void> {
-  const settings = loadSettings(options.config, process.env)
+  if (options.isolate) process.exit(await isolateProcessors(names, options.config))
+  const settings = withOptions(loadSettings(options.config, process.env), options)
+  if (options.names === true) return await printNames(settings, names)
   const connection = connectionFromEnvironment(process.env)
   const log = createLog('processor')
   const stopTracing = await startTracing('processor', process.env, log)
   const broken = Promise.withResolvers<never>()
   broken.promise.catch(() => {})
   meetUnforeseen((error, kind) => {
-    const isCharged = chargeLooseEnd(error, kind, log)
-    if (kind === 'exception' || !isCharged) broken.reject(new Unforeseen(error, stackOf(error)))
+    const charged = chargeLooseEnd(error, kind, log)
+    if (kind === 'exception' || charged === 'nobody') broken.reject(new Unforeseen(error, stackOf(error)))
   })
+  answerSupervisor()
   const service = await Promise.race([startProcessors(settings, connection, log, names), broken.promise])
+  service.ready.then(
+    () => tellReady(),
+    () => {},
+  )
   try {
     await Promise.race([stopSignal(), service.failed, broken.promise])
   } finally {
@@ -37,4 +55,26 @@ export async function serveProcessors(names: readonly string[], options: Process
   // It may have broken while it drained.
   await Promise.race([broken.promise, Promise.resolve()])
   process.exit(0)
+}
+
+/** A supervisor has the operators' listener for all that it runs, and these share what a process would use by itself. */
+function withOptions(settings: Settings, { checkpointFolder }: ProcessorOptions): Settings {
+  const { adminPort, ...processing } = settings.processing
+  return {
+    ...settings,
+    processing: {
+      ...processing,
+      ...(adminPort === undefined || isSupervised ? {} : { adminPort }),
+      ...(sharers > 1 && processing.memoryBytesMax === undefined && processing.claimsBytesMax === undefined
+        ? { memoryBytesMax: Math.floor(memoryLimits(settings).bytesMax / sharers) }
+        : {}),
+      ...(checkpointFolder === undefined ? {} : { checkpointFolder: path.resolve(checkpointFolder) }),
+    },
+  }
+}
+
+async function printNames(settings: Settings, names: readonly string[]): Promise<void> {
+  const processors = await loadProcessors(settings, names)
+  checkClaimsFit(settings, processors.length, memoryLimits(settings).claimsBytesMax)
+  await print(namesLine(processors.map(({ name }) => name)))
 }

@@ -188,6 +188,8 @@ export type OperationState = 'open' | 'finished' | 'cancelled'
 export interface Barrier {
   /** Random; tells this acquisition's barrier from earlier ones. */
   readonly nonce: string
+  /** The process that owns the partition from here on; empty where its owner has drained and left it. */
+  readonly process: string
 }
 
 /**

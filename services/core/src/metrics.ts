@@ -95,6 +95,13 @@ export const looseEndsTotal = new Counter({
   registers,
 })
 
+export const quarantinedTotal = new Counter({
+  name: 'sallyport_processor_quarantined_total',
+  help: 'Attempts that were made in a process of their own, because they may have ended one',
+  labelNames: ['processor'] as const,
+  registers,
+})
+
 export const settleSeconds = new Histogram({
   name: 'sallyport_processor_settle_seconds',
   help: 'Duration of settling transactions',

@@ -107,6 +107,8 @@ export interface ProcessingSettings {
   /** How long it is held back at most, ms. */
   readonly holdBackForMaxMs: number
   readonly drainTimeoutMs: number
+  /** How long a process may not answer its supervisor, or an attempt in quarantine compute, before it is ended, ms. */
+  readonly hangTimeoutMs: number
   /** Memory that records, what is emitted, outcomes and claims of one process may take together. */
   readonly memoryBytesMax?: number
   /** The part of it that claims may take. */
@@ -165,6 +167,7 @@ interface Document {
     holdBackFor: string
     holdBackForMax: string
     drainTimeout: string
+    hangTimeout: string
     memoryBytesMax?: number
     claimsBytesMax?: number
     checkpointFolder?: string
@@ -194,6 +197,7 @@ export const DURATION_LIMITS = {
   'processing.holdBackFor': ['1s', '1d'],
   'processing.holdBackForMax': ['1s', '1d'],
   'processing.drainTimeout': ['0s', '1d'],
+  'processing.hangTimeout': ['1s', '1d'],
   // Well below the age from which a checkpoint is not used any more.
   'processing.checkpointInterval': ['1s', '6h'],
 } as const satisfies Record<string, DurationLimits>
@@ -252,6 +256,7 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       holdBackForMs: within(absolute, 'processing.holdBackFor', processing.holdBackFor),
       holdBackForMaxMs: within(absolute, 'processing.holdBackForMax', processing.holdBackForMax),
       drainTimeoutMs: within(absolute, 'processing.drainTimeout', processing.drainTimeout),
+      hangTimeoutMs: within(absolute, 'processing.hangTimeout', processing.hangTimeout),
       ...(processing.memoryBytesMax === undefined ? {} : { memoryBytesMax: processing.memoryBytesMax }),
       ...(processing.claimsBytesMax === undefined ? {} : { claimsBytesMax: processing.claimsBytesMax }),
       ...(processing.checkpointFolder === undefined

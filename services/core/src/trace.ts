@@ -25,7 +25,7 @@ import { parseTraceParent } from '@opentelemetry/core'
 import { errorMessage } from './errors.ts'
 import type { Log } from './log.ts'
 
-export { context, isSpanContextValid, type Span, SpanKind, trace }
+export { context, isSpanContextValid, type Span, type SpanContext, SpanKind, trace }
 
 const tracer = trace.getTracer('sallyport')
 

@@ -17,6 +17,7 @@ import type { OwnedCheckpoint } from './checkpointer.ts'
 import { ClaimStore } from './claim-store.ts'
 import type { ClaimsBudget } from './claims-budget.ts'
 import { barrierRecord } from './claims-record.ts'
+import { PROCESS_ID } from './process-id.ts'
 import { Restore, type RestoredPositions, type RestoreSchemas } from './restore.ts'
 import { isStalled, stalledError } from './stalled.ts'
 
@@ -46,6 +47,8 @@ export interface AcquiredState {
   readonly recordsRead: number
   /** Offset of this owner's barrier: every later owner's is greater. */
   readonly epoch: number
+  /** The process that owned it last and has not drained it; empty where that one has, or none is known. */
+  readonly predecessor: string
   /** Where this partition's claims are saved; undefined where they are not. */
   readonly checkpoint: OwnedCheckpoint | undefined
 }
@@ -96,7 +99,8 @@ export class Acquisition {
     this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
     this.#restore = undefined
     const checkpoint = file && { file, savedOffset: head?.offset }
-    return { claims, positions, recordsRead: restore.records, epoch: restore.barrierOffset, checkpoint }
+    const { records: recordsRead, barrierOffset: epoch, predecessor } = restore
+    return { claims, positions, recordsRead, epoch, predecessor, checkpoint }
   }
 
   /** Reads the claims on behind what was taken; after a new assignment the consumer has forgotten where it was. */
@@ -140,19 +144,21 @@ export class Acquisition {
       pause: () => pause(this.#partition, [claimsTopic]),
       resume: () => resume(this.#partition, [claimsTopic]),
     })
-    if (head !== undefined)
+    if (head !== undefined) {
       restore.positions = {
         offsets: new Map(Object.entries(head.positions)),
         logs: new Map(Object.entries(head.logs)),
         writtenAt: head.positionsAt,
       }
+      restore.predecessor = head.process ?? ''
+    }
     this.#restore = restore
     return restore
   }
 
   /** Returns one past the barrier's offset; undefined where the broker did not say. */
   async #writeBarrier(producer: TaskProducer, nonce: string): Promise<number | undefined> {
-    const records = [barrierRecord(this.#deps.schemas.barrier, nonce)]
+    const records = [barrierRecord(this.#deps.schemas.barrier, nonce, PROCESS_ID)]
     return await producer.transact(
       { topic: this.#deps.claimsTopic, partition: this.#partition, records },
       [],

@@ -21,11 +21,16 @@ const MALFORMED = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: 
 export class AdminListener {
   readonly #server: Server
 
-  constructor(state: () => ProcessorsState, limits: PeerLimits = OPERATOR_LIMITS) {
+  /** `metricsText` gives the metrics; by default this process's own. */
+  constructor(
+    state: () => ProcessorsState,
+    limits: PeerLimits = OPERATOR_LIMITS,
+    metricsText: () => Promise<string> = () => metrics.metrics(),
+  ) {
     this.#server = createServer()
     this.#server.maxConnections = CONNECTIONS_MAX
     const handle: RequestListener = (req, res) => {
-      answer(req.url ?? '', state(), res).catch(() => res.destroy())
+      answer(req.url ?? '', state(), metricsText, res).catch(() => res.destroy())
     }
     watchPeers(this.#server, handle, { limits, late: LATE })
     this.#server.on('clientError', (_error, stream) => refuseTransport(stream, MALFORMED))
@@ -53,11 +58,16 @@ export class AdminListener {
   }
 }
 
-async function answer(url: string, state: ProcessorsState, res: ServerResponse): Promise<void> {
+async function answer(
+  url: string,
+  state: ProcessorsState,
+  metricsText: () => Promise<string>,
+  res: ServerResponse,
+): Promise<void> {
   switch (url.split('?')[0]) {
     case '/metrics':
       res.setHeader('Content-Type', metrics.contentType)
-      res.end(await metrics.metrics())
+      res.end(await metricsText())
       return
     case '/health/live':
       answerState(res, 200, 'live')

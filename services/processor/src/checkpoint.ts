@@ -42,6 +42,8 @@ export interface CheckpointHead {
   readonly hashKey: string
   /** This host's clock when `offset` was current, ms since the epoch. */
   readonly savedAt: number
+  /** The process that saved it, which had not drained then; earlier versions did not say. */
+  readonly process?: string
   readonly parts: Readonly<Record<string, PartFacts>>
 }
 

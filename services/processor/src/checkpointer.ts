@@ -9,6 +9,7 @@ import type { Log } from '@sallyport/core/log'
 import type { Checkpoint, CheckpointHead } from './checkpoint.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { InputStanding } from './claims-record.ts'
+import { PROCESS_ID } from './process-id.ts'
 
 /** Records of the claims topic that a restart may have to read. */
 const TAIL_RECORDS_MAX = 50_000
@@ -22,6 +23,8 @@ export interface Covered {
   readonly positions: readonly InputStanding[]
   /** When it was written, by the brokers' clock, ms since the epoch. */
   readonly at: number
+  /** Its owner has left with it: nobody saves behind the farewell, or it would be forgotten. */
+  readonly hasLeft: boolean
 }
 
 /** A checkpoint that this task may write. */
@@ -68,8 +71,8 @@ export class Checkpointer {
   }
 
   /** Called after every transaction, once its claims are filed. */
-  settled({ offset, positions, at }: Covered): void {
-    if (offset === undefined || this.#busy || this.#closed) return
+  settled({ offset, positions, at, hasLeft }: Covered): void {
+    if (offset === undefined || hasLeft || this.#busy || this.#closed) return
     if (!this.#isDue(offset)) return
     this.#busy = true
     const logs = positions.flatMap(({ topic, log }) => (log === undefined ? [] : [[topic, log] as const]))
@@ -99,7 +102,7 @@ export class Checkpointer {
     const savedAt = this.#now()
     const changed = this.#claims.takeChanged()
     try {
-      const head = { ...covered, savedAt, hashKey: this.#claims.hashKey }
+      const head = { ...covered, savedAt, hashKey: this.#claims.hashKey, process: PROCESS_ID }
       const startedAt = performance.now()
       if (await this.#file.save(this.#claims.parts(changed), head)) {
         this.#savedOffset = offset

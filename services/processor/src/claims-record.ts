@@ -77,7 +77,13 @@ export function withLost(
   ]
 }
 
-/** An owner's first record, which it knows again by the nonce. */
-export function barrierRecord(schemaId: number, nonce: string): ProduceRecord {
-  return { key: Buffer.from(BARRIER_KEY), value: encodeWire(schemaId, BARRIER_SCHEMA.type, { nonce }) }
+/** An owner's first record, which it knows again by the nonce; `process` tells the next owner whose it was. */
+export function barrierRecord(schemaId: number, nonce: string, process: string): ProduceRecord {
+  const value = encodeWire(schemaId, BARRIER_SCHEMA.type, { nonce, process })
+  return { key: Buffer.from(BARRIER_KEY), value }
+}
+
+/** The last record of an owner that has drained: nothing of it is under way. */
+export function farewellRecord(schemaId: number): ProduceRecord {
+  return barrierRecord(schemaId, '', '')
 }

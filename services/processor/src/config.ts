@@ -30,6 +30,8 @@ export interface ProcessorConfig {
   readonly settings: Readonly<Record<string, unknown>>
   readonly handler: Handler
   readonly topics: ProcessorTopics
+  /** What another process needs to load it; undefined where it is no module. */
+  readonly entry?: ProcessorEntry
 }
 
 /** As `sallyport.yaml` has it; a dead letter's history has room for every attempt. */
@@ -49,7 +51,10 @@ export async function loadProcessors(
   names: readonly string[] = [],
 ): Promise<ProcessorConfig[]> {
   const all = await Promise.all(
-    settings.processors.map(async entry => configure(await importProcessor(entry.module), entry)),
+    settings.processors.map(async entry => ({
+      ...configure(await importProcessor(entry.module), entry),
+      entry,
+    })),
   )
   const known = new Map<string, string>()
   for (const [i, { name }] of all.entries()) {
@@ -180,7 +185,8 @@ function failureTable(name: string, table: FailureTable): FailureTable {
   return table
 }
 
-async function importProcessor(file: string): Promise<Processor> {
+/** A processor's definition. Throws `SP_PROCESSOR`. */
+export async function importProcessor(file: string): Promise<Processor> {
   let module: { default?: unknown }
   try {
     module = await import(pathToFileURL(file).href)

@@ -27,6 +27,9 @@ export interface Origin {
   fail: ((error: unknown, looseEnd: LooseEnd) => void) | undefined
 }
 
+/** Who is charged: an attempt that runs; its processor, with a fault, once it has ended; or nobody that is known. */
+export type Charged = 'attempt' | 'fault' | 'nobody'
+
 const origins = new AsyncLocalStorage<Origin>()
 
 /** Runs a handler, so that whatever it leaves running is known as its attempt's. */
@@ -36,15 +39,15 @@ export function runAs<T>(origin: Origin, handler: () => T): T {
 
 /**
  * Charges what nobody caught to the attempt that left it running. To be called within Node's event, whose asynchronous
- * context is that of the failure. False: it comes from no attempt.
+ * context is that of the failure.
  */
-export function chargeLooseEnd(error: unknown, looseEnd: LooseEnd, log: Log): boolean {
+export function chargeLooseEnd(error: unknown, looseEnd: LooseEnd, log: Log): Charged {
   const origin = origins.getStore()
-  if (origin === undefined) return false
+  if (origin === undefined) return 'nobody'
   const { processor, eventId, attempt, fail } = origin
   if (fail !== undefined) {
     fail(error, looseEnd)
-    return true
+    return 'attempt'
   }
   looseEndsTotal.inc({ processor })
   const fault = new SallyportError(
@@ -52,7 +55,7 @@ export function chargeLooseEnd(error: unknown, looseEnd: LooseEnd, log: Log): bo
     `what a handler of ${processor} left running failed after its attempt had ended (${errorMessage(error)}); nothing was retried: await what the handler starts`,
   )
   log.error({ processor, event: eventId, attempt, stack: stackOf(error) }, fault.message)
-  return true
+  return 'fault'
 }
 
 /** The stack of anything that was thrown, as far as it has one. Never throws. */

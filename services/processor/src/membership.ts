@@ -16,6 +16,7 @@ import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { groupOffsets, withAdmin } from '@sallyport/core/kafka/admin'
 import { inOrderOfMoving } from '@sallyport/core/kafka/assigner'
 import { type FetchedBatch, GroupConsumer, type GroupListener } from '@sallyport/core/kafka/group-consumer'
+import { hasMember } from '@sallyport/core/kafka/partition-growth'
 import { PartitionLogs } from '@sallyport/core/kafka/partition-logs'
 import { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { Log } from '@sallyport/core/log'
@@ -32,6 +33,8 @@ import type { ProcessMemory } from './memory.ts'
 import { OutputEncoder } from './outputs.ts'
 import type { Hold, PartitionHolds } from './partition-holds.ts'
 import { type PositionReader, readPositions } from './positions.ts'
+import { PROCESS_ID } from './process-id.ts'
+import { Quarantine } from './quarantine.ts'
 import type { Admission, ProcessorKafka } from './runtime.ts'
 import { placesWritten } from './settle.ts'
 import { Task, type TaskDependencies } from './task.ts'
@@ -66,6 +69,7 @@ export class Membership implements GroupListener {
   readonly #decoder: EventDecoder
   readonly #encoder: OutputEncoder
   readonly #logs: PartitionLogs
+  readonly #quarantine: Quarantine | undefined
   #tasks = new Map<number, Task>()
   /** Partitions that are held back (M4). */
   readonly #heldBack = new Map<number, HeldBack>()
@@ -101,6 +105,7 @@ export class Membership implements GroupListener {
       recordBytesMax,
       settings.processing.emitBytesMax,
     )
+    this.#quarantine = this.#makeQuarantine(recordBytesMax)
     this.#topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
     this.#consumer = new GroupConsumer(
       kafka.client,
@@ -109,11 +114,23 @@ export class Membership implements GroupListener {
         topics: this.#topics,
         sessionTimeoutMs: settings.processing.sessionTimeoutMs,
         memberSettings: memberSettings(processor, settings),
+        process: PROCESS_ID,
         partitionBytesMax: recordBytesMax,
       },
       this,
       log,
     )
+  }
+
+  /** Undefined where the handler is no module, which another process could load. */
+  #makeQuarantine(recordBytesMax: number): Quarantine | undefined {
+    const { name, entry } = this.#processor
+    if (entry === undefined) return undefined
+    const { partitions, processing } = this.#settings
+    const schemaIds = new Map([...this.#kafka.outputs].map(([topic, { schemaId }]) => [topic, schemaId]))
+    const { emitBytesMax, hangTimeoutMs } = processing
+    const settings = { entry, schemaIds, partitions, recordBytesMax, emitBytesMax }
+    return new Quarantine(settings, name, hangTimeoutMs, this.#log)
   }
 
   /** Joins the group, and returns how the stay ended. */
@@ -291,6 +308,7 @@ export class Membership implements GroupListener {
     this.#over = true
     this.#dropTasks()
     for (const partition of this.#heldBack.keys()) this.#letGo(partition)
+    this.#quarantine?.close()
     await this.#consumer.stop()
     await Promise.all(this.#unwinding.values())
     this.#ended.resolve(ending)
@@ -323,6 +341,9 @@ export class Membership implements GroupListener {
       admission: this.#admission,
       memory: this.#memory,
       claimsBudget: this.#memory.claims,
+      quarantine: this.#quarantine,
+      isMember: process =>
+        withAdmin(this.#kafka.client, admin => hasMember(admin, this.#processor.groupId, process)),
       checkpoints,
       log: this.#log,
       clock: systemClock,

@@ -74,7 +74,7 @@ export class Restore {
   readonly #nonce: string
   readonly #claims: ClaimsReader<{ state: ClaimState; generation: number; attempt: number; windowMs: number }>
   readonly #positionsReader: ClaimsReader<Positions>
-  readonly #barriers: ClaimsReader<{ nonce: string }>
+  readonly #barriers: ClaimsReader<{ nonce: string; process: string }>
   readonly #done = Promise.withResolvers<RestoredPositions | undefined>()
   readonly #flow: RestoreFlow
   readonly #waiting: (readonly FetchedRecord[])[] = []
@@ -85,6 +85,8 @@ export class Restore {
   #finished = false
   /** What the last positions record said that was read. */
   positions: RestoredPositions | undefined
+  /** The process that owned the partition last; empty where it has drained, or none is known. */
+  predecessor = ''
   /** Records read so far. */
   records = 0
   /** Offset of this acquisition's barrier, once `done` has resolved. */
@@ -190,7 +192,11 @@ export class Restore {
   #apply({ key, value, offset, timestamp }: FetchedRecord): void {
     const name = String(key)
     if (name === BARRIER_KEY) {
-      if (value === null || this.#barriers.read(value).nonce !== this.#nonce) return
+      const barrier = value === null ? undefined : this.#barriers.read(value)
+      if (barrier?.nonce !== this.#nonce) {
+        this.predecessor = barrier?.process ?? ''
+        return
+      }
       this.#finished = true
       this.barrierOffset = offset
       this.#done.resolve(this.positions)

@@ -67,6 +67,8 @@ export class SettleQueue {
   /** Runs while the group's offsets are behind. */
   #mirrorTimer: NodeJS.Timeout | undefined
   #mirrorNow = false
+  /** The last transaction is to say that nothing is under way any more. */
+  #leaves = false
   /** When the last transaction began, by `performance.now()`. */
   #begunAt = Number.NEGATIVE_INFINITY
   /** How long the last transaction took, ms. */
@@ -108,12 +110,14 @@ export class SettleQueue {
   }
 
   /**
-   * Settles what waits, and brings the group's offsets up to the positions. What is still to be written again is left
-   * to the next owner, who begins with that.
+   * Settles what waits, brings the group's offsets up to the positions, and says that this owner has drained. What is
+   * still to be written again is left to the next owner, who begins with that.
    */
   async finish(): Promise<void> {
     this.#refresh.stop()
-    this.#mirror()
+    this.#mirrorNow = this.#mirrorTimer !== undefined
+    this.#leaves = true
+    this.#start()
     await this.idle()
   }
 
@@ -138,7 +142,10 @@ export class SettleQueue {
       do {
         await this.#gather()
         if (!this.#closed) await this.#settle()
-      } while (!this.#closed && (this.#waiting.length > 0 || this.#refresh.isDue || this.#mirrorNow))
+      } while (
+        !this.#closed &&
+        (this.#waiting.length > 0 || this.#refresh.isDue || this.#mirrorNow || this.#leaves)
+      )
     } catch (error) {
       this.#closed = true
       this.#deps.failed(error)
@@ -168,11 +175,13 @@ export class SettleQueue {
       log,
     }))
     const at = now()
+    const leaves = this.#leaves && this.#waiting.length === 0
+    if (leaves) this.#leaves = false
     const startedAt = performance.now()
     const spans = settlements.flatMap(({ span }) => (span?.isRecording() ? [settleSpan(span), span] : []))
     let offset: number | undefined
     try {
-      offset = await settler.settle(settlements, refreshed, gone, positions, this.#mirrors())
+      offset = await settler.settle(settlements, refreshed, gone, positions, this.#mirrors(), leaves)
     } catch (error) {
       for (const span of spans) endFailed(span, error)
       throw error
@@ -187,7 +196,7 @@ export class SettleQueue {
       this.#bytes -= settlementBytes(settlement)
     }
     this.#count(settlements)
-    this.#deps.settled({ offset, positions, at })
+    this.#deps.settled({ offset, positions, at, hasLeft: leaves })
   }
 
   /** The outcomes of the next transaction: those that were decided first (Q1), as many as it can write in time. */

@@ -16,7 +16,7 @@ import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import type { BatchPlace } from '@sallyport/core/kafka/transactions/requests'
 import { isSpanContextValid, type Span, traceparentOf } from '@sallyport/core/trace'
 import type { Claim } from './claim.ts'
-import { claimRecord, type InputStanding, positionsRecord } from './claims-record.ts'
+import { claimRecord, farewellRecord, type InputStanding, positionsRecord } from './claims-record.ts'
 import type { ProcessorConfig } from './config.ts'
 import type { Outcome } from './decide.ts'
 import type { EventRecord } from './decode.ts'
@@ -39,6 +39,7 @@ export interface Settlement {
 export interface SettleSchemas {
   readonly claim: number
   readonly positions: number
+  readonly barrier: number
 }
 
 export class Settler {
@@ -69,7 +70,8 @@ export class Settler {
   /**
    * Makes the settlements true in one transaction. Returns one past the offset of the last claims record, where the
    * broker said it. `refreshed` are claims to write again unchanged, `gone` ids whose claims end; `mirrors` says whether
-   * the group's offsets are written as well. Throws `SP_FENCED` or `SP_TRANSACTION`; then the outcome is unknown (X4).
+   * the group's offsets are written as well; `leaves`, that its owner has drained. Throws `SP_FENCED` or
+   * `SP_TRANSACTION`; then the outcome is unknown (X4).
    */
   async settle(
     settlements: readonly Settlement[],
@@ -77,6 +79,7 @@ export class Settler {
     gone: readonly string[],
     positions: readonly InputStanding[],
     mirrors: boolean,
+    leaves: boolean,
   ): Promise<number | undefined> {
     const claims: ProduceRecord[] = refreshed.map(([eventId, claim]) => this.#claimRecord(eventId, claim))
     for (const eventId of gone) claims.push({ key: Buffer.from(eventId), value: null })
@@ -87,6 +90,7 @@ export class Settler {
       this.#addRecords(others, settlement)
     }
     claims.push(positionsRecord(this.#schemas.positions, [...this.#foreign(), ...positions]))
+    if (leaves) claims.push(farewellRecord(this.#schemas.barrier))
     return await this.#producer.transact(
       { topic: this.#processor.topics.claims, partition: this.#partition, records: claims },
       others.list(),

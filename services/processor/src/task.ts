@@ -25,7 +25,7 @@ import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextFromHeader, contextOf, SpanKind, startChild } from '@sallyport/core/trace'
 import { type AcquiredState, Acquisition, type AcquisitionDependencies } from './acquisition.ts'
-import { Attempts } from './attempt.ts'
+import { type AttemptInput, type AttemptResult, Attempts } from './attempt.ts'
 import { attemptRecord, logOutcome, spanAttributes, verdictOf } from './attempt-report.ts'
 import { AttemptedIds } from './attempted-ids.ts'
 import type { Watched } from './breaker.ts'
@@ -42,9 +42,11 @@ import type { InputProgress } from './lag.ts'
 import { LogWatch } from './log-watch.ts'
 import type { ProcessMemory, TaskMemory } from './memory.ts'
 import { OrphanWatch } from './orphans.ts'
-import type { OutputEncoder } from './outputs.ts'
+import { type OutputEncoder, outputBytes } from './outputs.ts'
 import { Input, type InputStart, Intake, type IntakeLimits, recordBytes } from './poll.ts'
 import { remadeError } from './positions.ts'
+import { PROCESS_ID } from './process-id.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { RestoredPositions } from './restore.ts'
 import type { Admission } from './runtime.ts'
 import { Settler } from './settle.ts'
@@ -60,6 +62,10 @@ export interface TaskDependencies extends AcquisitionDependencies {
   readonly decoder: EventDecoder
   readonly encoder: OutputEncoder
   readonly admission: Admission
+  /** Where attempts run that may have ended a process; undefined where they run here. */
+  readonly quarantine: Quarantine | undefined
+  /** Whether a process is in the group now. */
+  isMember(process: string): Promise<boolean>
   readonly log: Log
   readonly clock: Clock
   /** How long the claim of an event holds, ms. */
@@ -96,11 +102,14 @@ interface Workplace {
   readonly intake: Intake
   readonly queue: SettleQueue
   readonly attempts: Attempts
+  readonly epoch: number
 }
 
 /** How long an input waits before it asks again for a schema that could not be had, ms. */
 const SCHEMA_RETRY_MS = 1_000
 const DRAIN_POLL_MS = 5
+/** Attempts in quarantine for each that the last owner may have had under way: what was decided is not yet settled. */
+const SUSPECTS_PER_SLOT = 2
 /** How often a segment of the claims is swept: never more and never less often than this, ms. */
 const SWEEP_MS_MIN = 50
 const SWEEP_MS_MAX = 5_000
@@ -136,6 +145,8 @@ export class Task {
   #state: State = 'acquiring'
   #begunAt: number | undefined
   #failure: TaskFailed | undefined
+  /** How many attempts are still to be made in quarantine. */
+  #suspects = 0
   #producer: TaskProducer | undefined
   #checkpointer: Checkpointer | undefined
   #workplace: Workplace | undefined
@@ -178,6 +189,8 @@ export class Task {
         ms: this.#deps.clock() - startedAt,
       }
       this.#log.debug(facts, 'acquired')
+      if (await this.#isCrashed(state.predecessor)) this.#suspectFirst(state.predecessor)
+      this.#abort.signal.throwIfAborted()
       this.#begin(this.#producer, state, positions)
       await this.#over.promise
     } catch (error) {
@@ -189,6 +202,30 @@ export class Task {
       await this.#producer?.close()
       this.#unwound.resolve()
     }
+  }
+
+  /** Whether the last owner is a process that went without draining: one that lives has only lost the partition. */
+  async #isCrashed(predecessor: string): Promise<boolean> {
+    if (predecessor === '' || predecessor === PROCESS_ID) return false
+    try {
+      return !(await this.#deps.isMember(predecessor))
+    } catch {
+      // A suspicion charges nobody.
+      return true
+    }
+  }
+
+  /**
+   * What ended the last owner, if it was a handler, is among what it had under way: the first that are not settled, and
+   * what was decided just before. Where it is not, what is settled meanwhile brings it nearer for the next owner.
+   */
+  #suspectFirst(predecessor: string): void {
+    if (this.#deps.quarantine === undefined) return
+    this.#suspects = this.#deps.processor.concurrency * SUSPECTS_PER_SLOT
+    this.#log.info(
+      { predecessor, attempts: this.#suspects },
+      'the last owner ended without draining: the first attempts are made in a process of their own',
+    )
   }
 
   /** Resolves once nothing of this task touches Kafka any more: its successor may acquire the partition. */
@@ -360,10 +397,10 @@ export class Task {
       log,
       now: () => this.#clock.now(),
       sourceLabel,
-      settled: ({ offset, positions, at }) => {
+      settled: ({ offset, positions, at, hasLeft }) => {
         // A transaction that was under way when the partition was lost: whoever has it now reports it.
         if (this.#state === 'ended') return
-        checkpointer?.settled({ offset, positions: [...foreign, ...positions], at })
+        checkpointer?.settled({ offset, positions: [...foreign, ...positions], at, hasLeft })
         metrics.claimsHeld.set(this.#labels(), claims.size)
         metrics.claimsBytes.set(this.#labels(), claims.bytes)
         this.#pump()
@@ -371,7 +408,7 @@ export class Task {
       failed: error => this.drop(new TaskFailed(error)),
     })
     const attempts = new Attempts(processor, this.#deps.encoder, state.epoch, this.#abort.signal)
-    this.#workplace = { claims, intake, queue, attempts }
+    this.#workplace = { claims, intake, queue, attempts, epoch: state.epoch }
     const orphans = new OrphanWatch({
       pending: claims.pending,
       tierEnds: () => this.#deps.tierEnds(this.partition),
@@ -461,7 +498,8 @@ export class Task {
   }
 
   /** True: an attempt has begun, and keeps the slot. */
-  #route(record: FetchedRecord, { intake, queue, claims, attempts }: Workplace): boolean {
+  #route(record: FetchedRecord, workplace: Workplace): boolean {
+    const { intake, queue, claims } = workplace
     const decoded = this.#deps.decoder.decode(record)
     switch (decoded.kind) {
       case 'unknown-schema':
@@ -480,7 +518,7 @@ export class Task {
         const outcome = this.#unwanted(eventRecord, intake, claims)
         if (outcome === undefined) {
           this.#attempted.begin(id)
-          void this.#attempt(eventRecord, attempts)
+          void this.#attempt(eventRecord, workplace)
           return true
         }
         const claim = claimAfter(
@@ -514,7 +552,7 @@ export class Task {
   }
 
   /** Stages 7 and 8, in a slot. Nothing is thrown: an error around the attempt ends the task, as one before it does. */
-  async #attempt(eventRecord: EventRecord, attempts: Attempts): Promise<void> {
+  async #attempt(eventRecord: EventRecord, { attempts, epoch }: Workplace): Promise<void> {
     const { breaker } = this.#deps.admission
     let bytes = 0
     const hold = (more: number): void => {
@@ -524,7 +562,7 @@ export class Task {
     hold(recordBytes(eventRecord.record))
     const watched = breaker.begin()
     try {
-      await this.#attemptAndDecide(eventRecord, attempts, watched, hold)
+      await this.#attemptAndDecide(eventRecord, attempts, epoch, watched, hold)
     } catch (error) {
       breaker.end(watched, 'nothing')
       this.drop(new TaskFailed(error))
@@ -536,6 +574,7 @@ export class Task {
   async #attemptAndDecide(
     eventRecord: EventRecord,
     attempts: Attempts,
+    epoch: number,
     watched: Watched,
     hold: (bytes: number) => void,
   ): Promise<void> {
@@ -558,7 +597,10 @@ export class Task {
       return attemptLog
     }
     const startedAt = clock()
-    const result = await attempts.run({ event, round, span: attemptSpan, log, hold })
+    const input = { event, round, span: attemptSpan, log, hold }
+    const result = this.#isSuspect(eventRecord)
+      ? await this.#quarantined(eventRecord, input, attempts, epoch)
+      : await attempts.run(input)
     const durationMs = clock() - startedAt
     if (attemptSpan !== span) attemptSpan.end()
     metrics.attemptSeconds.observe({ processor: processor.name }, durationMs / 1_000)
@@ -583,6 +625,32 @@ export class Task {
       workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span })
       workplace.intake.putBack(waiting)
     }
+  }
+
+  /** Whether an attempt may end its process: an earlier one has, or nobody knows what ended the last owner. */
+  #isSuspect({ record, history }: EventRecord): boolean {
+    if (this.#deps.quarantine === undefined) return false
+    if (this.#suspects > 0) {
+      this.#suspects--
+      return true
+    }
+    return crashesIn(history) > 0 || headerText(record.headers, HEADER.reason) === 'crashed'
+  }
+
+  async #quarantined(
+    { event, round, history }: EventRecord,
+    input: AttemptInput,
+    attempts: Attempts,
+    epoch: number,
+  ): Promise<AttemptResult> {
+    const result = await (this.#deps.quarantine as Quarantine).run({
+      attempt: { event, round, epoch, partition: this.partition, span: input.span.spanContext() },
+      alone: crashesIn(history) > 0,
+      signal: this.#abort.signal,
+      here: () => attempts.run(input),
+    })
+    if (result.kind === 'succeeded') for (const output of result.outputs) input.hold(outputBytes(output))
+    return result
   }
 
   /** Asks for an unknown schema; the input waits meanwhile, because a registry that is away makes nothing poison. */

@@ -38,7 +38,7 @@ export default defineProcessor({
         }, 50)
         break
       case 'no heap':
-        for (;;) full.push(Array.from({ length: 1_000_000 }, () => ({ full })))
+        for (;;) full.push(Array.from({ length: 100_000 }, () => ({ full })))
       case 'no end':
         for (;;);
       case 'no process':

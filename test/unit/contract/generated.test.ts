@@ -40,7 +40,7 @@ describe('generated files', () => {
         count: 1,
         checkpoint: null,
       },
-      'barrier.v1': { nonce: 'n' },
+      'barrier.v1': { nonce: 'n', process: 'p' },
       'claim.v1': { state: 'PENDING', generation: 0, attempt: 1, windowMs: 1 },
       'event.v1': {
         id: 'crm/1',

@@ -9,6 +9,7 @@ const SETTINGS: GroupSettings = {
   topics: ['t'],
   sessionTimeoutMs: 200,
   memberSettings: '',
+  process: '',
   partitionBytesMax: 1,
 }
 

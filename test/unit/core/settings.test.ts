@@ -60,6 +60,7 @@ describe('durations in settings', () => {
     'processing.holdBackFor': ['1s', '1d', ['0s', '999ms', '25d']],
     'processing.holdBackForMax': ['1s', '1d', ['0s', '999ms', '25d']],
     'processing.drainTimeout': ['0s', '1d', ['25d']],
+    'processing.hangTimeout': ['1s', '1d', ['0s', '999ms', '25d']],
     'processing.checkpointInterval': ['1s', '6h', ['0s', '999ms', '13h']],
   }
 

@@ -8,7 +8,7 @@ import { SpanKind, startChild } from '@sallyport/core/trace'
 import { defineProcessor, Fatal, type Handler, type HandlerContext } from '@sallyport/processor'
 import { Attempts } from '@sallyport/processor/attempt'
 import { configure } from '@sallyport/processor/config'
-import { chargeLooseEnd, type LooseEnd } from '@sallyport/processor/loose-ends'
+import { type Charged, chargeLooseEnd, type LooseEnd } from '@sallyport/processor/loose-ends'
 import { OutputEncoder } from '@sallyport/processor/outputs'
 import { eventOf } from '../../support/events.ts'
 
@@ -86,7 +86,7 @@ describe('an attempt', () => {
   describe('whose handler leaves something running', () => {
     const lines: string[] = []
     const log = createLog('test', { write: line => lines.push(line) })
-    const charged: boolean[] = []
+    const charged: Charged[] = []
     const EVENTS = { rejection: 'unhandledRejection', exception: 'uncaughtException' } as const
     let others: { event: string; listeners: NodeJS.UncaughtExceptionListener[] }[]
 
@@ -165,7 +165,7 @@ describe('an attempt', () => {
     it('is not blamed for what comes from no attempt', async () => {
       void Promise.reject(new Error('loose'))
       await sleep(5)
-      assert.deepEqual(charged, [false])
+      assert.deepEqual(charged, ['nobody'])
     })
 
     async function looseEnds(): Promise<number> {

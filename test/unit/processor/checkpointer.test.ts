@@ -40,7 +40,7 @@ describe('a checkpoint that cannot be saved', () => {
   /** Transactions one after the other, each time until a save that they began has ended. */
   async function settle(it: Checkpointer, offset: number, times: number): Promise<void> {
     for (let i = 0; i < times; i++) {
-      it.settled({ offset: offset + i, positions: [], at: 0 })
+      it.settled({ offset: offset + i, positions: [], at: 0, hasLeft: false })
       await turn()
     }
   }

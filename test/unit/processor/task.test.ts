@@ -60,6 +60,8 @@ function taskWith(
     async close() {},
   } as unknown as TaskProducer
   const deps: TaskDependencies = {
+    quarantine: undefined,
+    isMember: async () => true,
     processor,
     claimsTopic,
     inputs: [{ topic: 'events', kind: 'events', delayMs: 0 }],

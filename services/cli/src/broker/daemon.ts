@@ -15,7 +15,7 @@ import type { LogFile } from './log-file.ts'
  */
 const GUARDED = `
 me=$$
-{ if read -r _ <&3; then :; else kill -KILL "$me" 2>/dev/null; eval "$0"; fi; } >/dev/null 2>&1 </dev/null &
+{ if read -r _ <&3; then :; else kill -KILL "$me" 2>/dev/null; eval "$0"; fi; } >/dev/null 2>&1 </dev/null 4<&- &
 exec "$@" 3<&- </dev/null`
 
 /** How long the output of an ended child is waited for. */
@@ -35,8 +35,11 @@ export interface DaemonSpec {
   /** Added to our own environment; undefined removes a variable. */
   readonly env?: NodeJS.ProcessEnv
   readonly cwd?: string
-  /** Takes standard output and standard error. */
+  /** Takes standard output, and standard error where `errors` does not. */
   readonly log: Pick<LogFile, 'write'>
+  readonly errors?: Pick<LogFile, 'write'>
+  /** Hears what it sends; then it is a Node process, with a channel to this one. */
+  readonly onMessage?: (message: unknown) => void
   /** A shell command that the guard runs after it has killed the child; default none. */
   readonly onOrphan?: string
   /** Ends what SIGKILL to the child leaves behind, such as a container; default nothing. */
@@ -84,6 +87,11 @@ export class Daemon {
     if (this.#ended === undefined) this.#child.kill(signal)
   }
 
+  /** Sends it a message, if it can hear one. */
+  send(message: object): void {
+    if (this.#child.connected) this.#child.send(message, () => {})
+  }
+
   /** Ends the child at once and does not wait. */
   kill(): void {
     this.signal('SIGKILL')
@@ -108,7 +116,7 @@ export class Daemon {
 export async function startDaemon(spec: DaemonSpec): Promise<Daemon> {
   const child = spawn('/bin/sh', ['-c', GUARDED, spec.onOrphan ?? ':', spec.command, ...spec.args], {
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...(spec.onMessage === undefined ? [] : (['ipc'] as const))],
     env: { ...process.env, ...spec.env },
     ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
   })
@@ -116,10 +124,11 @@ export async function startDaemon(spec: DaemonSpec): Promise<Daemon> {
     child.once('spawn', resolve)
     child.once('error', reject)
   })
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (text: string) => spec.log.write(text))
-  }
-  // The guard's end of the pipe may be gone before ours.
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => spec.log.write(text))
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (spec.errors ?? spec.log).write(text))
+  if (spec.onMessage !== undefined)
+    child.on('message', spec.onMessage)
+    // The guard's end of the pipe may be gone before ours.
   ;(child.stdio[3] as Writable).on('error', () => {})
   return new Daemon(spec, child, child.pid as number)
 }

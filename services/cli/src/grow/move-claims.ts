@@ -141,7 +141,7 @@ class Move {
 
   async #barrier(): Promise<ProduceRecord> {
     const schemaId = await this.#desk.registry.register(BARRIER_SCHEMA.name, BARRIER_SCHEMA)
-    return barrierRecord(schemaId, randomUUID())
+    return barrierRecord(schemaId, randomUUID(), '')
   }
 
   async #positions(): Promise<ProduceRecord> {

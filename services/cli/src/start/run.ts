@@ -78,9 +78,9 @@ async function runUntilStopped(
   )
 
   const { processors, ingress } = await progress.step('starting processors and ingress', async () => {
-    const processors = await services.startProcessors(connection)
+    const processors = services.startProcessors(connection)
     started.defer(() => drain(processors, settings.processing.drainTimeoutMs, progress))
-    const ingress = await services.startIngress(connection)
+    const ingress = services.startIngress(connection)
     started.defer(() => drain(ingress, settings.ingress.drainTimeoutMs, progress))
     await stop.cut(Promise.all([untilWorking(processors), untilWorking(ingress)]))
     return { processors, ingress }

@@ -8,8 +8,10 @@ import { provision } from '@sallyport/core/provision'
 import type { Settings } from '@sallyport/core/settings'
 import { LogFile } from '../broker/log-file.ts'
 import { provisionOf } from '../provision-of.ts'
+import { processorNames } from '../supervision/processor-names.ts'
+import { SupervisedService, type SupervisedSpec } from '../supervision/supervised-service.ts'
 import type { Progress } from './progress.ts'
-import { serviceLog } from './service-log.ts'
+import { serviceLog, serviceOutput } from './service-log.ts'
 
 /** A service with what it takes to be used and to be ended. */
 export interface ReadyService extends RunningService {
@@ -17,21 +19,17 @@ export interface ReadyService extends RunningService {
   readonly ready: Promise<void>
 }
 
-/** The services of one `npm start`, in this process. */
+/** The services of one `npm start`, each in a process of its own that this one keeps running. */
 export class Services {
   readonly #settings: Settings
   readonly #progress: Progress
   readonly #logFile: LogFile
-  readonly #ingressModule = import('@sallyport/ingress/main')
-  readonly #processorModule = import('@sallyport/processor/main')
+  #processorNames: readonly string[] = []
 
-  /** Loads the services' code at once, while the broker comes up. */
   constructor(settings: Settings, home: string, progress: Progress) {
     this.#settings = settings
     this.#progress = progress
     this.#logFile = new LogFile(join(home, 'logs', 'services.log'))
-    this.#ingressModule.catch(() => {})
-    this.#processorModule.catch(() => {})
   }
 
   /** Where their logs are. */
@@ -41,15 +39,9 @@ export class Services {
 
   /** Throws what is wrong in the settings of sources and processors, before anything is started. */
   async check(env: NodeJS.ProcessEnv): Promise<void> {
-    const [{ openDoors }, { loadProcessors }, { checkClaimsFit }, { memoryLimits }] = await Promise.all([
-      import('@sallyport/ingress/config'),
-      import('@sallyport/processor/config'),
-      import('@sallyport/processor/claims-budget'),
-      import('@sallyport/processor/memory-limits'),
-    ])
+    const { openDoors } = await import('@sallyport/ingress/config')
     openDoors(this.#settings, env, systemClock)
-    const { claimsBytesMax } = memoryLimits(this.#settings)
-    checkClaimsFit(this.#settings, (await loadProcessors(this.#settings)).length, claimsBytesMax)
+    this.#processorNames = await processorNames(this.#settings.file, [])
   }
 
   /**
@@ -70,19 +62,66 @@ export class Services {
     await provision(this.#settings, connection, log)
   }
 
-  async startProcessors(connection: Connection): Promise<ReadyService> {
-    const { startProcessors } = await this.#processorModule
-    return await startProcessors(this.#settings, connection, this.#log('processor'))
+  /** Each in a process of its own. */
+  startProcessors(connection: Connection): ReadyService {
+    const folder = this.#settings.processing.checkpointFolder
+    const checkpoints = folder === undefined ? [] : ['--checkpoint-folder', folder]
+    const all = this.#processorNames.map(name =>
+      this.#supervise(`processor ${name}`, () => ['processor', name, ...checkpoints], connection),
+    )
+    const ready = Promise.all(all.map(service => service.ready)).then(() => {})
+    const failed = Promise.race(all.map(service => service.failed))
+    ready.catch(() => {})
+    failed.catch(() => {})
+    return {
+      name: 'processor',
+      ready,
+      failed,
+      async drain(deadlineMs) {
+        await Promise.all(all.map(service => service.drain(deadlineMs)))
+      },
+    }
   }
 
-  async startIngress(connection: Connection): Promise<ReadyService & { readonly url: string }> {
-    const { startIngress } = await this.#ingressModule
-    return await startIngress(this.#settings, connection, this.#log('ingress'))
+  startIngress(connection: Connection): ReadyService & { readonly url: string } {
+    const service = this.#supervise('ingress', url => ['ingress', ...samePort(url)], connection)
+    return {
+      name: 'ingress',
+      ready: service.ready,
+      failed: service.failed,
+      async drain(deadlineMs) {
+        await service.drain(deadlineMs)
+      },
+      get url() {
+        return service.url as string
+      },
+    }
+  }
+
+  #supervise(name: string, args: SupervisedSpec['args'], connection: Connection): SupervisedService {
+    const log = serviceOutput(this.#logFile, line => this.#progress.print(line))
+    return new SupervisedService({
+      name,
+      args: url => [...args(url), '--config', this.#settings.file],
+      connection,
+      hangMs: this.#settings.processing.hangTimeoutMs,
+      sharers: this.#processorNames.length,
+      failsAtStart: true,
+      output: log,
+      errors: log,
+      say: sentence => this.#progress.say(`the ${name} ${sentence}`),
+    })
   }
 
   #log(name: string) {
     return serviceLog(name, this.#logFile, line => this.#progress.print(line))
   }
+}
+
+/** What is started again listens where it did: any free port is no other one then. */
+function samePort(url: string | undefined): string[] {
+  const port = url === undefined ? '' : new URL(url).port
+  return port === '' ? [] : ['--port', port]
 }
 
 /** Waits until a service does its work; rejects when it fails first. */

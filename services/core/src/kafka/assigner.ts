@@ -13,6 +13,8 @@ const VERSION = 1
 export interface AssignerMember {
   /** The partitions that it holds when it joins again, those first that should move first. */
   owned(): readonly number[]
+  /** Tells its process from others. */
+  readonly process: string
   /** Its settings, as a text. */
   readonly settings: string
   /** Called where this member leads the group: the settings of all members. */
@@ -51,7 +53,9 @@ export function coPartitionedAssigner(member: AssignerMember): kafkajs.Partition
         metadata: AssignerProtocol.MemberMetadata.encode({
           version: VERSION,
           topics,
-          userData: Buffer.from(JSON.stringify({ owned: member.owned(), settings: member.settings })),
+          userData: Buffer.from(
+            JSON.stringify({ owned: member.owned(), settings: member.settings, process: member.process }),
+          ),
         }),
       }
     },
@@ -104,12 +108,25 @@ export function distribute(
   return new Map(shares.map(({ memberId, partitions }) => [memberId, partitions.sort((a, b) => a - b)]))
 }
 
-function readUserData(userData: Buffer | undefined): { owned: number[]; settings: string } {
+/** The process of a member, from what it told the group; undefined where it told none. */
+export function processOf(memberMetadata: Buffer): string | undefined {
+  const metadata = AssignerProtocol.MemberMetadata.decode(memberMetadata)
+  return readUserData(metadata?.userData).process
+}
+
+interface Told {
+  readonly owned: number[]
+  readonly settings: string
+  readonly process?: string
+}
+
+function readUserData(userData: Buffer | undefined): Told {
   try {
-    const { owned, settings } = JSON.parse(String(userData)) as { owned?: unknown; settings?: unknown }
+    const { owned, settings, process } = JSON.parse(String(userData)) as Record<keyof Told, unknown>
     return {
       owned: Array.isArray(owned) ? owned.filter(Number.isInteger) : [],
       settings: typeof settings === 'string' ? settings : '',
+      ...(typeof process === 'string' ? { process } : {}),
     }
   } catch {
     return { owned: [], settings: '' }

@@ -70,6 +70,8 @@ export interface GroupSettings {
   readonly sessionTimeoutMs: number
   /** What members of the group compare; see `assigned`. */
   readonly memberSettings: string
+  /** Tells this process from the others of the group. */
+  readonly process: string
   /** Most bytes that one fetch brings of one partition. */
   readonly partitionBytesMax: number
 }
@@ -117,6 +119,7 @@ export class GroupConsumer {
             coPartitionedAssigner({
               owned: () => listener.inOrderOfMoving(this.#owned),
               settings: settings.memberSettings,
+              process: settings.process,
               onAssign: all => listener.assigned(all),
             }),
           ),

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type kafkajs from 'kafkajs'
 import { withAdmin } from './admin.ts'
+import { processOf } from './assigner.ts'
 import { protocolErrorType } from './client.ts'
 
 /** Until the brokers say who leads new partitions, ms. */
@@ -22,6 +23,12 @@ export async function partitionCounts(
 export async function groupMembers(admin: kafkajs.Admin, groupId: string): Promise<number> {
   const { groups } = await admin.describeGroups([groupId])
   return groups[0]?.members.length ?? 0
+}
+
+/** Whether a process is a member of a group that its processor's processes make. */
+export async function hasMember(admin: kafkajs.Admin, groupId: string, process: string): Promise<boolean> {
+  const { groups } = await admin.describeGroups([groupId])
+  return groups[0]?.members.some(({ memberMetadata }) => processOf(memberMetadata) === process) ?? false
 }
 
 /**
