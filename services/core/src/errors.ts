@@ -38,6 +38,8 @@ export const ERROR_CATALOGUE = {
     'Events have waited for longer than the window: what among them repeats an event that was processed before is a new event by now. Look for a pause or a stopped processor; a longer window covers longer waits.',
   SP_TOPIC_RECREATED:
     'A topic was deleted and made again, or lost its end. It is read from where nothing is lost and claims keep out what took effect.',
+  SP_BROKER_CLOCK:
+    'A broker’s clock differs from the others’, or leapt, by more than a minute. It is not believed until most brokers agree for a minute; no claim is forgotten early. Set the broker’s clock right.',
   SP_CLAIMS_MISSING:
     'The claims topic of a processor that has run is gone; nothing was started. To accept that ids of the window may take effect again, run: npx sallyport topics apply.',
   SP_STALLED:

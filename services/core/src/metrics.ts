@@ -124,6 +124,13 @@ export const claimsHeld = new Gauge({
   registers,
 })
 
+export const brokerClockAhead = new Gauge({
+  name: 'sallyport_processor_broker_clock_ahead_seconds',
+  help: 'How far the clock of a broker is ahead of the time that is believed, negative where it is behind; only while that is more than a minute',
+  labelNames: ['broker'] as const,
+  registers,
+})
+
 export const claimsBytes = new Gauge({
   name: 'sallyport_processor_claims_bytes',
   help: 'Memory that the claims take',

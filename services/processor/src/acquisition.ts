@@ -6,6 +6,7 @@
  * committed lies before the barrier, and nothing of it can come behind.
  */
 import { randomUUID } from 'node:crypto'
+import type { BrokerClock } from '@sallyport/core/clock'
 import { SallyportError } from '@sallyport/core/errors'
 import type { FetchedBatch } from '@sallyport/core/kafka/group-consumer'
 import type { PartitionEnd } from '@sallyport/core/kafka/partition-ends'
@@ -25,6 +26,8 @@ export interface AcquisitionDependencies {
   readonly claimsTopic: string
   readonly schemas: RestoreSchemas
   readonly registry: SchemaRegistry
+  /** What all tasks of the process learn of the brokers' time. */
+  readonly brokerClock: BrokerClock
   /** Offset of the first claim that is kept. */
   claimsStart(partition: number): Promise<number>
   /** Where the claims end; undefined where that is not known. */
@@ -140,7 +143,9 @@ export class Acquisition {
 
   #startRestore(claims: ClaimStore, nonce: string, from: number, head: CheckpointHead | undefined): Restore {
     const { schemas, registry, pause, resume, claimsTopic } = this.#deps
-    const restore = new Restore(claims, nonce, from, schemas, registry, {
+    // The answer to the barrier has told the time.
+    const bounds = { from, notAfter: this.#deps.brokerClock.now() }
+    const restore = new Restore(claims, nonce, bounds, schemas, registry, {
       pause: () => pause(this.#partition, [claimsTopic]),
       resume: () => resume(this.#partition, [claimsTopic]),
     })

@@ -66,12 +66,12 @@ export async function tierEnds(
 }
 
 /**
- * When a record may be attempted, ms since the epoch by the brokers' clock. In a tier: its append time + the tier's
+ * When a record may be attempted, ms since the epoch by the brokers' clock; elsewhere than in a tier at once. In a tier: its append time + the tier's
  * delay, or the delay that held when it was written where that is shorter. So a delay that settings shorten holds at
  * once, one that they lengthen holds for what comes, and a retired tier keeps its own.
  */
 export function dueAt({ kind, delayMs }: InputSpec, record: FetchedRecord): number {
-  if (kind !== 'retry') return record.timestamp
+  if (kind !== 'retry') return Number.NEGATIVE_INFINITY
   const own = headerText(record.headers, HEADER.delay)
   const ownMs = own !== undefined && /^\d{1,12}$/.test(own) ? Number(own) : undefined
   // A record without its own delay, in a tier that no longer has one, has nothing to wait for.

@@ -1,5 +1,6 @@
 /** Starts processors: load → provision → run each in its group. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BrokerClock, steadyClock } from '@sallyport/core/clock'
 import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
 import { createKafka } from '@sallyport/core/kafka/client'
@@ -28,6 +29,7 @@ import { watchEventLoop } from './event-loop.ts'
 import { Gate } from './gate.ts'
 import { ProcessMemory } from './memory.ts'
 import { memoryLimits } from './memory-limits.ts'
+import { OddClockReport } from './odd-clocks.ts'
 import { OperatorPause } from './operator-pause.ts'
 import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
 
@@ -94,6 +96,7 @@ export function runProcessors(
   claimsBytesLimit.set(claimsBytesMax)
   const producers = new ProducerCluster(connection, 'sallyport-processor')
   const registry = createRegistry(connection.registryUrl, settings.processing.schemaDoubtMs)
+  const brokerClock = new BrokerClock(steadyClock, new OddClockReport(log))
   const claimsBudget = new ClaimsBudget(claimsBytesMax, error => log.error(error.message))
   const memory = new ProcessMemory(claimsBudget, bytesMax, recordsBytesMax)
   const gates = new Map(
@@ -107,8 +110,10 @@ export function runProcessors(
     async function prepareAndFollow(): Promise<ProcessorKafka | undefined> {
       const clients = { connection, producers, registry }
       const preparing = prepare(processor, settings, clients, processorLog, stopping.signal)
-      const kafka = await unlessAborted(preparing, stopping.signal)
-      if (kafka === undefined || following !== undefined) return kafka
+      const prepared = await unlessAborted(preparing, stopping.signal)
+      if (prepared === undefined) return undefined
+      const kafka = { ...prepared, brokerClock }
+      if (following !== undefined) return kafka
       const facts = { connection, registry, gate, log: processorLog }
       const pause = new OperatorPause(processor.name, facts)
       following = pause.follow(stopping.signal)
@@ -185,7 +190,7 @@ async function prepare(
   { connection, producers, registry }: Clients,
   log: Log,
   stopping: AbortSignal,
-): Promise<ProcessorKafka | undefined> {
+): Promise<Omit<ProcessorKafka, 'brokerClock'> | undefined> {
   while (!stopping.aborted) {
     try {
       await checkClaimsExist(processor, createKafka(connection, 'sallyport-provision', log))

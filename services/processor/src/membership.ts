@@ -347,6 +347,7 @@ export class Membership implements GroupListener {
       checkpoints,
       log: this.#log,
       clock: systemClock,
+      brokerClock: this.#kafka.brokerClock,
       windowMs: ({ event }) => Math.min(event.windowMs ?? windowMs, windowMs),
       shortestWindowMs: shortestWindowMs(this.#settings, this.#processor.sources),
       sourceLabel: source => (Object.hasOwn(this.#settings.sources, source) ? source : 'other'),

@@ -58,6 +58,14 @@ class ClaimsReader<T> {
   }
 }
 
+/** What the restore reads. */
+export interface RestoreBounds {
+  /** Offset of the first record. */
+  readonly from: number
+  /** When the barrier was written, by the brokers' clock, ms since the epoch. */
+  readonly notAfter: number
+}
+
 /** How the restore holds the fetching up. */
 export interface RestoreFlow {
   pause(): void
@@ -72,6 +80,7 @@ const BACKLOG_RECORDS_MAX = 50_000
 export class Restore {
   readonly #store: ClaimStore
   readonly #nonce: string
+  readonly #notAfter: number
   readonly #claims: ClaimsReader<{ state: ClaimState; generation: number; attempt: number; windowMs: number }>
   readonly #positionsReader: ClaimsReader<Positions>
   readonly #barriers: ClaimsReader<{ nonce: string; process: string }>
@@ -92,11 +101,10 @@ export class Restore {
   /** Offset of this acquisition's barrier, once `done` has resolved. */
   barrierOffset = -1
 
-  /** `from`: offset of the first record to read. */
   constructor(
     store: ClaimStore,
     nonce: string,
-    from: number,
+    { from, notAfter }: RestoreBounds,
     schemas: RestoreSchemas,
     registry: SchemaRegistry,
     flow: RestoreFlow,
@@ -104,6 +112,7 @@ export class Restore {
     this.#store = store
     this.#nonce = nonce
     this.#next = from
+    this.#notAfter = notAfter
     this.#claims = new ClaimsReader(new RegistryReader(CLAIM_SCHEMA, registry, schemas.claim))
     this.#positionsReader = new ClaimsReader(
       new RegistryReader(POSITIONS_SCHEMA, registry, schemas.positions),
@@ -191,6 +200,8 @@ export class Restore {
 
   #apply({ key, value, offset, timestamp }: FetchedRecord): void {
     const name = String(key)
+    // What lies before the barrier was written before it, whatever a leader's clock said.
+    const at = Math.min(timestamp, this.#notAfter)
     if (name === BARRIER_KEY) {
       const barrier = value === null ? undefined : this.#barriers.read(value)
       if (barrier?.nonce !== this.#nonce) {
@@ -201,13 +212,13 @@ export class Restore {
       this.barrierOffset = offset
       this.#done.resolve(this.positions)
     } else if (name === POSITIONS_KEY) {
-      this.positions = value === null ? undefined : this.#positionsIn(value, timestamp)
+      this.positions = value === null ? undefined : this.#positionsIn(value, at)
     } else if (value === null) {
       this.#store.delete(name)
     } else {
-      // Its own time tells what has certainly expired: the records are in the order of their append times.
+      // Its own time tells what has certainly expired: the records were written one after the other.
       const { state, generation, attempt, windowMs } = this.#claims.read(value)
-      this.#store.set(name, { state, generation, attempt, windowMs, at: timestamp }, timestamp)
+      this.#store.set(name, { state, generation, attempt, windowMs, at }, at)
     }
   }
 

@@ -3,6 +3,7 @@
  * stays are short. `start → stay → (failed → pause → stay)* → drained`. What is known of failing partitions outlives a stay.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { BrokerClock } from '@sallyport/core/clock'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import type { createKafka } from '@sallyport/core/kafka/client'
 import type { PartitionEnd, PartitionEnds } from '@sallyport/core/kafka/partition-ends'
@@ -29,6 +30,8 @@ export interface ProcessorKafka {
   readonly client: ReturnType<typeof createKafka>
   /** What the producers of all tasks of the process share. */
   readonly producers: ProducerCluster
+  /** What they learn of the brokers' time. */
+  readonly brokerClock: BrokerClock
   readonly registry: SchemaRegistry
   readonly schemas: RestoreSchemas
   readonly outputs: ReadonlyMap<string, OutputTopic>

@@ -69,6 +69,7 @@ export class SettleQueue {
   #mirrorNow = false
   /** The last transaction is to say that nothing is under way any more. */
   #leaves = false
+  #touched = false
   /** When the last transaction began, by `performance.now()`. */
   #begunAt = Number.NEGATIVE_INFINITY
   /** How long the last transaction took, ms. */
@@ -109,6 +110,12 @@ export class SettleQueue {
     this.#start()
   }
 
+  /** Writes the positions again, which tells the time by the broker that takes them. */
+  touch(): void {
+    this.#touched = true
+    this.#start()
+  }
+
   /**
    * Settles what waits, brings the group's offsets up to the positions, and says that this owner has drained. What is
    * still to be written again is left to the next owner, who begins with that.
@@ -144,7 +151,7 @@ export class SettleQueue {
         if (!this.#closed) await this.#settle()
       } while (
         !this.#closed &&
-        (this.#waiting.length > 0 || this.#refresh.isDue || this.#mirrorNow || this.#leaves)
+        (this.#waiting.length > 0 || this.#refresh.isDue || this.#mirrorNow || this.#leaves || this.#touched)
       )
     } catch (error) {
       this.#closed = true
@@ -164,6 +171,7 @@ export class SettleQueue {
 
   async #settle(): Promise<void> {
     const { intake, settler, claims, processor, now } = this.#deps
+    this.#touched = false
     const settlements = this.#takeNext()
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
     const refreshed = this.#refresh.next()

@@ -16,7 +16,7 @@
  * T5. Everything waiting has a bound, in records and in bytes: the intake's queues, the handlers (slots), the records of
  *     ids that are being attempted, the outcomes not yet settled (K4–K6 of memory.ts).
  */
-import { BrokerClock, type Clock, steadyClock } from '@sallyport/core/clock'
+import type { BrokerClock, Clock } from '@sallyport/core/clock'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
 import { HEADER } from '@sallyport/core/headers'
 import { type FetchedBatch, type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
@@ -118,6 +118,8 @@ const TIMER_MS_MAX = 2_000_000_000
 const SETTLING_MS = 15 * 60_000
 /** Events that one line of the log names. */
 const NAMED_MAX = 10
+/** The clocks of brokers are never quite alike, ms. */
+const CLOCKS_APART_MS = 60_000
 
 /** Why a task that was running ended by itself. */
 class TaskFailed extends Error {
@@ -152,6 +154,8 @@ export class Task {
   #workplace: Workplace | undefined
   #orphans: OrphanWatch | undefined
   #noteLost: (range: LostRange) => void = () => {}
+  /** When a transaction was asked for that only tells the time, by `performance.now()`. */
+  #askedAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
   #refreshTimer: NodeJS.Timeout | undefined
   #sweepTimer: NodeJS.Timeout | undefined
@@ -160,7 +164,7 @@ export class Task {
     this.partition = partition
     this.#deps = deps
     this.#log = deps.log.child({ partition })
-    this.#clock = new BrokerClock(steadyClock)
+    this.#clock = deps.brokerClock
     this.#shortestWindowMs = deps.shortestWindowMs
     this.#slots = deps.admission.slots.join(this.#wake)
     this.#memory = deps.memory.join(deps.inputs.length)
@@ -240,6 +244,7 @@ export class Task {
       return this.#acquisition.offer(batch) ? batch.nextOffset : undefined
     }
     const intake = this.#workplace?.intake
+    batch = this.#writtenByNow(batch)
     if (intake?.isRemade(batch)) {
       this.drop(new TaskFailed(remadeError(batch.topic, batch.partition, batch.highWatermark)))
       return undefined
@@ -249,6 +254,14 @@ export class Task {
     this.#logWatch.took(intake.input(batch.topic), batch, next)
     this.#pump()
     return next
+  }
+
+  /** Nothing was written after now: a leader whose clock is ahead must not have its records wait for as long. */
+  #writtenByNow(batch: FetchedBatch): FetchedBatch {
+    const now = this.#clock.now()
+    if (batch.records.every(({ timestamp }) => timestamp - now < CLOCKS_APART_MS)) return batch
+    const records = batch.records.map(record => ({ ...record, timestamp: Math.min(record.timestamp, now) }))
+    return { ...batch, records }
   }
 
   /** Markers and aborted records lie from one offset of an input up to another. */
@@ -435,6 +448,7 @@ export class Task {
       () => {
         claims.sweepNext(this.#clock.now())
         orphans.check()
+        this.#askForTime(queue)
         this.#pump()
       },
       Math.min(Math.max(refreshMs / SEGMENTS, SWEEP_MS_MIN), SWEEP_MS_MAX),
@@ -459,6 +473,14 @@ export class Task {
     const ids = found.slice(0, NAMED_MAX).map(([id]) => id)
     this.#log.error({ events: found.length, ids }, errorMessage(error))
     metrics.orphanedClaimsTotal.inc({ processor: name }, found.length)
+  }
+
+  /** While a broker's clock is odd, what the others say is wanted, also where nothing is to be settled. */
+  #askForTime(queue: SettleQueue): void {
+    const everyMs = this.#clock.asksEveryMs
+    if (everyMs === undefined || performance.now() - this.#askedAt < everyMs) return
+    this.#askedAt = performance.now()
+    queue.touch()
   }
 
   /** Takes records for as long as the gate is open, and there are due ones, free slots, and room for outcomes (T5). */

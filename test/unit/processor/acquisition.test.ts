@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { BrokerClock } from '@sallyport/core/clock'
 import type { PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
 import { Acquisition, type AcquisitionDependencies } from '@sallyport/processor/acquisition'
@@ -22,6 +23,7 @@ function dependencies(given: Partial<AcquisitionDependencies>): AcquisitionDepen
     pause: () => {},
     resume: () => {},
     checkpoints: undefined,
+    brokerClock: new BrokerClock(Date.now),
     claimsBudget: new ClaimsBudget(1, () => {}),
     ...given,
   }

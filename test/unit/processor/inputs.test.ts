@@ -23,9 +23,9 @@ describe('when a record is due', () => {
     assert.equal(due('retry', retired, 'never'), 1_000)
   })
 
-  it('elsewhere: at once, whatever its headers say', () => {
-    assert.equal(due('events', 0, '5000'), 1_000)
-    assert.equal(due('redrive', 0, '5000'), 1_000)
+  it('elsewhere: at once, whatever its headers say and whatever time its leader had', () => {
+    assert.equal(due('events', 0, '5000'), Number.NEGATIVE_INFINITY)
+    assert.equal(due('redrive', 0, '5000'), Number.NEGATIVE_INFINITY)
   })
 })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mock } from 'node:test'
+import { BrokerClock, steadyClock } from '@sallyport/core/clock'
 import type { Event } from '@sallyport/core/event'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { PartitionWrites } from '@sallyport/core/kafka/produce-record'
@@ -124,6 +125,7 @@ function runningTask(retry: string[], handler: Handler): Task {
     refreshMs: WINDOW_MS / 4,
     openProducer: async () => producer,
     epochEnd: async () => undefined,
+    brokerClock: new BrokerClock(steadyClock),
     claimsStart: async () => 0,
     resolvePositions: async () => new Map(inputs.map(({ topic }) => [topic, { offset: 0 }])),
     readFrom(partition: number, positions: ReadonlyMap<string, number>) {

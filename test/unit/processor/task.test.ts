@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BrokerClock, steadyClock } from '@sallyport/core/clock'
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import type { PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
@@ -93,6 +94,7 @@ function taskWith(
     checkpoints,
     openProducer: async () => producer,
     epochEnd: async () => undefined,
+    brokerClock: new BrokerClock(steadyClock),
     resolvePositions: async () => new Map([['events', { offset: 0 }]]),
     tierEnds: async () => new Map(),
     keptFrom: async (_partition, _topic, position) => position,

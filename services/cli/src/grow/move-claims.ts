@@ -63,7 +63,8 @@ function isAtHome(key: Buffer | null, count: number, partition: number): boolean
 /** The claim as a copy holds it, written at `now`; null where it has expired and must not hold (U8). */
 export function agedClaim(claim: ClaimValue, writtenAt: number, now: number): ClaimValue | null {
   if (claim.state === 'PENDING') return claim
-  const windowMs = Math.round(writtenAt + claim.windowMs - now)
+  // At most its own window: the leader that wrote it may have been ahead.
+  const windowMs = Math.min(claim.windowMs, Math.round(writtenAt + claim.windowMs - now))
   return windowMs > 0 ? { ...claim, windowMs } : null
 }
 

@@ -81,7 +81,7 @@ async function writeTo(
     if (verdict === 'fenced' || verdict === 'failed')
       throw failureOf(verdict, `Produce to ${name}`, answer.code)
     if (verdict === 'done') {
-      clock.observe(answer.appendTimeMs, sentMs)
+      clock.observe(answer.appendTimeMs, sentMs, `${leader.host}:${leader.port}`)
       batches.written(answer.baseOffset)
     } else {
       troubles.push({ why: `${name}: ${errorName(answer.code)}`, isMoved: verdict === 'moved' })
