@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerClock, steadyClock } from '@sallyport/core/clock'
 import type { Connection } from '@sallyport/core/connection'
 import { SallyportError } from '@sallyport/core/errors'
+import { transactionalIdsMs } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionEnds, partitionEnd } from '@sallyport/core/kafka/partition-ends'
 import { createRegistry, type SchemaRegistry } from '@sallyport/core/kafka/registry'
@@ -193,12 +194,14 @@ async function prepare(
 ): Promise<Omit<ProcessorKafka, 'brokerClock'> | undefined> {
   while (!stopping.aborted) {
     try {
-      await checkClaimsExist(processor, createKafka(connection, 'sallyport-provision', log))
+      const provisioning = createKafka(connection, 'sallyport-provision', log)
+      await checkClaimsExist(processor, provisioning)
       const ids = await ensureProvision(processorProvision(settings, processor), connection, log, registry)
       const id = (subject: string): number => ids.get(subject) as number
       return {
         client: createKafka(connection, `sallyport-${processor.name}`, log),
         producers,
+        transactionalIdsMs: await transactionalIdsMs(provisioning),
         registry,
         endOf: (topic, partition) => partitionEnd(connection, topic, partition),
         identify: topic => topicIdentity(connection, topic),

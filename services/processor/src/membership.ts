@@ -38,7 +38,7 @@ import { Quarantine } from './quarantine.ts'
 import type { Admission, ProcessorKafka } from './runtime.ts'
 import { placesWritten } from './settle.ts'
 import { Task, type TaskDependencies } from './task.ts'
-import { shortestWindowMs } from './windows.ts'
+import { refreshEveryMs, shortestWindowMs } from './windows.ts'
 
 /** Why a stay ended. */
 export type Ending = { readonly kind: 'drained' } | { readonly kind: 'failed'; readonly error: unknown }
@@ -351,7 +351,7 @@ export class Membership implements GroupListener {
       windowMs: ({ event }) => Math.min(event.windowMs ?? windowMs, windowMs),
       shortestWindowMs: shortestWindowMs(this.#settings, this.#processor.sources),
       sourceLabel: source => (Object.hasOwn(this.#settings.sources, source) ? source : 'other'),
-      refreshMs: windowMs / 4,
+      refreshMs: refreshEveryMs(windowMs, this.#kafka.transactionalIdsMs),
       checkpointIntervalMs: processing.checkpointIntervalMs,
       openProducer: async (partition, clock) => {
         await this.#unwinding.get(partition)

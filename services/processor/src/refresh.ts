@@ -1,5 +1,5 @@
 /**
- * PENDING claims are written again every quarter of the window, for they must not expire. A few are taken with each
+ * PENDING claims are written again every quarter of the window (or more often, see windows.ts), for they must not expire. A few are taken with each
  * transaction: all at once would stop the process for seconds, and outlast the transaction's time (N2).
  *
  * A claim is read from those that Kafka has when its turn comes (N1): one that was settled meanwhile is left out, or it

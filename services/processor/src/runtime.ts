@@ -32,6 +32,8 @@ export interface ProcessorKafka {
   readonly producers: ProducerCluster
   /** What they learn of the brokers' time. */
   readonly brokerClock: BrokerClock
+  /** For how long the brokers remember a transactional id that is not used, ms. */
+  readonly transactionalIdsMs: number
   readonly registry: SchemaRegistry
   readonly schemas: RestoreSchemas
   readonly outputs: ReadonlyMap<string, OutputTopic>

@@ -15,3 +15,12 @@ export function shortestWindowMs(
     .map(([name, { window }]) => durationMs(window as string, `sources.${name}.window`))
   return Math.min(windowMs, ...own)
 }
+
+/**
+ * How often what must not expire is written again, ms: PENDING claims and positions within a quarter of the window, and
+ * each task's transactional id within a quarter of the time for which the brokers remember it. Once they have forgotten it
+ * they refuse its producer, and the stay would end at the next event of a partition that was quiet.
+ */
+export function refreshEveryMs(windowMs: number, transactionalIdsMs: number): number {
+  return Math.min(windowMs, transactionalIdsMs) / 4
+}

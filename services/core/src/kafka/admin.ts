@@ -194,6 +194,34 @@ export async function clusterId(kafka: kafkajs.Kafka): Promise<string> {
   return await withAdmin(kafka, async admin => (await admin.describeCluster()).clusterId)
 }
 
+const TRANSACTIONAL_IDS = 'transactional.id.expiration.ms'
+/** Kafka's default: seven days. */
+const TRANSACTIONAL_IDS_MS = 604_800_000
+
+/**
+ * For how long the brokers remember a transactional id that is not used, ms; Kafka's default where they do not say, as to
+ * one who may not ask.
+ */
+export async function transactionalIdsMs(kafka: kafkajs.Kafka): Promise<number> {
+  try {
+    return await withAdmin(kafka, async admin => {
+      const { brokers } = await admin.describeCluster()
+      const { resources } = await admin.describeConfigs({
+        includeSynonyms: false,
+        resources: brokers.slice(0, 1).map(({ nodeId }) => ({
+          type: kafkajs.ConfigResourceTypes.BROKER,
+          name: String(nodeId),
+          configNames: [TRANSACTIONAL_IDS],
+        })),
+      })
+      const ms = Number(resources[0]?.configEntries[0]?.configValue)
+      return ms > 0 ? ms : TRANSACTIONAL_IDS_MS
+    })
+  } catch {
+    return TRANSACTIONAL_IDS_MS
+  }
+}
+
 /** `retention.ms` of topics; Infinity where they keep everything. */
 export async function topicRetentions(
   admin: kafkajs.Admin,
