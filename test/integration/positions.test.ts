@@ -143,7 +143,7 @@ describe('positions', function () {
     const [tier] = config.topics.retry as [string]
     await fill(tier, 2, 2, 0)
     const topicId = (await new PartitionLogs(cluster).topicIds([tier])).get(tier) as string
-    const read = { topicId, leaderEpoch: 0, readTo: 2 }
+    const read = { topicId, leaderEpoch: 0, readTo: 2, held: null }
     const restored = {
       offsets: new Map([[tier, 2]]),
       logs: new Map([[tier, read]]),
@@ -171,7 +171,7 @@ describe('positions', function () {
     await fill(tier, 3, 5, 0)
     const topicId = (await new PartitionLogs(cluster).topicIds([tier])).get(tier) as string
     const at = async (position: number, readTo: number, end: number) => {
-      const logs = new Map([[tier, { topicId, leaderEpoch: 0, readTo }]])
+      const logs = new Map([[tier, { topicId, leaderEpoch: 0, readTo, held: null }]])
       const restored = { offsets: new Map([[tier, position]]), logs, writtenAt: 0 }
       return (await resolve(3, restored, 1_000, { epochEnd: async () => end })).get(tier)
     }

@@ -291,6 +291,16 @@ export interface InputLog {
   readonly leaderEpoch: number
   /** Offset after the last record that was read under that epoch. */
   readonly readTo: number
+  /** null: nothing that was taken is unsettled, or not for long enough to be seen. */
+  readonly held: Held | null
+}
+
+/** Since when the position has been held by records that were taken and not settled. */
+export interface Held {
+  /** Ms since the epoch, the brokers' clock. */
+  readonly since: number
+  /** All records below this offset had been taken by then. */
+  readonly below: number
 }
 
 /**

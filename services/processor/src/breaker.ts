@@ -13,7 +13,8 @@
  *
  * B1. A failure is charged (it goes to the next tier) only while the breaker is closed. Failures of attempts that
  *     were under way when it opened, and of probes, are not: their records are put back into the intake and attempted
- *     again later under the same attempt number. So an outage costs an event at most the attempts before the breaker
+ *     again later under the same attempt number; in an outage of more than a quarter of the window they wait for that in
+ *     the first tier (set-aside.ts). So an outage costs an event at most the attempts before the breaker
  *     opened, and never its place.
  * B2. Only failures that blame a dependency count (failure.ts): time-outs, failed connections, 5xx, 408, 425
  *     and 429. Not what the handler decides by itself (`Fatal`, `RetryLater`), nor attempts that were abandoned.

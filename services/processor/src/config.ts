@@ -8,6 +8,7 @@ import { type ProcessorTopics, processorTopicSpecs, processorTopics } from '@sal
 import type { BreakerSettings } from './breaker.ts'
 import type { FailureTable } from './failure.ts'
 import type { BreakerDefinition, FailureRule, Handler, Processor } from './index.ts'
+import { checkTimeout } from './windows.ts'
 
 /** A processor as it runs: the module's definition with what `sallyport.yaml` says over it. */
 export interface ProcessorConfig {
@@ -56,6 +57,7 @@ export async function loadProcessors(
       entry,
     })),
   )
+  for (const processor of all) checkTimeout(processor, settings)
   const known = new Map<string, string>()
   for (const [i, { name }] of all.entries()) {
     const { module } = settings.processors[i] as ProcessorEntry

@@ -12,6 +12,8 @@ export type Outcome =
   | { readonly kind: 'duplicate' }
   /** From a source that the processor does not handle. */
   | { readonly kind: 'ignored' }
+  /** Held its position for long: goes to the first tier, under the same attempt number (set-aside.ts). */
+  | { readonly kind: 'aside' }
   /** Goes to the tier with this index, 0 is the first. */
   | { readonly kind: 'retry'; readonly tier: number; readonly failure: Failure }
   | { readonly kind: 'dead'; readonly reason: DeadReason; readonly failure: Failure }
@@ -70,6 +72,8 @@ export function claimAfter(outcome: Outcome, round: Round, windowMs: number, at:
       return { ...common, state: 'DEAD', attempt: round.attempt }
     case 'retry':
       return { ...common, state: 'PENDING', attempt: round.attempt + 1 }
+    case 'aside':
+      return { ...common, state: 'PENDING', attempt: round.attempt }
     case 'duplicate':
     case 'ignored':
       return null

@@ -8,6 +8,7 @@ import type { ReadHeaders } from '@sallyport/core/headers'
 import type { FetchedBatch, FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { dueAt, type InputSpec } from './inputs.ts'
 import type { TaskMemory } from './memory.ts'
+import { PositionHold } from './position-hold.ts'
 import { Watermark } from './watermark.ts'
 
 export interface IntakeLimits {
@@ -55,6 +56,8 @@ export class Input {
   blocked = false
   /** The log that the position is of; undefined where nothing tells. */
   log: InputLog | undefined
+  /** How long its position has been held. */
+  readonly hold: PositionHold
   /** Until when records that are read again were settled, ms since the epoch; undefined where none are read again. */
   readonly #readAgainUntil: number | undefined
 
@@ -62,6 +65,7 @@ export class Input {
     this.spec = spec
     this.watermark = new Watermark(offset)
     this.log = log
+    this.hold = new PositionHold(log?.held)
     this.#readAgainUntil = readAgainUntil
   }
 
@@ -76,6 +80,16 @@ export class Input {
 
   get length(): number {
     return this.queue.length - this.head
+  }
+
+  /** Offset below which all records have been taken out of the queue. */
+  get front(): number {
+    return this.queue[this.head]?.offset ?? this.watermark.next
+  }
+
+  /** The log that the position is of, and since when the position has been held. */
+  get standing(): InputLog | undefined {
+    return this.log && { ...this.log, held: this.hold.at(this.watermark.position) }
   }
 
   /** Whether its head may be taken: its schema is known, and what was taken is not too far ahead. */
@@ -97,7 +111,7 @@ export class Intake {
   readonly #memory: TaskMemory
   readonly #flow: Flow
   /** Records that came back: they are due, and still count as taken. */
-  readonly #again: FetchedRecord[] = []
+  #again: FetchedRecord[] = []
   #againBytes = 0
   #isAgainsTurn = false
 
@@ -209,6 +223,14 @@ export class Intake {
       this.#again.push(record)
       this.#againBytes += recordBytes(record)
     }
+  }
+
+  /** Gives those of the records back that were put back. */
+  takePutBack(isWanted: (record: FetchedRecord) => boolean): readonly FetchedRecord[] {
+    const taken = this.#again.filter(isWanted)
+    if (taken.length > 0) this.#again = this.#again.filter(record => !isWanted(record))
+    for (const record of taken) this.#againBytes -= recordBytes(record)
+    return taken
   }
 
   /** Puts back the record that `next` gave last of this input, and holds the input until `unblock`. */

@@ -99,7 +99,7 @@ export function readPositions(
       const { low, high } = await boundsOf(topic, partition)
       const position = restored?.offsets.get(topic) ?? committed.get(topic)
       const topicId = ids.get(topic) as string
-      const unread: InputLog = { topicId, leaderEpoch: -1, readTo: 0 }
+      const unread: InputLog = { topicId, leaderEpoch: -1, readTo: 0, held: null }
       if (position === undefined) {
         const offset = kind === 'events' ? await beginning(topic, partition, low, high) : low
         return [topic, { offset, log: unread }]
@@ -152,7 +152,7 @@ export function readPositions(
       `${topic}/${partition} lost its records from ${end} on, before the position ${position} of ${processor.name}; it is read from there: what lies before is settled`,
     )
     log.error({ topic, partition, position, from: end }, errorMessage(error))
-    return { offset: end, log: { ...inputLog, readTo: end } }
+    return { offset: end, log: { ...inputLog, readTo: end, held: null } }
   }
 
   /**

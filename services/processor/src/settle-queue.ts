@@ -176,11 +176,13 @@ export class SettleQueue {
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
     const refreshed = this.#refresh.next()
     const gone = this.#refresh.nextGone()
-    for (const { record } of settlements) intake.input(record.topic).watermark.settle(record.offset)
-    const positions = [...intake.inputs].map(({ spec, watermark, log }) => ({
+    for (const { record, isAside } of settlements) {
+      if (!isAside) intake.input(record.topic).watermark.settle(record.offset)
+    }
+    const positions = [...intake.inputs].map(({ spec, watermark, standing }) => ({
       topic: spec.topic,
       offset: watermark.position,
-      log,
+      log: standing,
     }))
     const at = now()
     const leaves = this.#leaves && this.#waiting.length === 0

@@ -31,6 +31,8 @@ export interface Settlement {
   readonly attempt: AttemptRecord | null
   /** What the event id's claim becomes; null leaves it. */
   readonly claim: Claim | null
+  /** The record was set aside while it was attempted: its position has passed. */
+  readonly isAside?: boolean
   /** The span of the record's processing, whose trace the next hop continues; null keeps the record's own. */
   readonly span: Span | null
 }
@@ -110,7 +112,14 @@ export class Settler {
         writes.add(
           this.#processor.topics.retry[outcome.tier] as string,
           this.#partition,
-          hop(record, retryHeaders(settlement, this.#processor.delaysMs[outcome.tier] as number)),
+          hop(record, retryHeaders(settlement, 1, this.#processor.delaysMs[outcome.tier] as number)),
+        )
+        return
+      case 'aside':
+        writes.add(
+          this.#processor.topics.retry[0] as string,
+          this.#partition,
+          hop(record, retryHeaders(settlement, 0, this.#processor.delaysMs[0] as number)),
         )
         return
       case 'dead':
@@ -196,8 +205,9 @@ function hop(record: FetchedRecord, headers: Record<string, string>): ProduceRec
   return { key: record.key, value: record.value, headers: { ...Object.fromEntries(own), ...headers } }
 }
 
-function retryHeaders(settlement: Settlement, delayMs: number): Record<string, string> {
-  const attempt = (settlement.eventRecord?.round.attempt ?? 0) + 1
+/** `more`: attempts that were made at the record. */
+function retryHeaders(settlement: Settlement, more: number, delayMs: number): Record<string, string> {
+  const attempt = (settlement.eventRecord?.round.attempt ?? 0) + more
   return {
     ...hopHeaders(settlement),
     [HEADER.attempt]: String(attempt),

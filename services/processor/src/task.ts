@@ -49,6 +49,7 @@ import { PROCESS_ID } from './process-id.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { RestoredPositions } from './restore.ts'
 import type { Admission } from './runtime.ts'
+import { SetAside } from './set-aside.ts'
 import { Settler } from './settle.ts'
 import { SettleQueue } from './settle-queue.ts'
 import type { TaskSlots } from './slots.ts'
@@ -435,6 +436,15 @@ export class Task {
     this.#orphans = orphans
     this.#lookForOrphans(0)
     checkpointer?.load().catch(error => this.drop(new TaskFailed(error)))
+    const aside = new SetAside({
+      ...this.#deps,
+      intake,
+      claims,
+      queue,
+      attempted: this.#attempted,
+      log: this.#log,
+      unwanted: eventRecord => this.#unwanted(eventRecord, intake, claims),
+    })
     this.#state = 'running'
     this.#begunAt = clock()
     this.#refreshTimer = setInterval(
@@ -449,6 +459,7 @@ export class Task {
         claims.sweepNext(this.#clock.now())
         orphans.check()
         this.#askForTime(queue)
+        if (this.#state === 'running') aside.look(this.#clock.now(), this.#shortestWindowMs)
         this.#pump()
       },
       Math.min(Math.max(refreshMs / SEGMENTS, SWEEP_MS_MIN), SWEEP_MS_MAX),
@@ -536,10 +547,18 @@ export class Task {
       case 'event': {
         const { eventRecord } = decoded
         const { id } = eventRecord.event
-        if (this.#attempted.wait(id, record)) break
+        const attempted = this.#attempted.get(id)
+        if (attempted !== undefined && !attempted.isAside) {
+          this.#attempted.wait(attempted, record)
+          break
+        }
         const outcome = this.#unwanted(eventRecord, intake, claims)
+        if (outcome === undefined && attempted !== undefined) {
+          this.#attempted.wait(attempted, record)
+          break
+        }
         if (outcome === undefined) {
-          this.#attempted.begin(id)
+          this.#attempted.begin(eventRecord)
           void this.#attempt(eventRecord, workplace)
           return true
         }
@@ -626,7 +645,7 @@ export class Task {
     const durationMs = clock() - startedAt
     if (attemptSpan !== span) attemptSpan.end()
     metrics.attemptSeconds.observe({ processor: processor.name }, durationMs / 1_000)
-    const waiting = this.#attempted.end(event.id)
+    const { waiting = [], isAside = false } = this.#attempted.end(event.id) ?? {}
     const charge = admission.breaker.end(watched, verdictOf(result))
     const workplace = this.#workplace
     if (result.kind === 'abandoned' || workplace === undefined || this.#state === 'ended') {
@@ -634,7 +653,7 @@ export class Task {
     } else if (charge === 'put back') {
       span.end()
       log().debug({ durationMs }, 'put back while the breaker is open')
-      workplace.intake.putBack([record, ...waiting])
+      workplace.intake.putBack(isAside ? waiting : [record, ...waiting])
     } else {
       const outcome = decide(result, round, processor.delaysMs, crashesIn(eventRecord.history))
       const attempt = attemptRecord(result, round.attempt, startedAt, durationMs)
@@ -644,7 +663,7 @@ export class Task {
       if (outcome.kind !== 'processed' || this.#log.isLevelEnabled('debug')) {
         logOutcome(log(), outcome, { durationMs, attempts: processor.delaysMs.length + 1 })
       }
-      workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span })
+      workplace.queue.add({ record, eventRecord, outcome, attempt, claim, span, isAside })
       workplace.intake.putBack(waiting)
     }
   }

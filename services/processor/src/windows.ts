@@ -1,6 +1,11 @@
 /** How long claims hold: the general window, and the shorter ones of sources whose event ids are digests. */
-import { durationMs } from '@sallyport/core/duration'
+import { durationMs, durationText } from '@sallyport/core/duration'
+import { SallyportError } from '@sallyport/core/errors'
 import type { Settings } from '@sallyport/core/settings'
+import type { ProcessorConfig } from './config.ts'
+
+/** What a record may hold a position for, as a share of the shortest window (set-aside.ts). */
+export const HELD_SHARE = 0.25
 
 /**
  * The shortest window that the settings name, of these sources or of all, ms. Settings of processors need not have the
@@ -23,4 +28,25 @@ export function shortestWindowMs(
  */
 export function refreshEveryMs(windowMs: number, transactionalIdsMs: number): number {
   return Math.min(windowMs, transactionalIdsMs) / 4
+}
+
+/**
+ * Throws `SP_PROCESSOR` where an attempt of a processor without retry tiers may run for longer than it may hold its
+ * position: there is no tier that it could be set aside to.
+ */
+export function checkTimeout(
+  {
+    name,
+    delaysMs,
+    timeoutMs,
+    sources,
+  }: Pick<ProcessorConfig, 'name' | 'delaysMs' | 'timeoutMs' | 'sources'>,
+  settings: Pick<Settings, 'windowMs' | 'sources'>,
+): void {
+  const windowMs = shortestWindowMs(settings, sources)
+  if (delaysMs.length > 0 || timeoutMs <= windowMs * HELD_SHARE) return
+  throw new SallyportError(
+    'SP_PROCESSOR',
+    `${name}.timeout is ${durationText(timeoutMs)}, and it has no retry tiers: an attempt that holds its position for more than a quarter of the shortest window (${durationText(windowMs)}) would let what was processed behind it run again; give it a tier (retry), shorten timeout, or lengthen the window`,
+  )
 }

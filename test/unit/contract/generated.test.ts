@@ -59,7 +59,10 @@ describe('generated files', () => {
         headers: { a: 'b' },
         body: Buffer.from('x'),
       },
-      'positions.v1': { inputs: { topic: 1 }, logs: { topic: { topicId: 'id', leaderEpoch: 2, readTo: 3 } } },
+      'positions.v1': {
+        inputs: { topic: 1 },
+        logs: { topic: { topicId: 'id', leaderEpoch: 2, readTo: 3, held: null } },
+      },
     }
     for (const [name, value] of Object.entries(values)) {
       const { type } = loadSchema(name)

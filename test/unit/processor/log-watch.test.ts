@@ -25,7 +25,10 @@ describe('the log of an input', () => {
   /** An input whose records up to 4 were read under epoch 1, and what was said of its log. */
   function watched(end: number | undefined) {
     const spec = { topic: TOPIC, kind: 'events', delayMs: 0 } as const
-    const input = new Input(spec, { offset: 0, log: { topicId: 'id', leaderEpoch: -1, readTo: 0 } })
+    const input = new Input(spec, {
+      offset: 0,
+      log: { topicId: 'id', leaderEpoch: -1, readTo: 0, held: null },
+    })
     const ends: number[] = []
     const watch = new LogWatch({
       epochEnd: async () => end,
@@ -48,9 +51,9 @@ describe('the log of an input', () => {
   it('goes on under the next leader where that has all that was read', async () => {
     const { input, ends, take } = watched(5)
     await take(batch(1, 3, 4))
-    assert.deepEqual(input.log, { topicId: 'id', leaderEpoch: 1, readTo: 5 })
+    assert.deepEqual(input.log, { topicId: 'id', leaderEpoch: 1, readTo: 5, held: null })
     await take(batch(2, 6, 7))
-    assert.deepEqual(input.log, { topicId: 'id', leaderEpoch: 2, readTo: 8 })
+    assert.deepEqual(input.log, { topicId: 'id', leaderEpoch: 2, readTo: 8, held: null })
     assert.deepEqual(ends, [])
   })
 

@@ -21,6 +21,8 @@ describe('the restore of claims', () => {
       register: async () => 1,
       check: async () => ({ kind: 'new' as const }),
       find: async () => undefined,
+      glance: async () => undefined,
+      recall: async () => {},
     }
     const schemas = { claim: 1, positions: 2, barrier: 3 }
     const restore = new Restore(store, 'nonce', { from: 0, notAfter: NOW }, schemas, registry, {
@@ -46,7 +48,7 @@ describe('the restore of claims', () => {
     const records = Array.from({ length: CLAIMS }, (_, i) =>
       record(i, Buffer.from(`crm/${i}`), value, NOW - HOUR_MS + (i % 100 === 50 ? 25 * HOUR_MS : 0)),
     )
-    const barrier = barrierRecord(3, 'nonce')
+    const barrier = barrierRecord(3, 'nonce', 'process')
     records.push(record(CLAIMS, barrier.key, barrier.value, NOW))
     const end = CLAIMS + 1
     restore.offer({ topic: 'claims', partition: 0, records, nextOffset: end, highWatermark: end })
