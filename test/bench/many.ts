@@ -1,9 +1,9 @@
 /**
- * `npm run bench:many [-- --partitions 12,100]`: what ten processors in one process cost, with a broker of their own.
+ * `npm run bench:many [-- --partitions 12,100] [--idle]`: what ten processors in one process cost, with a broker of their own.
  *
  * start → all partitions acquired → idle → 1,000 events a second, each for one of the processors → the last one handled
  *
- * Everything shares the machine's cores: figures of a busy machine are worse.
+ * With `--idle` it ends before the load. Everything shares the machine's cores: figures of a busy machine are worse.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { cpus } from 'node:os'
@@ -14,7 +14,9 @@ import { startCluster } from '../support/cluster.ts'
 import { eventOf, Topics } from '../support/events.ts'
 import type { Seen } from './many/processors.ts'
 
-const { values: options } = parseArgs({ options: { partitions: { type: 'string', default: '12,100' } } })
+const { values: options } = parseArgs({
+  options: { partitions: { type: 'string', default: '12,100' }, idle: { type: 'boolean', default: false } },
+})
 const PROCESSORS = 10
 const ACQUIRE_MS_MAX = 180_000
 /** After the acquisition, before idling is measured, ms. */
@@ -44,7 +46,7 @@ async function measure(partitions: number): Promise<void> {
     await sleep(IDLE_MS)
     report(partitions, 'idle', (100 * (process.seen.cpuMs - before.cpuMs)) / IDLE_MS, '% of a core')
     report(partitions, 'RSS, idle', process.seen.rssMiB, 'MiB')
-    await load(partitions, topics, process)
+    if (!options.idle) await load(partitions, topics, process)
     report(partitions, 'connections that produce', process.seen.connections, '')
     report(partitions, 'failed stays', process.seen.failures, '')
   } finally {
@@ -82,7 +84,12 @@ async function load(partitions: number, topics: Topics, process: Process): Promi
 class Process {
   seen: Seen = { acquired: 0, handled: 0, cpuMs: 0, rssMiB: 0, connections: 0, failures: 0 }
 
+  #hasEnded = false
+
   constructor(child: ChildProcess) {
+    child.once('exit', () => {
+      this.#hasEnded = true
+    })
     child.on('message', message => {
       this.seen = message as Seen
     })
@@ -91,7 +98,7 @@ class Process {
   async until(holds: (seen: Seen) => boolean, timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs
     while (!holds(this.seen)) {
-      if (performance.now() > deadline)
+      if (this.#hasEnded || performance.now() > deadline)
         throw new Error(`not within ${timeoutMs / 1_000} s: ${JSON.stringify(this.seen)}`)
       await sleep(20)
     }

@@ -55,7 +55,15 @@ const log = createLog('many', {
   },
 })
 const file = path.join(mkdtempSync(path.join(tmpdir(), 'sallyport-many-')), 'sallyport.yaml')
-writeFileSync(file, `topics: { partitions: ${partitions} }\n`)
+writeFileSync(
+  file,
+  `topics: { partitions: ${partitions} }
+sources:
+  crm:
+    scheme: { header: X-Webhook-Signature, algorithm: hmac-sha256, encoding: hex }
+    secrets: ['\${env:CRM_WEBHOOK_SECRET}']
+`,
+)
 const settings = loadSettings(file, {})
 const configs = Array.from({ length: Number(processors) }, (_, i) =>
   configure(
