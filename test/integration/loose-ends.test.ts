@@ -174,7 +174,7 @@ processors: ${JSON.stringify([AGENT])}
     await one.said('the handler runs', 1)
     await one.kill()
     const next = await start()
-    assert.ok(next.lines.some(isSuspicious))
+    await waitFor(() => next.lines.some(isSuspicious))
     const [output] = await topics.read(`sallyport.${name}.out`, any, 1)
     assert.equal((output?.value as { attempt?: number } | undefined)?.attempt ?? 1, 1)
     assert.equal((await topics.readAll(`sallyport.${name}.retry.1`)).length, 0)
