@@ -76,7 +76,10 @@ export interface ProcessorDefinition {
   readonly sources?: readonly string[]
   /** Delays of the retry tiers, in order; as many retries as tiers, at most 16. Default: 5s, 30s, 5m. */
   readonly retry?: readonly string[]
-  /** Longest run of one attempt, up to 1d. Default: 30s. */
+  /**
+   * Longest run of one attempt, up to 1d. Default: 30s. Without retry tiers a quarter of the shortest window at most: one that
+   * runs for longer goes on beside a record in the first tier, so that its partition’s position can pass it.
+   */
   readonly timeout?: string
   /** Handlers at once in one process. Default: 100. */
   readonly concurrency?: number
