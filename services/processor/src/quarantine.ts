@@ -83,7 +83,7 @@ export class Quarantine {
       if (signal.aborted || this.#closed) return suspect.end({ kind: 'abandoned' })
       signal.addEventListener('abort', abandon)
       if (alone) this.#groups.push([suspect])
-      else if (this.#isOpen) return this.#ward?.add(suspect)
+      else if (this.#isOpen && this.#ward?.takesMore === true) return this.#ward.add(suspect)
       else this.#waiting.push(suspect)
       this.#closeWard()
       void this.#work()
@@ -124,7 +124,10 @@ export class Quarantine {
     if (!this.#closed) await this.#judge(end, end.underWay as readonly QuarantinedSuspect[])
   }
 
-  async #judge({ started, known, how }: WardEnd, underWay: readonly QuarantinedSuspect[]): Promise<void> {
+  async #judge(
+    { started, wasAlone, known, how }: WardEnd,
+    underWay: readonly QuarantinedSuspect[],
+  ): Promise<void> {
     const [first] = underWay
     if (started) this.#failedStarts = 0
     if (first === undefined) return
@@ -144,6 +147,8 @@ export class Quarantine {
     )
     if (known) {
       this.#waiting.unshift(...underWay)
+    } else if (underWay.length === 1 && !wasAlone) {
+      this.#groups.unshift([first])
     } else if (underWay.length === 1) {
       const failure = crashFailure({ kind: 'retryable', message: `the handler ended its process: ${how}` })
       first.end({ kind: 'failed', failure })

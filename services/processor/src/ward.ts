@@ -19,8 +19,10 @@ export interface Patient {
 export interface WardEnd {
   /** It came as far as to load the handler. */
   readonly started: boolean
-  /** What it ran when it ended. */
+  /** What it ran when it ended, as far as its result is wanted. */
   readonly underWay: readonly Patient[]
+  /** One attempt was under way, and no other one that nobody wants any more. */
+  readonly wasAlone: boolean
   /** An exception ended it, and the attempt that it came from has been told. */
   readonly known: boolean
   /** For people: `SIGABRT`. */
@@ -67,6 +69,7 @@ export class Ward {
   /** For how long it has not answered, as far as this process has run meanwhile, ms. */
   #silentMs = 0
   #isLast = false
+  #isEnding = false
 
   /** `hangMs`: how long one attempt may keep it from answering. */
   constructor(settings: WardSettings, processor: string, hangMs: number) {
@@ -82,7 +85,8 @@ export class Ward {
         clearInterval(this.#pings)
         clearTimeout(this.#idle)
         const underWay = [...this.#patients.values()].filter(({ isDone }) => !isDone)
-        resolve({ started: this.#started, underWay, known: this.#known, how })
+        const wasAlone = this.#patients.size === 1 && !this.#isEnding
+        resolve({ started: this.#started, underWay, wasAlone, known: this.#known, how })
       }
       this.#child.once('exit', (code, signal) =>
         end(this.#isSilent ? `it did not answer for ${this.#silentMs} ms` : (signal ?? `exit code ${code}`)),
@@ -94,6 +98,11 @@ export class Ward {
     })
     this.#pings = setInterval(() => this.#ping(), PING_MS)
     this.#tell({ kind: 'settings', settings })
+  }
+
+  /** Whether it can be given another attempt. */
+  get takesMore(): boolean {
+    return !this.#isLast && !this.#isEnding && this.#child.connected
   }
 
   /** Runs an attempt beside the others. */
@@ -109,8 +118,9 @@ export class Ward {
     for (const [id, one] of this.#patients) {
       if (one !== patient) continue
       this.#tell({ kind: 'cut', id })
-      this.#discharge(id)
     }
+    // It may compute on: whoever came now could not be told from it.
+    if ([...this.#patients.values()].every(({ isDone }) => isDone)) this.#end()
   }
 
   /** It is given no more: it ends as soon as it has nothing to run. */
@@ -156,6 +166,7 @@ export class Ward {
   }
 
   #end(): void {
+    this.#isEnding = true
     if (!this.#child.connected) return
     this.#child.disconnect()
     setTimeout(() => this.#child.kill('SIGKILL'), END_MS).unref()
