@@ -1,7 +1,7 @@
 /** Where a processor begins when retention was faster than it. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ensureTopics } from '@sallyport/core/kafka/admin'
+import { ensureTopics, withAdmin } from '@sallyport/core/kafka/admin'
 import { createKafka } from '@sallyport/core/kafka/client'
 import { PartitionLogs } from '@sallyport/core/kafka/partition-logs'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
@@ -72,7 +72,8 @@ describe('positions', function () {
   /** Has the broker drop what lies before an offset, as retention would. */
   async function expire(topic: string, partition: number, offset: number): Promise<void> {
     const partitions = [{ partition, offset: String(offset) }]
-    await rawAdmin(rawKafka(connection.brokers), async admin => {
+    // A broker that was just given a partition may not know yet that it leads it: then it is asked again.
+    await withAdmin(createKafka(connection, 'test', createLog('test')), async admin => {
       // It loads the metadata that kafkajs needs for the next request.
       await admin.fetchTopicOffsets(topic)
       await admin.deleteTopicRecords({ topic, partitions })
