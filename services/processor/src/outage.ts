@@ -4,7 +4,7 @@
  * - HTTP statuses: every 5xx, 408, 425 and 429 (RFC 9110, 6585, 8470; 529 and 520 to 530 are widespread beyond them)
  * - connections that fail: codes of Node's sockets, resolver, TLS and HTTP/2, of its fetch (undici) and of axios
  * - classes and names that the clients of models and clouds give to failed connections, time-outs and throttling: the
- *   SDKs of OpenAI, Anthropic, AWS, Mistral and Stripe, and gRPC's
+ *   SDKs of OpenAI, Anthropic and AWS (test/conformance/outages.test.ts), of Mistral and Stripe, and gRPC's
  */
 import { namesOf, property, statusesOf } from './thrown.ts'
 
