@@ -75,3 +75,36 @@ describe('a processor whose memory for claims is used up', function () {
     }
   })
 })
+
+describe('a processor with little memory', function () {
+  this.timeout(60_000)
+
+  it('takes of a fetch what it has room for, and processes each event once', async () => {
+    // Setup: 300 events of 60 KiB lie in four partitions, and a fetch of one brings a megabyte; half of them fail once.
+    // The process may hold 16 MiB, of which an input's queue has a quarter of one for certain. Proves: what is not taken
+    // is fetched again, and nothing is passed over or comes twice.
+    const connection = await sharedCluster()
+    const topics = new Topics(connection, PARTITIONS)
+    const settings = testSettings()
+    const little = { ...settings, processing: { ...settings.processing, memoryBytesMax: 16_777_216 } }
+    const handler: Handler = (event, { attempt, emit }) => {
+      if (attempt === 1 && Number(event.id.at(-1)) % 2 === 0) throw new Error('not yet')
+      emit(processor.output, agentEvent(event.id, attempt))
+    }
+    const processor = testProcessor(connection, handler, {}, little)
+    try {
+      const events = Array.from({ length: 300 }, (_, i) =>
+        eventOf(processor.source, { text: 'x'.repeat(60_000) }, `large-${i}`),
+      )
+      for (let i = 0; i < events.length; i += 50) await topics.append(events.slice(i, i + 50))
+      await processor.start()
+      await topics.read(processor.output, () => true, events.length)
+      await sleep(500)
+      const ids = (await topics.readAll(processor.output)).map(({ key }) => String(key))
+      assert.deepEqual(ids.sort(), events.map(({ id }) => id).sort())
+    } finally {
+      await processor.stop()
+      await topics.close()
+    }
+  })
+})
