@@ -19,6 +19,9 @@ describe('topics that are created', () => {
       disconnect: async () => {},
       describeCluster: async () => ({ brokers: [{}] }),
       listTopics: async () => [],
+      async fetchTopicMetadata({ topics }: { topics: readonly string[] }) {
+        return { topics: topics.map(name => ({ name, partitions: [{ leader: 0 }] })) }
+      },
       async createTopics({ topics }: { topics: readonly { topic: string }[] }) {
         const outcome = outcomes[Math.min(requests.length, outcomes.length - 1)]
         requests.push(topics.map(({ topic }) => topic))

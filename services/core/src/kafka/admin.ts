@@ -315,8 +315,13 @@ async function requestTopics(admin: kafkajs.Admin, specs: readonly TopicSpec[]):
 /** Waits until each partition of new topics has a leader, as far as that is a matter of moments. */
 async function waitForLeaders(admin: kafkajs.Admin, specs: readonly TopicSpec[]): Promise<void> {
   for (let tries = 1; tries <= LEADER_TRIES; tries++) {
-    const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(({ name }) => name) })
-    if (topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0))) return
+    const metadata = await admin
+      .fetchTopicMetadata({ topics: specs.map(({ name }) => name) })
+      .catch(error => {
+        // The broker that is asked has not heard of them yet.
+        if (protocolErrorType(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+      })
+    if (metadata?.topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0))) return
     await sleep(LEADER_WAIT_MS)
   }
 }
