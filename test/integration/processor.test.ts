@@ -332,7 +332,7 @@ describe('processor on a real broker', function () {
     assert.equal(seen, 1)
   })
 
-  it('a redriven event passes once more, and a second time only with a greater generation', async () => {
+  it('a redriven event passes once more; once it has taken effect, only a replay of a greater generation does', async () => {
     let fails = true
     processor = testProcessor(connection, (event, { attempt, emit }) => {
       if (fails) throw new Fatal('broken')
@@ -351,6 +351,7 @@ describe('processor on a real broker', function () {
     await sleep(500)
     assert.equal((await topics.readAll(processor.output)).length, 1)
     await topics.append([event], lane, { 'sallyport-generation': '6' })
+    await topics.append([event], lane, { 'sallyport-generation': '7', 'sallyport-replayed': 'true' })
     await topics.read(processor.output, ({ key }) => key === event.id, 2)
     assert.equal((await topics.readAll(processor.output)).length, 2)
   })
