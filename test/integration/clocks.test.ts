@@ -39,7 +39,7 @@ describe('a host whose clock is off by an hour', function () {
       config,
       `window: ${windowMs}ms
 topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s, checkpointFolder: checkpoints-${checkpoints} }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, schemaDoubt: 500ms, checkpointFolder: checkpoints-${checkpoints} }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
 processors: [{ module: ${JSON.stringify(AGENT)}, retry: [${DELAY_MS}ms, ${DELAY_MS}ms] }]
 `,

@@ -43,7 +43,7 @@ describe('isolated processors', function () {
     writeFileSync(
       path.join(folder, 'sallyport.yaml'),
       `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 5s, hangTimeout: 20s, adminPort: 0 }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, schemaDoubt: 500ms, drainTimeout: 5s, hangTimeout: 20s, adminPort: 0 }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
 processors: ${JSON.stringify([AGENT, './other.mjs'])}
 `,

@@ -31,7 +31,7 @@ describe('what a handler leaves running', function () {
     name = `test-${randomBytes(5).toString('hex')}`
     folder = mkdtempSync(path.join(tmpdir(), 'sallyport-loose-'))
     const settings = `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 5s, hangTimeout: 6s }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, schemaDoubt: 500ms, drainTimeout: 5s, hangTimeout: 6s }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
 processors: ${JSON.stringify([AGENT])}
 `

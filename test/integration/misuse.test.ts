@@ -434,7 +434,7 @@ describe('misuse', function () {
     writeFileSync(
       config,
       `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, schemaDoubt: 500ms }
 sources: { ${name}: { scheme: { header: X-Signature, algorithm: hmac-sha256, encoding: hex }, secrets: ['\${env:NOT_NEEDED_HERE}'] } }
 processors: [${AGENT}]
 `,

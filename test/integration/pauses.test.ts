@@ -144,7 +144,7 @@ describe('a pause longer than the window', function () {
       file,
       `window: ${WINDOW_MS}ms
 topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, schemaDoubt: 500ms }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
 processors: [{ module: ${JSON.stringify(AGENT)}, retry: [20s, 1ms] }]
 `,

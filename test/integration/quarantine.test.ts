@@ -88,8 +88,10 @@ describe('a quarantine', function () {
   })
 
   it('runs one process at a time, which ends when it has nothing to do (H6)', async () => {
+    const processes = () => process.getActiveResourcesInfo().filter(name => name === 'ProcessWrap').length
+    // Other tests of this process have brokers.
+    const before = processes()
     await Promise.all([run('nothing'), run('nothing', undefined, true), run('nothing')])
-    const wards = () => process.getActiveResourcesInfo().filter(name => name === 'ProcessWrap').length
-    assert.ok(wards() <= 1)
+    assert.ok(processes() <= before + 1)
   })
 })

@@ -32,7 +32,7 @@ function settingsFile(others: readonly string[] = []): { name: string; folder: s
   writeFileSync(
     file,
     `topics: { partitions: ${PARTITIONS} }
-processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s }
+processing: { sessionTimeout: 6s, transactionTimeout: 5s, drainTimeout: 1s, schemaDoubt: 500ms }
 sources: { crm: { preset: github, secrets: ['\${env:X}'] } }
 processors: ${JSON.stringify([AGENT, ...others])}
 `,
