@@ -12,7 +12,13 @@ import { createRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
 import type { Cluster } from '../support/cluster.ts'
 import { eventOf, Topics } from '../support/events.ts'
-import { agentEvent, PARTITIONS, type TestProcessor, testProcessor } from '../support/processor.ts'
+import {
+  agentEvent,
+  PARTITIONS,
+  type TestProcessor,
+  testProcessor,
+  testSettings,
+} from '../support/processor.ts'
 import { NO_SCHEMA, RegistryProxy } from '../support/registry-proxy.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 
@@ -37,16 +43,21 @@ describe('processor through outages', function () {
     processor = undefined
   })
 
-  function emitting(): TestProcessor {
-    const made = testProcessor(cluster, (event, { attempt, emit }) =>
-      emit(made.output, agentEvent(event.id, attempt)),
+  function emitting(schemaDoubtMs = testSettings().processing.schemaDoubtMs): TestProcessor {
+    const settings = testSettings()
+    const made = testProcessor(
+      cluster,
+      (event, { attempt, emit }) => emit(made.output, agentEvent(event.id, attempt)),
+      {},
+      { ...settings, processing: { ...settings.processing, schemaDoubtMs } },
     )
     processor = made
     return made
   }
 
   it('an event whose schema is not known yet waits while the registry is away, and is no poison', async () => {
-    const { source, output, start, config } = emitting()
+    // A registry that comes back on a busy machine may lack its latest schemas for longer than other tests doubt.
+    const { source, output, start, config } = emitting(5_000)
     await start()
     const newer = JSON.parse(EVENT_SCHEMA.text)
     newer.fields.push({ name: `later_${randomBytes(3).toString('hex')}`, type: 'int', default: 0 })
@@ -62,7 +73,7 @@ describe('processor through outages', function () {
     } finally {
       await cluster.startRegistry()
     }
-    const [processed] = await topics.read(output, ({ key }) => key === event.id, 1)
+    const [processed] = await topics.read(output, ({ key }) => key === event.id, 1, 90_000)
     assert.ok(processed)
     const dead = await topics.readAll(config.topics.deadLetter, ({ key }) => key === event.id)
     assert.equal(dead.length, 0)
