@@ -18,6 +18,7 @@ import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { AUDIT_TOPIC } from '@sallyport/core/topics'
+import { auditRecord } from '../support/audit-records.ts'
 import { Cli } from '../support/cli.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { appendDeadLetters } from '../support/dead-letters.ts'
@@ -56,9 +57,12 @@ async function main(): Promise<number> {
     const few = await measure(cluster, cli, name)
     // As retention does: the operations that follow ended before the oldest dead letter that is kept.
     const partitions = Array.from({ length: PARTITIONS }, (_, partition) => ({ partition, offset: '-1' }))
-    await rawAdmin(rawKafka(cluster.brokers), admin =>
-      admin.deleteTopicRecords({ topic: processor.config.topics.deadLetter, partitions }),
-    )
+    const topic = processor.config.topics.deadLetter
+    await rawAdmin(rawKafka(cluster.brokers), async admin => {
+      // It loads the metadata that kafkajs needs for the next request.
+      await admin.fetchTopicOffsets(topic)
+      await admin.deleteTopicRecords({ topic, partitions })
+    })
     const startedAt = performance.now()
     await fill(cluster, name)
     console.log(`${RECORDS} records appended in ${seconds(startedAt)} s`)
@@ -142,21 +146,9 @@ async function fill(cluster: Cluster, processor: string): Promise<void> {
 }
 
 function operation(id: number, processor: string): AuditRecord[] {
-  const step = (how: AuditRecord['step'], fields: Partial<AuditRecord> = {}): AuditRecord => ({
-    operation: id,
-    kind: 'REDRIVE',
-    step: how,
-    processor,
-    by: { user: 'operator', host: 'ops.example.com', pid: 4_321 },
-    why: '',
-    command: '',
-    selection: null,
-    ranges: [],
-    progress: null,
-    count: 1_200,
-    checkpoint: null,
-    ...fields,
-  })
+  const by = { user: 'operator', host: 'ops.example.com', pid: 4_321 }
+  const step = (how: AuditRecord['step'], fields: Partial<AuditRecord> = {}) =>
+    auditRecord({ operation: id, step: how, processor, by, count: 1_200, ...fields })
   const partitions = Array.from({ length: RANGES }, (_, partition) => partition)
   const selection = {
     ids: [],

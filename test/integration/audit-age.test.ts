@@ -7,20 +7,10 @@ import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { RegistryReader } from '@sallyport/core/registry-reader'
+import { auditRecord, SELECTION } from '../support/audit-records.ts'
 import { committedRecords } from '../support/committed.ts'
 import { appendDeadLetters } from '../support/dead-letters.ts'
 import { Operator } from '../support/operator.ts'
-
-const SELECTION = {
-  ids: [],
-  sources: [],
-  types: [],
-  reasons: [],
-  codes: [],
-  text: null,
-  from: null,
-  to: null,
-}
 
 describe('the audit', function () {
   // Each command is a process, and a busy machine takes its time.
@@ -33,21 +23,8 @@ describe('the audit', function () {
   afterEach(() => operator.leave())
 
   function record(fields: Partial<AuditRecord>): AuditRecord {
-    return {
-      operation: null,
-      kind: 'REDRIVE',
-      step: 'STARTED',
-      processor: operator.processor.config.name,
-      by: { user: 'ann', host: 'another', pid: 1 },
-      why: '',
-      command: '',
-      selection: null,
-      ranges: [],
-      progress: null,
-      count: 0,
-      checkpoint: null,
-      ...fields,
-    }
+    const by = { user: 'ann', host: 'another', pid: 1 }
+    return auditRecord({ processor: operator.processor.config.name, by, ...fields })
   }
 
   it('has a record a second of an operation that sends as fast as it can, and one at the end of each partition (W3)', async () => {

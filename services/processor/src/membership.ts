@@ -359,7 +359,7 @@ export class Membership implements GroupListener {
           transactionTimeoutMs: processing.transactionTimeoutMs,
           clock,
           written: placesWritten(this.#processor, partition, this.#settings.partitions),
-          orphaned: (places, end) =>
+          endedLate: (places, end) =>
             this.#log.warn(
               { partition, places, end },
               'a broker had left records of a dead owner’s transaction open; they are ended as it had been decided',

@@ -7,37 +7,9 @@ import { encodeWire } from '@sallyport/core/codec'
 import type { PartitionReader, ReadRequest } from '@sallyport/core/kafka/partition-reader'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { AUDIT_TOPIC } from '@sallyport/core/topics'
+import { BY, auditRecord as record, SELECTION } from '../../support/audit-records.ts'
 
-const BY = { user: 'ann', host: 'h', pid: 1 }
-const SELECTION = {
-  ids: [],
-  sources: [],
-  types: [],
-  reasons: [],
-  codes: [],
-  text: null,
-  from: null,
-  to: null,
-}
 const BATCH = 500
-
-function record(fields: Partial<AuditRecord>): AuditRecord {
-  return {
-    operation: null,
-    kind: 'REDRIVE',
-    step: 'STARTED',
-    processor: 'p',
-    by: BY,
-    why: '',
-    command: '',
-    selection: null,
-    ranges: [],
-    progress: null,
-    count: 0,
-    checkpoint: null,
-    ...fields,
-  }
-}
 
 /** An audit in memory, which counts what is read of it. A record's time is its offset. */
 class Audit {

@@ -1,35 +1,6 @@
 import assert from 'node:assert/strict'
-import { AUDIT_SCHEMA, type AuditRecord, AuditState } from '@sallyport/core/audit'
-
-const BY = { user: 'ann', host: 'h', pid: 1 }
-const SELECTION = {
-  ids: [],
-  sources: [],
-  types: [],
-  reasons: [],
-  codes: [],
-  text: null,
-  from: null,
-  to: null,
-}
-
-function record(fields: Partial<AuditRecord>): AuditRecord {
-  return {
-    operation: null,
-    kind: 'REDRIVE',
-    step: 'STARTED',
-    processor: 'p',
-    by: BY,
-    why: '',
-    command: '',
-    selection: null,
-    ranges: [],
-    progress: null,
-    count: 0,
-    checkpoint: null,
-    ...fields,
-  }
-}
+import { AUDIT_SCHEMA, AuditState } from '@sallyport/core/audit'
+import { BY, auditRecord as record, SELECTION } from '../../support/audit-records.ts'
 
 const started = record({ selection: SELECTION, ranges: [{ partition: 2, from: 0, until: 9 }], count: 4 })
 

@@ -6,6 +6,7 @@
 import { FetchIsolationLevels, listOffsetsV9, type ResponseError } from '@platformatic/kafka'
 import type { Connection } from '../connection.ts'
 import { Cluster } from './cluster.ts'
+import { type BatchPlace, nameOf } from './transactions/requests.ts'
 
 export interface PartitionEnd {
   readonly topic: string
@@ -14,11 +15,6 @@ export interface PartitionEnd {
   readonly highWatermark: number
   /** The first offset of a transaction that is open, else the high watermark. */
   readonly stableOffset: number
-}
-
-interface Place {
-  readonly topic: string
-  readonly partition: number
 }
 
 type ListOffsetsAnswer = Awaited<ReturnType<typeof listOffsetsV9.api.async>>
@@ -56,9 +52,9 @@ export class PartitionEnds {
     await this.#cluster.close()
   }
 
-  async #list(places: readonly Place[], isolationLevel: 0 | 1): Promise<ReadonlyMap<string, number>> {
+  async #list(places: readonly BatchPlace[], isolationLevel: 0 | 1): Promise<ReadonlyMap<string, number>> {
     const cluster = this.#cluster
-    const leaderOf = ({ topic, partition }: Place) => cluster.leaderOf(topic, partition)
+    const leaderOf = ({ topic, partition }: BatchPlace) => cluster.leaderOf(topic, partition)
     let failure: unknown
     // Each topic is looked up, for the refresh asks for those only that were.
     if (places.filter(place => leaderOf(place) === undefined).length > 0) {
@@ -86,7 +82,11 @@ export class PartitionEnds {
     return found
   }
 
-  async #ask(leader: number, places: readonly Place[], isolationLevel: 0 | 1): Promise<[string, number][]> {
+  async #ask(
+    leader: number,
+    places: readonly BatchPlace[],
+    isolationLevel: 0 | 1,
+  ): Promise<[string, number][]> {
     const connection = await this.#cluster.connectionTo(leader)
     const wanted = [...Map.groupBy(places, ({ topic }) => topic)].map(([name, led]) => ({
       name,
@@ -113,10 +113,6 @@ function partialAnswer(error: unknown): ListOffsetsAnswer {
   const { response } = error as ResponseError & { response?: ListOffsetsAnswer }
   if (response === undefined) throw error
   return response
-}
-
-function nameOf({ topic, partition }: Place): string {
-  return `${topic}/${partition}`
 }
 
 /** Asks for one partition, on a connection of its own. */

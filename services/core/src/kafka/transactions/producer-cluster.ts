@@ -24,7 +24,7 @@ export interface Abilities {
    * transaction, which version 1 with an epoch for each rules out.
    */
   readonly version: TransactionVersion
-  /** Brokers tell what became of transactions (orphans.ts). */
+  /** Brokers tell what became of transactions (left-open.ts). */
   readonly describes: boolean
 }
 

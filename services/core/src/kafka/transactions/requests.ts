@@ -30,6 +30,11 @@ export interface BatchPlace {
   readonly partition: number
 }
 
+/** `topic/partition`. */
+export function nameOf({ topic, partition }: BatchPlace): string {
+  return `${topic}/${partition}`
+}
+
 export interface PlacedBatch extends BatchPlace {
   readonly bytes: Buffer
 }

@@ -32,7 +32,7 @@
  *     whatever else it sends.
  * P12. A partition in trouble holds up no other transaction; this one waits for it until its deadline.
  * P13. Nothing is written where an earlier transaction of the id is still open: that is ended first, as the coordinator
- *     had decided (orphans.ts).
+ *     had decided (left-open.ts).
  *
  * Epochs run out after 32,766: then the coordinator gives a new producer id, with epoch 0.
  */
@@ -42,7 +42,7 @@ import { errorMessage } from '../../errors.ts'
 import type { ProducerIdentity } from '../cluster.ts'
 import type { InputPosition, PartitionWrites } from '../produce-record.ts'
 import { describeTransaction } from './describe.ts'
-import { type End, Orphans } from './orphans.ts'
+import { type End, LeftOpen } from './left-open.ts'
 import { PartitionBatches } from './partition-batches.ts'
 import { persist } from './persist.ts'
 import { type ProducerCluster, UnansweredError } from './producer-cluster.ts'
@@ -55,12 +55,13 @@ import {
   endTxn,
   initProducerId,
   NO_IDENTITY,
+  nameOf,
   type TransactionVersion,
   txnOffsetCommit,
   type Writing,
 } from './requests.ts'
 import { TransactionError, verdictOf } from './verdict.ts'
-import { type BatchWriter, nameOf, writeBatches } from './write-batches.ts'
+import { type BatchWriter, writeBatches } from './write-batches.ts'
 
 export interface ProducerSettings {
   /** The coordinator aborts a transaction that is open for longer, ms; Kafka's `transaction.timeout.ms`. */
@@ -69,8 +70,8 @@ export interface ProducerSettings {
   readonly clock: BrokerClock
   /** Where earlier producers of this id may have written: what they left open there is ended (P13). Default none. */
   readonly written?: readonly BatchPlace[]
-  /** Hears of each end of orphans, by `topic/partition`. */
-  readonly orphaned?: (places: readonly string[], end: End) => void
+  /** Hears of each end of what was left open, by `topic/partition`. */
+  readonly endedLate?: (places: readonly string[], end: End) => void
 }
 
 /** How long `open` waits for the coordinator: longer than a broker's failover takes. */
@@ -96,17 +97,17 @@ export class TransactionalProducer {
   /** Records written in this epoch, by partition. */
   #sequences = new Map<string, number>()
   #abandoning: Promise<unknown> | undefined
-  readonly #orphaned: ProducerSettings['orphaned']
-  /** Undefined where there can be none. */
-  #orphans: Orphans | undefined
+  readonly #endedLate: ProducerSettings['endedLate']
+  /** Undefined where there can be nothing. */
+  #leftOpen: LeftOpen | undefined
 
   private constructor(
     cluster: ProducerCluster,
     transactionalId: string,
-    { transactionTimeoutMs, clock, orphaned }: ProducerSettings,
+    { transactionTimeoutMs, clock, endedLate }: ProducerSettings,
     version: TransactionVersion,
   ) {
-    this.#orphaned = orphaned
+    this.#endedLate = endedLate
     this.#cluster = cluster
     this.#transactionalId = transactionalId
     this.#transactionTimeoutMs = transactionTimeoutMs
@@ -132,7 +133,7 @@ export class TransactionalProducer {
     const producer = new TransactionalProducer(cluster, transactionalId, settings, version)
     if (describes && written.length > 0) await producer.#lookBack(deadlineAt)
     await producer.#acquire(deadlineAt)
-    await producer.#endOrphans(written, deadlineAt)
+    await producer.#endLeftOpen(written, deadlineAt)
     return producer
   }
 
@@ -259,15 +260,15 @@ export class TransactionalProducer {
   /** Asks what the coordinator decided of the id's last transaction, before taking over changes that. */
   async #lookBack(deadlineAt: number): Promise<void> {
     const last = await this.#coordinate(describeTransaction(this.#transactionalId), deadlineAt)
-    if (last.state !== 'None') this.#orphans = new Orphans(this.#cluster, this.#version, last)
+    if (last.state !== 'None') this.#leftOpen = new LeftOpen(this.#cluster, this.#version, last)
   }
 
-  /** Waits until it is known of all places of a transaction that they hold no orphans. */
+  /** Waits until it is known of all places of a transaction that nothing is open there. */
   async #see(places: readonly BatchPlace[], deadlineAt: number): Promise<void> {
-    const unseen = () => this.#orphans?.unseenOf(places) ?? []
+    const unseen = () => this.#leftOpen?.unseenOf(places) ?? []
     if (unseen().length === 0) return
     await persist('DescribeProducers', deadlineAt, async () => {
-      await this.#endOrphans(unseen(), deadlineAt)
+      await this.#endLeftOpen(unseen(), deadlineAt)
       const [left] = unseen()
       if (left !== undefined) throw new Error(`${nameOf(left)} has no leader that answers`)
       return { code: 0 }
@@ -278,17 +279,17 @@ export class TransactionalProducer {
    * Ends what earlier producers left open at these places: an empty transaction of the version-1 protocol puts its marker
    * wherever it was told to, without a record.
    */
-  async #endOrphans(places: readonly BatchPlace[], deadlineAt: number): Promise<void> {
-    const ends = await this.#orphans?.find(places, this.#identity.producerId)
-    for (const [end, orphaned] of ends ?? []) {
+  async #endLeftOpen(places: readonly BatchPlace[], deadlineAt: number): Promise<void> {
+    const ends = await this.#leftOpen?.find(places, this.#identity.producerId)
+    for (const [end, open] of ends ?? []) {
       if (performance.now() >= deadlineAt)
-        throw new TransactionError('failed', `${orphaned.map(nameOf)} did not get its end in time`)
-      await this.#coordinate(addPartitionsToTxn(this.#writing, orphaned), deadlineAt)
+        throw new TransactionError('failed', `${open.map(nameOf)} did not get its end in time`)
+      await this.#coordinate(addPartitionsToTxn(this.#writing, open), deadlineAt)
       await this.#coordinate(endTxn(1, this.#writing, end === 'commit'), deadlineAt)
       // The next epoch is given out once the markers are written; one that was dropped again shows in the next look.
       await this.#acquire(deadlineAt)
-      this.#orphaned?.(orphaned.map(nameOf), end)
-      await this.#endOrphans(orphaned, deadlineAt)
+      this.#endedLate?.(open.map(nameOf), end)
+      await this.#endLeftOpen(open, deadlineAt)
     }
   }
 

@@ -6,7 +6,7 @@ import { errorName } from '../produce.ts'
 import type { PartitionBatches } from './partition-batches.ts'
 import { persist } from './persist.ts'
 import type { ProducerCluster } from './producer-cluster.ts'
-import { type BatchPlace, produce, type TransactionVersion } from './requests.ts'
+import { type BatchPlace, nameOf, produce, type TransactionVersion } from './requests.ts'
 import { failureOf, verdictOf } from './verdict.ts'
 
 export interface BatchWriter {
@@ -96,9 +96,4 @@ function unwritten(partitions: readonly PartitionBatches[]): PartitionBatches[] 
 
 function leaderless(place: BatchPlace): Trouble {
   return { why: `${nameOf(place)} has no leader`, isMoved: true }
-}
-
-/** `topic/partition`. */
-export function nameOf({ topic, partition }: BatchPlace): string {
-  return `${topic}/${partition}`
 }

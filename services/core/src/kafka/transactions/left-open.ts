@@ -1,14 +1,14 @@
 /**
- * Orphans are records of a transaction that the coordinator calls complete, in a partition that never got its marker. A
- * coordinator leaves them when a partition has no leader at the moment its marker is due: it takes the partition for
- * deleted (KAFKA-20734, reproduced with Kafka 4.4.0). The next transaction of the same producer that writes there would end
- * them with its own result: an aborted one would count, or a committed one would be lost.
+ * A coordinator may call a transaction complete that is still open in a partition: the partition had no leader when its
+ * marker was due, and was taken for deleted (KAFKA-20734, reproduced with Kafka 4.4.0). The next transaction of the same
+ * producer that writes there would end what was left open with its own result: an aborted one would count, or a committed
+ * one would be lost.
  *
  *     what the coordinator decided → take the id over → what is open all the same → end it as was decided
  *
  * The decision, by the state of the id before it was taken over:
  *
- * | state | orphans are |
+ * | state | what was left open is |
  * |---|---|
  * | `PrepareCommit`, `CompleteCommit` | committed |
  * | `PrepareAbort`, `CompleteAbort`, `PrepareEpochFence` | aborted |
@@ -19,14 +19,13 @@
 import type { Broker } from '@platformatic/kafka'
 import { type DescribedTransaction, describeProducers, type PartitionProducers } from './describe.ts'
 import type { ProducerCluster } from './producer-cluster.ts'
-import type { BatchPlace, TransactionVersion } from './requests.ts'
+import { type BatchPlace, nameOf, type TransactionVersion } from './requests.ts'
 import { TransactionError, verdictOf } from './verdict.ts'
-import { nameOf } from './write-batches.ts'
 
 export type End = 'commit' | 'abort'
 
 /** What earlier producers of a transactional id may have left open, and where that is not known yet. */
-export class Orphans {
+export class LeftOpen {
   readonly #cluster: ProducerCluster
   readonly #version: TransactionVersion
   readonly #last: DescribedTransaction
@@ -47,7 +46,7 @@ export class Orphans {
   }
 
   /**
-   * Looks for orphans at these places, and says how they must end. No transaction of the id may be under way;
+   * Looks for what is open at these places, and says how it must end. No transaction of the id may be under way;
    * `producerId`: the present one. Throws `TransactionError` where nobody knows the end of some.
    */
   async find(places: readonly BatchPlace[], producerId: bigint): Promise<Map<End, BatchPlace[]>> {
@@ -55,17 +54,13 @@ export class Orphans {
     const answers = await askLeaders(this.#cluster, places)
     const isOpen = (answer: PartitionProducers | undefined) =>
       answer?.producers.some(it => it.openFrom >= 0 && producerIds.includes(it.producerId)) === true
-    const ends = new Map<End, BatchPlace[]>()
     for (const place of places) {
       const name = nameOf(place)
-      const answer = answers.get(name)
-      if (isSeen(answer)) this.#unseen.delete(name)
+      if (isSeen(answers.get(name))) this.#unseen.delete(name)
       else this.#unseen.set(name, place)
-      if (!isOpen(answer)) continue
-      const end = this.#endAt(place)
-      ends.set(end, [...(ends.get(end) ?? []), place])
     }
-    return ends
+    const open = places.filter(place => isOpen(answers.get(nameOf(place))))
+    return Map.groupBy(open, place => this.#endAt(place))
   }
 
   #endAt(place: BatchPlace): End {

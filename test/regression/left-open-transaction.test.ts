@@ -1,8 +1,8 @@
 /**
  * A broker may leave records of a transaction open that its coordinator calls complete: the marker of a partition
  * without a leader is dropped (KAFKA-20734). The next transaction of the same producer ends them with its own result,
- * whatever the client. These tests make orphans with real brokers, and show that the next owner of the transactional id
- * ends them as it had been decided before it writes there (P13).
+ * whatever the client. These tests make that happen with real brokers, and show that the next owner of the transactional
+ * id ends them as it had been decided before it writes there (P13).
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -96,7 +96,7 @@ describe('records that a broker left open', function () {
           transactionTimeoutMs: 30_000,
           clock: new BrokerClock(Date.now),
           ...(looksBack ? { written } : {}),
-          orphaned: (places, end) => told.push([places, end]),
+          endedLate: (places, end) => told.push([places, end]),
         })
       }
 
