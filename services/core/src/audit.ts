@@ -20,6 +20,7 @@ import type {
   Checkpoint,
   CheckpointOperation,
   OffsetRange,
+  OperationState,
   Operator,
   Progress,
   Selection,
@@ -45,7 +46,7 @@ export interface Operation {
   /** ms since the epoch, the brokers' clock. */
   readonly startedAt: number
   readonly planned: number
-  state: 'open' | 'finished' | 'cancelled'
+  state: OperationState
   /** Whether somebody was told that it is finished (O4). */
   reported: boolean
   /** Who wrote its last step. */

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { context } from '@opentelemetry/api'
 import type { SchemaTypes } from '@sallyport/core/contract'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
-import { unlessAborted } from '@sallyport/core/unless-aborted'
 import type { Decoded, RawRecord, RecordDecoder } from './decode.ts'
 import type { CheckedOptions, SchemaName, SubscribedRecord } from './options.ts'
 
@@ -49,7 +48,7 @@ export class Attempts<S extends SchemaName> {
       pauseMs = Math.min(2 * pauseMs, REGISTRY_PAUSE_MS.longest)
     ) {
       try {
-        return await unlessAborted(this.#decoder.decode(raw), drain)
+        return await this.#decoder.decode(raw, drain)
       } catch (error) {
         this.#options.log('warn', errorMessage(error), { place: placeText(raw), againInMs: pauseMs })
         if (!(await paused(pauseMs, drain))) return undefined

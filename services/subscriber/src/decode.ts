@@ -5,6 +5,7 @@ import { loadSchema } from '@sallyport/core/codec'
 import type { SchemaTypes } from '@sallyport/core/contract'
 import { HEADER, type ReadHeaders } from '@sallyport/core/headers'
 import type { SchemaLookup } from '@sallyport/core/schema-book'
+import { unlessAborted } from '@sallyport/core/unless-aborted'
 import { ValueDecoder } from '@sallyport/core/value-decoder'
 import type { KafkaMessage } from 'kafkajs'
 import type { PoisonRecord, SchemaName, SubscribedRecord } from './options.ts'
@@ -29,8 +30,11 @@ export class RecordDecoder<S extends SchemaName> {
     this.#values = new ValueDecoder<SchemaTypes[S]>(loadSchema(schema), find)
   }
 
-  /** Asks the registry where the schema is new. Throws `SP_REGISTRY_UNREACHABLE` (retryable) only. */
-  async decode(raw: RawRecord): Promise<Decoded<SchemaTypes[S]>> {
+  /**
+   * Asks the registry where the schema is new; undefined when `drain` aborts meanwhile. Throws `SP_REGISTRY_UNREACHABLE`
+   * (retryable) only.
+   */
+  async decode(raw: RawRecord, drain: AbortSignal): Promise<Decoded<SchemaTypes[S]> | undefined> {
     const { message } = raw
     const headers = headersOf(message)
     const id = headers[HEADER.id]
@@ -40,7 +44,8 @@ export class RecordDecoder<S extends SchemaName> {
     if (id === undefined || id === '') return poisonOf(raw, headers, `the record has no ${HEADER.id} header`)
     let decoded = this.#values.decode(message.value)
     if (decoded.kind === 'unknown-schema') {
-      await this.#values.learn(decoded.schemaId)
+      await unlessAborted(this.#values.learn(decoded.schemaId), drain)
+      if (drain.aborted) return undefined
       decoded = this.#values.decode(message.value)
     }
     if (decoded.kind !== 'value') {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import { Cluster } from '@sallyport/core/kafka/cluster'
+import { setImmediate } from 'node:timers/promises'
+import { Cluster, MissingTopicError } from '@sallyport/core/kafka/cluster'
+import { PartitionLogs } from '@sallyport/core/kafka/partition-logs'
+import type { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 
 describe('what a publisher knows of the cluster', () => {
   const brokers: { server: Server; sockets: Socket[] }[] = []
@@ -45,5 +48,38 @@ describe('what a publisher knows of the cluster', () => {
     } finally {
       await cluster.close()
     }
+  })
+
+  /** A cluster that has one topic, and was asked for another one that is gone. */
+  function clusterOf(there: string): Cluster {
+    const cluster = new Cluster({ brokers: ['unused:9092'], registryUrl: '' }, 'test', ['gone'], 10_000)
+    cluster.askAny = async () => {
+      await setImmediate()
+      const topics = [
+        { name: there, topicId: 'its id', partitions: [{ partitionIndex: 0, leaderId: 1 }] },
+        { name: 'gone', topicId: 'none', partitions: [] },
+      ]
+      return { brokers: [], topics } as never
+    }
+    return cluster
+  }
+
+  it('says of a topic what it is, although another one that was asked for is gone (C4)', async () => {
+    const cluster = clusterOf('there')
+    const logs = new PartitionLogs(cluster as unknown as ProducerCluster)
+    await assert.rejects(cluster.refresh(), MissingTopicError)
+    assert.deepEqual([...(await logs.topicIds(['there']))], [['there', 'its id']])
+    await assert.rejects(logs.topicIds(['gone']), { code: 'SP_BROKER_UNREACHABLE' })
+  })
+
+  it('is asked again for a topic that the request under way does not ask for (C3)', async () => {
+    const cluster = clusterOf('there')
+    const first = cluster.refresh()
+    const second = cluster.refresh(['there'])
+    assert.notEqual(second, first)
+    assert.equal(cluster.refresh(['gone']), first)
+    await assert.rejects(second, MissingTopicError)
+    assert.equal(cluster.leaderOf('there', 0), 1)
+    await assert.rejects(first, MissingTopicError)
   })
 })

@@ -6,8 +6,9 @@ describe('a subscriber', () => {
     const headers = { ce_id: null, traceparent: null, 'x-twice': ['a', null], 'x-last': [null, 'b'] }
     const message = { key: null, value: null, headers, offset: '0', timestamp: '0', attributes: 0 }
     const raw = { topic: 't', partition: 0, message } as unknown as RawRecord
-    const decoded = await new RecordDecoder('agent-event.v1', async () => undefined).decode(raw)
-    assert.equal(decoded.kind, 'poison')
-    assert.deepEqual(decoded.kind === 'poison' && decoded.poison.headers, { 'x-last': 'b' })
+    const { signal } = new AbortController()
+    const decoded = await new RecordDecoder('agent-event.v1', async () => undefined).decode(raw, signal)
+    assert.equal(decoded?.kind, 'poison')
+    assert.deepEqual(decoded?.kind === 'poison' && decoded.poison.headers, { 'x-last': 'b' })
   })
 })

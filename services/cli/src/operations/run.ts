@@ -100,10 +100,10 @@ export function occupied(holder: Operation): SallyportError {
 /** Becomes the one runner of an operation (W2). */
 async function takeUp(desk: Desk, opened: Operation): Promise<Runner> {
   await desk.audit.prepare()
-  const producer = await OperationProducer.open(
-    desk.producers,
-    `sallyport.${opened.processor}.operation-${opened.id}`,
-  )
+  const topic = topicsOf(opened.processor).redrive
+  const lanes = [...(await desk.reader.bounds(topic)).keys()].map(partition => ({ topic, partition }))
+  const id = `sallyport.${opened.processor}.operation-${opened.id}`
+  const producer = await OperationProducer.open(desk.producers, id, lanes)
   try {
     const record = { ...step(opened, 'RUNNING', opened.handled), operation: opened.id }
     const at = await producer.commit(desk.audit.encode(record))

@@ -4,7 +4,8 @@
  *
  * - C1. One connection per broker. A broker that hangs or dies fails its own connection and nobody else's.
  * - C2. Asking for metadata goes round the brokers: one that hangs is not asked twice in a row.
- * - C3. At most one request for metadata is under way; whoever asks meanwhile shares its answer.
+ * - C3. At most one request for metadata is under way; whoever asks meanwhile shares its answer, or waits for the next
+ *   one where it does not ask for all of his topics.
  * - C4. A partition without a leader, or a topic that is not there, hides no other: the answer's rest is used.
  */
 import {
@@ -40,6 +41,8 @@ export class Cluster {
   readonly #topicIds = new Map<string, string>()
   #next = 0
   #refreshing: Promise<void> | undefined
+  /** What the request under way asks for. */
+  #asked: ReadonlySet<string> = new Set()
 
   /** `requestTimeoutMs`: a connection on which an answer stays away longer is closed. */
   constructor(connection: Connection, clientId: string, topics: readonly string[], requestTimeoutMs: number) {
@@ -86,8 +89,16 @@ export class Cluster {
     return this.#brokers.get(nodeId)
   }
 
-  /** Asks who leads; rejects when the broker that was asked does not answer, or does not know one of the topics. */
-  refresh(): Promise<void> {
+  /**
+   * Asks who leads the partitions of all topics that were asked for so far, and of these. Rejects when the broker that
+   * was asked does not answer, with `MissingTopicError` when it does not know one of them.
+   */
+  refresh(topics: readonly string[] = []): Promise<void> {
+    for (const topic of topics) this.#topics.add(topic)
+    if (this.#refreshing !== undefined && topics.some(topic => !this.#asked.has(topic))) {
+      const again = (): Promise<void> => this.refresh(topics)
+      return this.#refreshing.then(again, again)
+    }
     this.#refreshing ??= this.#askForMetadata().finally(() => {
       this.#refreshing = undefined
     })
@@ -113,9 +124,10 @@ export class Cluster {
   }
 
   async #askForMetadata(): Promise<void> {
-    const asked = [...this.#topics]
+    const asked = new Set(this.#topics)
+    this.#asked = asked
     const { brokers, topics } = await this.askAny(connection =>
-      metadataV12.api.async(connection, asked, false, false).catch(partialAnswer),
+      metadataV12.api.async(connection, [...asked], false, false).catch(partialAnswer<MetadataResponse>),
     )
     this.#brokers = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
     for (const { name, topicId, partitions } of topics) {
@@ -124,9 +136,10 @@ export class Cluster {
       if (typeof name !== 'string') continue
       this.#leaders.set(name, leaders)
       if (partitions.length > 0) this.#topicIds.set(name, topicId)
+      else this.#topicIds.delete(name)
     }
-    const missing = asked.find(topic => this.partitionsOf(topic) === 0)
-    if (missing !== undefined) throw new Error(`${missing} does not exist`)
+    const missing = [...asked].find(topic => this.partitionsOf(topic) === 0)
+    if (missing !== undefined) throw new MissingTopicError(`${missing} does not exist`)
   }
 
   /** A connection to one broker after the other (C2). */
@@ -163,9 +176,12 @@ export class Cluster {
   }
 }
 
-/** Partitions without a leader make the library throw; what the answer says of the others still counts. */
-function partialAnswer(error: unknown): MetadataResponse {
-  const { response } = error as ResponseError & { response?: MetadataResponse }
+/** A broker answered, and does not know one of the topics; what it says of the others was taken. */
+export class MissingTopicError extends Error {}
+
+/** A partition in trouble makes the library throw; what the answer says of the others still counts. */
+export function partialAnswer<T>(error: unknown): T {
+  const { response } = error as ResponseError & { response?: T }
   if (response === undefined) throw error
   return response
 }

@@ -45,14 +45,11 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
 }
 
 declare module 'kafkajs/src/cluster/index.js' {
+  import type { TopicOffsets } from 'kafkajs/src/consumer/consumerGroup.js'
+
   export interface WantedOffsets {
     readonly topic: string
     readonly partitions: readonly { readonly partition: number }[]
-  }
-
-  export interface TopicOffsets {
-    readonly topic: string
-    readonly partitions: readonly { readonly partition: number; readonly offset: string }[]
   }
 
   export default class Cluster {

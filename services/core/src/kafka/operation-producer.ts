@@ -19,6 +19,8 @@ import { TransactionError } from './transactions/verdict.ts'
 /** Long enough for what is sent in a second or two, short enough that an operator's death does not hold up readers of the audit for long. */
 const TRANSACTION_TIMEOUT_MS = 10_000
 
+const AUDIT_PLACE: BatchPlace = { topic: AUDIT_TOPIC, partition: 0 }
+
 export class OperationProducer {
   readonly #producer: TransactionalProducer
   #isOpen = false
@@ -27,9 +29,20 @@ export class OperationProducer {
     this.#producer = producer
   }
 
-  /** Becomes the runner: the broker refuses the old one from now on. Throws `SP_FENCED` or `SP_TRANSACTION`. */
-  static async open(cluster: ProducerCluster, transactionalId: string): Promise<OperationProducer> {
-    const settings = { transactionTimeoutMs: TRANSACTION_TIMEOUT_MS, clock: new BrokerClock(systemClock) }
+  /**
+   * Becomes the runner: the broker refuses the old one from now on. `lanes`: where an earlier runner may have sent. Throws
+   * `SP_FENCED` or `SP_TRANSACTION`.
+   */
+  static async open(
+    cluster: ProducerCluster,
+    transactionalId: string,
+    lanes: readonly BatchPlace[],
+  ): Promise<OperationProducer> {
+    const settings = {
+      transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+      clock: new BrokerClock(systemClock),
+      written: [...lanes, AUDIT_PLACE],
+    }
     return await orFailed(
       async () => new OperationProducer(await TransactionalProducer.open(cluster, transactionalId, settings)),
     )
@@ -54,9 +67,8 @@ export class OperationProducer {
    */
   async commit(audit: Omit<ProduceRecord, 'headers'>): Promise<number> {
     return await orFailed(async () => {
-      const place = { topic: AUDIT_TOPIC, partition: 0 }
-      await this.#join([place])
-      const [end] = await this.#producer.write([{ ...place, records: [audit] }])
+      await this.#join([AUDIT_PLACE])
+      const [end] = await this.#producer.write([{ ...AUDIT_PLACE, records: [audit] }])
       const offset = known(end) - 1
       await this.#producer.commit()
       this.#isOpen = false

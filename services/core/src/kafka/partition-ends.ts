@@ -3,9 +3,9 @@
  * asks for the latter alone. Each leader is asked for all of its partitions at once; one that does not answer, or a
  * partition without a leader, hides no other.
  */
-import { FetchIsolationLevels, listOffsetsV9, type ResponseError } from '@platformatic/kafka'
+import { FetchIsolationLevels, listOffsetsV9 } from '@platformatic/kafka'
 import type { Connection } from '../connection.ts'
-import { Cluster } from './cluster.ts'
+import { Cluster, partialAnswer } from './cluster.ts'
 import { type BatchPlace, nameOf } from './transactions/requests.ts'
 
 export interface PartitionEnd {
@@ -56,20 +56,16 @@ export class PartitionEnds {
     const cluster = this.#cluster
     const leaderOf = ({ topic, partition }: BatchPlace) => cluster.leaderOf(topic, partition)
     let failure: unknown
-    // Each topic is looked up, for the refresh asks for those only that were.
-    if (places.filter(place => leaderOf(place) === undefined).length > 0) {
+    if (places.some(place => leaderOf(place) === undefined)) {
       // A topic that is not there is no reason to be silent about the others.
-      failure = await cluster.refresh().catch((error: unknown) => error)
+      failure = await cluster.refresh(places.map(({ topic }) => topic)).catch((error: unknown) => error)
     }
-    const byLeader = Map.groupBy(places, leaderOf)
-    byLeader.delete(undefined)
+    const led = places.filter(place => leaderOf(place) !== undefined)
     const found = new Map<string, number>()
-    let led = 0
     await Promise.all(
-      [...byLeader].map(async ([leader, ledPlaces]) => {
-        led += ledPlaces.length
+      [...Map.groupBy(led, place => leaderOf(place) as number)].map(async ([leader, ledPlaces]) => {
         try {
-          const ends = await this.#ask(leader as number, ledPlaces, isolationLevel)
+          const ends = await this.#ask(leader, ledPlaces, isolationLevel)
           for (const [name, offset] of ends) found.set(name, offset)
         } catch (error) {
           failure = error
@@ -77,7 +73,7 @@ export class PartitionEnds {
       }),
     )
     // Somebody else may lead by now; the next call asks there.
-    if (found.size < led) await cluster.refresh().catch(() => {})
+    if (found.size < led.length) await cluster.refresh().catch(() => {})
     if (found.size === 0 && failure !== undefined) throw failure
     return found
   }
@@ -96,7 +92,9 @@ export class PartitionEnds {
         timestamp: LATEST,
       })),
     }))
-    const answer = await listOffsetsV9.api.async(connection, -1, isolationLevel, wanted).catch(partialAnswer)
+    const answer = await listOffsetsV9.api
+      .async(connection, -1, isolationLevel, wanted)
+      .catch(partialAnswer<ListOffsetsAnswer>)
     return answer.topics.flatMap(({ name, partitions }) =>
       partitions
         .filter(({ errorCode }) => errorCode === 0)
@@ -106,13 +104,6 @@ export class PartitionEnds {
         ]),
     )
   }
-}
-
-/** A partition that has moved makes the library throw; what the answer says of the others still counts. */
-function partialAnswer(error: unknown): ListOffsetsAnswer {
-  const { response } = error as ResponseError & { response?: ListOffsetsAnswer }
-  if (response === undefined) throw error
-  return response
 }
 
 /** Asks for one partition, on a connection of its own. */

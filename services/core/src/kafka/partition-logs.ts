@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage, SallyportError } from '../errors.ts'
+import { MissingTopicError } from './cluster.ts'
 import type { ProducerCluster } from './transactions/producer-cluster.ts'
 import type { Request } from './transactions/request.ts'
 
@@ -27,9 +28,11 @@ export class PartitionLogs {
 
   /** The ids of topics, asked for now. Throws `SP_BROKER_UNREACHABLE` (retryable). */
   async topicIds(topics: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    for (const topic of topics) this.#cluster.topicIdOf(topic)
     try {
-      await this.#cluster.refresh()
+      await this.#cluster.refresh(topics).catch((error: unknown) => {
+        // It may be one that others have asked for; ours are looked at below.
+        if (!(error instanceof MissingTopicError)) throw error
+      })
       return new Map(topics.map(topic => [topic, this.#knownId(topic)]))
     } catch (error) {
       throw new SallyportError(

@@ -51,6 +51,8 @@ export interface SchemaRegistry {
  */
 export function createRegistry(url: string, doubtMs: number = DOUBT_MS): SchemaRegistry {
   const book = new SchemaBook(registryQuestions(url), doubtMs)
+  /** Subjects whose versions are known. */
+  const recalled = new Set<string>()
   const client = new Client({
     host: url,
     clientId: 'sallyport',
@@ -98,20 +100,26 @@ export function createRegistry(url: string, doubtMs: number = DOUBT_MS): SchemaR
   }
 
   async function recall(subject: string): Promise<void> {
+    if (recalled.has(subject)) return
     const path = `subjects/${encodeURIComponent(subject)}/versions`
-    const { body } = await ask(path).catch(() => ({ body: undefined }))
-    const versions = Array.isArray(body) ? body.slice(-VERSIONS_MAX) : []
-    // The only one is what was registered.
-    if (versions.length < 2) return
-    for (const version of versions) {
-      const { body } = await ask(`${path}/${version}`).catch(() => ({ body: undefined }))
-      const { id, schema } = (body ?? {}) as { id?: unknown; schema?: unknown }
-      if (typeof id !== 'number' || typeof schema !== 'string') continue
-      try {
-        book.know(id, parseSchema(schema))
-      } catch {
-        // Not Avro: none of ours.
-      }
+    try {
+      const { body } = await ask(path)
+      const versions = Array.isArray(body) ? body.slice(-VERSIONS_MAX) : []
+      // The only one is what was registered.
+      if (versions.length > 1) for (const version of versions) learn((await ask(`${path}/${version}`)).body)
+      recalled.add(subject)
+    } catch {
+      // A registry that is away would be waited for at each of them; they are asked for when they are met.
+    }
+  }
+
+  function learn(version: unknown): void {
+    const { id, schema } = (version ?? {}) as { id?: unknown; schema?: unknown }
+    if (typeof id !== 'number' || typeof schema !== 'string') return
+    try {
+      book.know(id, parseSchema(schema))
+    } catch {
+      // Not Avro: none of ours.
     }
   }
 

@@ -4,7 +4,7 @@
  * Source: Kafka protocol guide; KIP-664 (Kafka 3.0).
  */
 import type { Request } from './request.ts'
-import type { Answer, BatchPlace } from './requests.ts'
+import { type Answer, appendPlaces, type BatchPlace } from './requests.ts'
 
 /** What a coordinator knows of the last transaction of an id. */
 export interface DescribedTransaction extends Answer {
@@ -74,14 +74,7 @@ export function describeProducers(places: readonly BatchPlace[]): Request<readon
     name: 'DescribeProducers',
     key: DESCRIBE_PRODUCERS_KEY,
     version: 0,
-    write: writer =>
-      writer
-        .appendArray([...Map.groupBy(places, ({ topic }) => topic)], (entry, [topic, inTopic]) => {
-          entry
-            .appendString(topic)
-            .appendArray(inTopic, (inner, { partition }) => inner.appendInt32(partition), true, false)
-        })
-        .appendTaggedFields(),
+    write: writer => appendPlaces(writer, places).appendTaggedFields(),
     read(reader) {
       reader.readInt32() // throttle time
       return reader

@@ -103,9 +103,7 @@ async function leadersOf(
   cluster: ProducerCluster,
   places: readonly BatchPlace[],
 ): Promise<Map<Broker | undefined, BatchPlace[]>> {
-  // To ask is to have its topic refreshed.
-  for (const { topic, partition } of places) cluster.leaderOf(topic, partition)
-  await cluster.refresh().catch(() => {})
+  await cluster.refresh(places.map(({ topic }) => topic)).catch(() => {})
   return Map.groupBy(places, ({ topic, partition }) => cluster.leaderOf(topic, partition))
 }
 

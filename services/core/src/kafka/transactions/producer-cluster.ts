@@ -55,9 +55,9 @@ export class ProducerCluster {
     return this.#cluster.topicIdOf(topic)
   }
 
-  /** Asks who leads the partitions of all topics that were asked for so far. */
-  async refresh(): Promise<void> {
-    await this.#cluster.refresh()
+  /** Asks who leads the partitions of all topics that were asked for so far, and of these; rejects as `Cluster` does. */
+  async refresh(topics: readonly string[] = []): Promise<void> {
+    await this.#cluster.refresh(topics)
   }
 
   /**

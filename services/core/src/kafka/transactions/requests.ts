@@ -5,7 +5,7 @@
  * Source: Kafka protocol guide; KIP-360 (InitProducerId with a producer's own id and epoch), KIP-890 (Produce 12,
  * TxnOffsetCommit 5, EndTxn 5).
  */
-import type { Reader } from '@platformatic/kafka'
+import type { Reader, Writer } from '@platformatic/kafka'
 import type { ProducerIdentity } from '../cluster.ts'
 import type { InputPosition } from '../produce-record.ts'
 import type { Request } from './request.ts'
@@ -90,16 +90,10 @@ export function addPartitionsToTxn(
     key: 24,
     version: 3,
     write: writer =>
-      writer
-        .appendString(transactionalId)
-        .appendInt64(producerId)
-        .appendInt16(epoch)
-        .appendArray([...Map.groupBy(places, ({ topic }) => topic)], (entry, [topic, partitions]) => {
-          entry
-            .appendString(topic)
-            .appendArray(partitions, (inner, { partition }) => inner.appendInt32(partition), true, false)
-        })
-        .appendTaggedFields(),
+      appendPlaces(
+        writer.appendString(transactionalId).appendInt64(producerId).appendInt16(epoch),
+        places,
+      ).appendTaggedFields(),
     read(reader) {
       reader.readInt32() // throttle time
       return { code: firstFailure(partitionCodes(reader)) }
@@ -243,6 +237,15 @@ export function findCoordinator(
       return { code, nodeId: reader.readInt32(), host: reader.readString(), port: reader.readInt32() }
     },
   }
+}
+
+/** Topics with their partitions, as several requests have them. */
+export function appendPlaces(writer: Writer, places: readonly BatchPlace[]): Writer {
+  return writer.appendArray([...Map.groupBy(places, ({ topic }) => topic)], (entry, [topic, inTopic]) => {
+    entry
+      .appendString(topic)
+      .appendArray(inTopic, (inner, { partition }) => inner.appendInt32(partition), true, false)
+  })
 }
 
 function readCode(reader: Reader): Answer {

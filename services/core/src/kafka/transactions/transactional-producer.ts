@@ -178,8 +178,14 @@ export class TransactionalProducer {
    */
   async join(places: readonly BatchPlace[]): Promise<void> {
     this.#expect('open')
-    if (this.#version === 2) return
-    await this.#orOver(() => this.#coordinate(addPartitionsToTxn(this.#writing, places), this.#deadlineAt))
+    await this.#orOver(async () => {
+      const [unseen] = this.#leftOpen?.unseenOf(places) ?? []
+      // What may be open there cannot be ended within a transaction; the next one looks.
+      if (unseen !== undefined)
+        throw new TransactionError('failed', `${nameOf(unseen)} had no leader that answered`)
+      if (this.#version === 1)
+        await this.#coordinate(addPartitionsToTxn(this.#writing, places), this.#deadlineAt)
+    })
   }
 
   /**

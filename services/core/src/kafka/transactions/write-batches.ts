@@ -68,6 +68,7 @@ async function writeTo(
   const answers = await asked.catch(errorMessage)
   if (typeof answers === 'string') return [{ why: answers, isMoved: true }]
   const troubles: Trouble[] = []
+  let appendTimeMs = -1
   for (const batches of partitions) {
     const name = nameOf(batches)
     const answer = answers.find(
@@ -81,12 +82,13 @@ async function writeTo(
     if (verdict === 'fenced' || verdict === 'failed')
       throw failureOf(verdict, `Produce to ${name}`, answer.code)
     if (verdict === 'done') {
-      clock.observe(answer.appendTimeMs, sentMs, `${leader.host}:${leader.port}`)
+      appendTimeMs = Math.max(appendTimeMs, answer.appendTimeMs)
       batches.written(answer.baseOffset)
     } else {
       troubles.push({ why: `${name}: ${errorName(answer.code)}`, isMoved: verdict === 'moved' })
     }
   }
+  clock.observe(appendTimeMs, sentMs, `${leader.host}:${leader.port}`)
   return troubles
 }
 
