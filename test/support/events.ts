@@ -42,6 +42,9 @@ export function eventOn(partition: number, partitions: number, source: string, b
   }
 }
 
+/** How long records are waited for: on a busy machine a processor takes tens of seconds to start. */
+const READ_TIMEOUT_MS = 60_000
+
 /** What the keys of records begin with that only mark an end. */
 const FENCE = '#fence-'
 
@@ -118,19 +121,23 @@ export class Topics {
     }
   }
 
-  /** Reads a topic's committed records from its start until `enough` of what `wanted` picks are there. */
+  /**
+   * Reads a topic's committed records from its start until `enough` of what `wanted` picks are there. Throws when they are
+   * not there in time.
+   */
   async read(
     topic: string,
     wanted: (record: RawRecord) => boolean,
     enough: number,
-    timeoutMs = 30_000,
+    timeoutMs = READ_TIMEOUT_MS,
   ): Promise<RawRecord[]> {
     const found: RawRecord[] = []
-    await this.#readUntil(topic, timeoutMs, record => {
+    const inTime = await this.#readUntil(topic, timeoutMs, record => {
       if (!isFence(record) && wanted(record)) found.push(record)
       return found.length >= enough
     })
-    return found
+    if (inTime) return found
+    throw new Error(`${topic} had ${found.length} of ${enough} wanted records after ${timeoutMs} ms`)
   }
 
   /**
@@ -147,16 +154,21 @@ export class Topics {
     await this.appendRaw(topic, messages)
     const found: RawRecord[] = []
     const fenced = new Set<number>()
-    await this.#readUntil(topic, 30_000, record => {
+    const inTime = await this.#readUntil(topic, READ_TIMEOUT_MS, record => {
       if (record.key === fence) fenced.add(record.partition)
       else if (!isFence(record) && wanted(record)) found.push(record)
       return fenced.size === this.#partitions
     })
-    if (fenced.size < this.#partitions) throw new Error(`${topic} was not read to its end`)
+    if (!inTime) throw new Error(`${topic} was not read to its end in ${READ_TIMEOUT_MS} ms`)
     return found
   }
 
-  async #readUntil(topic: string, timeoutMs: number, isLast: (record: RawRecord) => boolean): Promise<void> {
+  /** True when the last record came within the time. */
+  async #readUntil(
+    topic: string,
+    timeoutMs: number,
+    isLast: (record: RawRecord) => boolean,
+  ): Promise<boolean> {
     const consumer = this.#kafka.consumer({ groupId: `test-${randomUUID()}`, maxWaitTimeInMs: 50 })
     const done = Promise.withResolvers<void>()
     const timer = setTimeout(() => done.resolve(), timeoutMs)
@@ -176,6 +188,7 @@ export class Topics {
     await done.promise
     clearTimeout(timer)
     await consumer.disconnect()
+    return ended
   }
 
   /** A value in wire format, decoded with the schema that the registry's HTTP API gives. */

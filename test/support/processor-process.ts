@@ -9,6 +9,23 @@ const CLI = fileURLToPath(new URL('../../services/cli/src/main.ts', import.meta.
 
 export type LogLine = Readonly<Record<string, unknown>>
 
+/** How many lines a failed test shows of each of its processes. */
+const LINES_SHOWN = 40
+
+let started: ProcessorProcess[] = []
+
+/** Of each process that was started since the last call: what it logged last, attempts left out, for people. */
+export function lastWords(): string[] {
+  const told = started.map(({ lines }, i) => {
+    const last = lines.filter(({ level, msg }) => level !== 'debug' && msg !== 'retry').slice(-LINES_SHOWN)
+    return [`process ${i + 1} of this test logged last:`, ...last.map(line => JSON.stringify(line))].join(
+      '\n',
+    )
+  })
+  started = []
+  return told
+}
+
 export class ProcessorProcess {
   readonly lines: LogLine[] = []
   readonly #child: ChildProcess
@@ -36,6 +53,7 @@ export class ProcessorProcess {
       if (line.startsWith('{')) this.lines.push(JSON.parse(line) as LogLine)
       for (const wake of this.#waiting.splice(0)) wake()
     })
+    started.push(this)
   }
 
   /** Waits until this many lines say `msg`, and returns them; the test's time-out is the limit. */
