@@ -97,6 +97,9 @@ describe('misuse', function () {
       total: emit => {
         for (let i = 0; i < 4; i++) emit(processor.output, { ...agentEvent('a', 1), agentId: large })
       },
+      partitions: emit => {
+        for (let i = 0; i < 100; i++) emit(processor.output, agentEvent('a', 1), String(i))
+      },
     }
     processor = testProcessor(
       connection,
@@ -106,7 +109,7 @@ describe('misuse', function () {
         emit(processor.output, agentEvent(event.id, attempt))
       },
       { retry: [] },
-      withProcessing({ emitBytesMax: 2_000_000 }),
+      withProcessing({ emitBytesMax: 2_000_000, transactionPartitionsMax: PARTITIONS - 1 }),
     )
     await processor.start()
     const events = [...Object.keys(wrongs), 'nothing'].map(wrong =>
@@ -127,6 +130,7 @@ describe('misuse', function () {
     assert.match(ends.record ?? '', /^fatal SP_EMIT .*emit less/)
     assert.match(ends.key ?? '', /^fatal SP_EMIT .*emit less/)
     assert.match(ends.total ?? '', /^fatal SP_EMIT .*2000000 bytes in all/)
+    assert.match(ends.partitions ?? '', /^fatal SP_EMIT .*processing\.transactionPartitionsMax/)
     await topics.read(processor.output, mine, 1)
     assert.deepEqual(
       (await topics.readAll(processor.output)).map(({ key }) => key),

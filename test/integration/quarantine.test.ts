@@ -22,8 +22,7 @@ describe('a quarantine', function () {
       entry: { module: AGENT, timeout: '20s' },
       schemaIds: new Map([['sallyport.loose-agent.out', 7]]),
       partitions: 4,
-      recordBytesMax: 1_000_000,
-      emitBytesMax: 1_000_000,
+      limits: { recordBytesMax: 1_000_000, emitBytesMax: 1_000_000, transactionPartitionsMax: 10 },
     }
     quarantine = new Quarantine(settings, 'loose-agent', HANG_MS, silent)
   })

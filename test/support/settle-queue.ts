@@ -14,6 +14,7 @@ import { ProcessMemory } from '@sallyport/processor/memory'
 import { Input, Intake } from '@sallyport/processor/poll'
 import { type Settlement, Settler } from '@sallyport/processor/settle'
 import { SettleQueue } from '@sallyport/processor/settle-queue'
+import { TransactionSize } from '@sallyport/processor/transaction-size'
 import { eventOf } from './events.ts'
 
 const NAME = 'settling'
@@ -26,7 +27,11 @@ export interface WrittenTransaction {
 }
 
 /** `transact` is awaited within each transaction; what it throws is the transaction's failure. */
-export function testSettleQueue(transact: () => Promise<void> = async () => {}, bytesMax = 1e9) {
+export function testSettleQueue(
+  transact: () => Promise<void> = async () => {},
+  bytesMax = 1e9,
+  size = new TransactionSize(10_000, 500),
+) {
   const processor = configure(defineProcessor({ name: NAME, retry: ['1h'], handler() {} }), {})
   const written: WrittenTransaction[] = []
   const producer = {
@@ -52,6 +57,7 @@ export function testSettleQueue(transact: () => Promise<void> = async () => {}, 
     intake,
     claims,
     bytesMax: () => bytesMax,
+    size,
     log: createLog('test'),
     now: () => 0,
     sourceLabel: source => source,

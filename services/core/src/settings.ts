@@ -88,6 +88,8 @@ export interface ProcessingSettings {
   readonly adminHost: string
   readonly sessionTimeoutMs: number
   readonly transactionTimeoutMs: number
+  /** Distinct partitions that one transaction writes outputs to at most, and so one attempt. */
+  readonly transactionPartitionsMax: number
   readonly queueRecordsMax: number
   readonly queueBytesMax: number
   /** Bytes of records, and of what was emitted, that the handlers of one processor may hold at once. */
@@ -156,6 +158,7 @@ interface Document {
     adminHost: string
     sessionTimeout: string
     transactionTimeout: string
+    transactionPartitionsMax: number
     queueRecordsMax: number
     queueBytesMax: number
     attemptBytesMax: number
@@ -245,6 +248,7 @@ export function loadSettings(file: string, env: NodeJS.ProcessEnv): Settings {
       adminHost: processing.adminHost,
       sessionTimeoutMs: within(absolute, 'processing.sessionTimeout', processing.sessionTimeout),
       transactionTimeoutMs: within(absolute, 'processing.transactionTimeout', processing.transactionTimeout),
+      transactionPartitionsMax: processing.transactionPartitionsMax,
       queueRecordsMax: processing.queueRecordsMax,
       queueBytesMax: processing.queueBytesMax,
       attemptBytesMax: processing.attemptBytesMax,

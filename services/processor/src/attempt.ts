@@ -8,6 +8,7 @@ import type { Log } from '@sallyport/core/log'
 import { context, type Span, trace } from '@sallyport/core/trace'
 import type { Round } from './claim.ts'
 import type { ProcessorConfig } from './config.ts'
+import { Emitted } from './emitted.ts'
 import { crashFailure, type Failure, failureOf, timeoutFailure } from './failure.ts'
 import type { HandlerContext } from './index.ts'
 import { type LooseEnd, type Origin, runAs, stackOf } from './loose-ends.ts'
@@ -57,13 +58,13 @@ export class Attempts {
     const { timeoutMs, failures } = this.#processor
     const cutOff = new CutOff()
     const origin = this.#originOf(input, cutOff)
-    const outputs: Output[] = []
-    const handlerContext = this.#contextFor(input, cutOff, outputs)
+    const emitted = new Emitted(this.#encoder.limits)
+    const handlerContext = this.#contextFor(input, cutOff, emitted)
     const timer = setTimeout(cutOffLate, timeoutMs, cutOff, timeoutMs)
     this.#running.add(cutOff)
     try {
       await this.#call(input, handlerContext, cutOff, origin)
-      return { kind: 'succeeded', outputs }
+      return { kind: 'succeeded', outputs: emitted.outputs }
     } catch (error) {
       if (this.#taskSignal.aborted) return { kind: 'abandoned' }
       if (cutOff.by === 'deadline') return { kind: 'failed', failure: timeoutFailure(timeoutMs, failures) }
@@ -81,7 +82,7 @@ export class Attempts {
   #contextFor(
     { event, round, span, log, hold }: AttemptInput,
     cutOff: CutOff,
-    outputs: Output[],
+    emitted: Emitted,
   ): HandlerContext {
     const { name, settings } = this.#processor
     const encoder = this.#encoder
@@ -99,11 +100,7 @@ export class Attempts {
       span,
       emit(topic, value, options) {
         if (cutOff.ended) throw emittedLate()
-        const output = encoder.encode(topic, value, options?.key ?? event.id)
-        const bytes = encoder.checkTotal(cutOff.emittedBytes, output)
-        cutOff.emittedBytes += bytes
-        hold(bytes)
-        outputs.push(output)
+        hold(emitted.add(encoder.encode(topic, value, options?.key ?? event.id)))
       },
     }
   }
@@ -141,8 +138,6 @@ export class Attempts {
 class CutOff {
   /** The attempt is over: nothing of its handler counts any more. */
   ended = false
-  /** Bytes that its handler emitted. */
-  emittedBytes = 0
   /** What cut it off: its deadline, the end of its task, or what its handler left running. */
   by: 'deadline' | 'task' | LooseEnd | undefined
   /** Why it was cut off; what was left running may have thrown anything. */

@@ -30,7 +30,7 @@ import { type InputSpec, tierEnds } from './inputs.ts'
 import type { InputProgress } from './lag.ts'
 import { differingSettings, memberSettings } from './member-settings.ts'
 import type { ProcessMemory } from './memory.ts'
-import { OutputEncoder } from './outputs.ts'
+import { OutputEncoder, type OutputLimits } from './outputs.ts'
 import type { Hold, PartitionHolds } from './partition-holds.ts'
 import { type PositionReader, readPositions } from './positions.ts'
 import { PROCESS_ID } from './process-id.ts'
@@ -98,14 +98,11 @@ export class Membership implements GroupListener {
     this.#log = log
     this.#logs = new PartitionLogs(kafka.producers)
     this.#decoder = new EventDecoder(kafka.registry, settings.partitions)
+    const { emitBytesMax, transactionPartitionsMax } = settings.processing
     const recordBytesMax = eventRecordBytesMax(settings.ingress.bodyBytesMax)
-    this.#encoder = new OutputEncoder(
-      kafka.outputs,
-      settings.partitions,
-      recordBytesMax,
-      settings.processing.emitBytesMax,
-    )
-    this.#quarantine = this.#makeQuarantine(recordBytesMax)
+    const limits = { recordBytesMax, emitBytesMax, transactionPartitionsMax }
+    this.#encoder = new OutputEncoder(kafka.outputs, settings.partitions, limits)
+    this.#quarantine = this.#makeQuarantine(limits)
     this.#topics = [processor.topics.claims, ...inputs.map(({ topic }) => topic)]
     this.#consumer = new GroupConsumer(
       kafka.client,
@@ -123,14 +120,13 @@ export class Membership implements GroupListener {
   }
 
   /** Undefined where the handler is no module, which another process could load. */
-  #makeQuarantine(recordBytesMax: number): Quarantine | undefined {
+  #makeQuarantine(limits: OutputLimits): Quarantine | undefined {
     const { name, entry } = this.#processor
     if (entry === undefined) return undefined
     const { partitions, processing } = this.#settings
     const schemaIds = new Map([...this.#kafka.outputs].map(([topic, { schemaId }]) => [topic, schemaId]))
-    const { emitBytesMax, hangTimeoutMs } = processing
-    const settings = { entry, schemaIds, partitions, recordBytesMax, emitBytesMax }
-    return new Quarantine(settings, name, hangTimeoutMs, this.#log)
+    const settings = { entry, schemaIds, partitions, limits }
+    return new Quarantine(settings, name, processing.hangTimeoutMs, this.#log)
   }
 
   /** Joins the group, and returns how the stay ended. */

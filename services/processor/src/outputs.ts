@@ -17,6 +17,16 @@ export interface OutputTopic {
   readonly schema: AvroSchema
 }
 
+/** What handlers may emit. */
+export interface OutputLimits {
+  /** Bytes of one record's key and value. */
+  readonly recordBytesMax: number
+  /** Bytes that one attempt emits in all. */
+  readonly emitBytesMax: number
+  /** Distinct partitions that one transaction writes outputs to, and so one attempt. */
+  readonly transactionPartitionsMax: number
+}
+
 /** What an output counts for beside its key and value: headers, and the object in memory. */
 const OUTPUT_OVERHEAD_BYTES = 256
 
@@ -29,20 +39,12 @@ export function outputBytes({ key, value }: Output): number {
 export class OutputEncoder {
   readonly #topics: ReadonlyMap<string, OutputTopic>
   readonly #partitions: number
-  readonly #recordBytesMax: number
-  readonly #emitBytesMax: number
+  readonly limits: OutputLimits
 
-  /** `emitBytesMax`: what one attempt may emit in all. */
-  constructor(
-    topics: ReadonlyMap<string, OutputTopic>,
-    partitions: number,
-    recordBytesMax: number,
-    emitBytesMax: number,
-  ) {
+  constructor(topics: ReadonlyMap<string, OutputTopic>, partitions: number, limits: OutputLimits) {
     this.#topics = topics
     this.#partitions = partitions
-    this.#recordBytesMax = recordBytesMax
-    this.#emitBytesMax = emitBytesMax
+    this.limits = limits
   }
 
   /** Throws `SP_EMIT` when the topic is not declared, the value does not fit its schema, or it is too large. */
@@ -69,10 +71,10 @@ export class OutputEncoder {
     }
     const keyBytes = Buffer.from(key)
     const bytes = wire.length + keyBytes.length
-    if (bytes > this.#recordBytesMax) {
+    if (bytes > this.limits.recordBytesMax) {
       throw new SallyportError(
         'SP_EMIT',
-        `key and value for ${topic} have ${bytes} bytes, more than ${this.#recordBytesMax}: emit less, or a reference to it`,
+        `key and value for ${topic} have ${bytes} bytes, more than ${this.limits.recordBytesMax}: emit less, or a reference to it`,
       )
     }
     return {
@@ -82,15 +84,5 @@ export class OutputEncoder {
       value: wire,
       type: output.schema.name,
     }
-  }
-
-  /** The bytes that an output adds to what its attempt emitted before. Throws `SP_EMIT` when that is too much. */
-  checkTotal(before: number, output: Output): number {
-    const bytes = outputBytes(output)
-    if (before + bytes <= this.#emitBytesMax) return bytes
-    throw new SallyportError(
-      'SP_EMIT',
-      `an attempt may emit ${this.#emitBytesMax} bytes in all (processing.emitBytesMax): emit less, or a reference to it`,
-    )
   }
 }

@@ -24,6 +24,7 @@ import type { OutputTopic } from './outputs.ts'
 import { PartitionHolds } from './partition-holds.ts'
 import type { RestoreSchemas } from './restore.ts'
 import { Slots } from './slots.ts'
+import { TransactionSizes } from './transaction-size.ts'
 
 /** What a processor needs of Kafka and the registry, after provisioning. */
 export interface ProcessorKafka {
@@ -48,6 +49,8 @@ export interface Admission {
   readonly slots: Slots
   readonly gate: Gate
   readonly breaker: Breaker
+  /** How much transactions take, by partition: they keep it over stays. */
+  readonly sizes: TransactionSizes
 }
 
 const PAUSE_MS_MIN = 200
@@ -86,7 +89,7 @@ export class ProcessorRuntime {
     this.#settings = settings
     this.#prepare = prepare
     this.#memory = memory
-    const { attemptBytesMax } = settings.processing
+    const { attemptBytesMax, transactionTimeoutMs, transactionPartitionsMax } = settings.processing
     this.#holds = new PartitionHolds(settings.processing, () => performance.now())
     this.#admission = {
       slots: new Slots(processor.concurrency, () =>
@@ -94,6 +97,7 @@ export class ProcessorRuntime {
       ),
       gate,
       breaker: new Breaker(processor.name, processor.breaker, gate, log, () => performance.now()),
+      sizes: new TransactionSizes(transactionTimeoutMs, transactionPartitionsMax),
     }
     this.#log = log
     this.#lag = new LagWatch(

@@ -17,10 +17,12 @@ import type { Claim } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { Outcome } from './decide.ts'
 import type { Failure } from './failure.ts'
+import { OutputPartitions } from './output-partitions.ts'
 import { outputBytes } from './outputs.ts'
 import { type Intake, recordBytes } from './poll.ts'
 import { Refresh } from './refresh.ts'
 import type { Settlement, Settler } from './settle.ts'
+import type { TransactionSize } from './transaction-size.ts'
 
 export interface SettleQueueDependencies {
   readonly processor: string
@@ -29,6 +31,8 @@ export interface SettleQueueDependencies {
   readonly claims: ClaimStore
   /** Bytes that outcomes may hold before they stop the intake. */
   readonly bytesMax: () => number
+  /** What one transaction takes; it learns how long they last. */
+  readonly size: TransactionSize
   readonly log: Log
   /** The brokers' clock. */
   readonly now: () => number
@@ -41,10 +45,6 @@ export interface SettleQueueDependencies {
 
 /** Outcomes that may wait; more stop the intake. */
 const WAITING_MAX = 5_000
-/** Outcomes in one transaction. */
-const TRANSACTION_OUTCOMES_MAX = 2_000
-/** What they may hold, if there are more than one: kafkajs writes it in pieces of a megabyte, one after the other. */
-const TRANSACTION_BYTES_MAX = 8 * 2 ** 20
 /**
  * Between the beginnings of two transactions of a task: so many times as long as the last one took, but within these
  * bounds, ms. A transaction costs as much CPU as some thirty events, so at a moderate rate it must not be one an event,
@@ -170,7 +170,7 @@ export class SettleQueue {
   }
 
   async #settle(): Promise<void> {
-    const { intake, settler, claims, processor, now } = this.#deps
+    const { intake, settler, claims, processor, size, now } = this.#deps
     this.#touched = false
     const settlements = this.#takeNext()
     // Those that Kafka has (N1): written ahead of its retry record, a claim would make the event's own record a duplicate.
@@ -194,10 +194,12 @@ export class SettleQueue {
       offset = await settler.settle(settlements, refreshed, gone, positions, this.#mirrors(), leaves)
     } catch (error) {
       for (const span of spans) endFailed(span, error)
+      this.#failed(performance.now() - startedAt)
       throw error
     }
     for (const span of spans) span.end()
     this.#tookMs = performance.now() - startedAt
+    size.committed(this.#tookMs)
     metrics.settleSeconds.observe({ processor }, this.#tookMs / 1_000)
     for (const id of gone) claims.delete(id)
     for (const settlement of settlements) {
@@ -209,14 +211,27 @@ export class SettleQueue {
     this.#deps.settled({ offset, positions, at, hasLeft: leaves })
   }
 
+  /** Says that the transactions will be smaller, where this one ran out of time. */
+  #failed(tookMs: number): void {
+    const { size, log } = this.#deps
+    if (!size.failed(tookMs)) return
+    const { outcomesMax } = size
+    log.warn({ tookMs, outcomesMax }, 'a transaction ran out of time; the next ones take half as much')
+  }
+
   /** The outcomes of the next transaction: those that were decided first (Q1), as many as it can write in time. */
   #takeNext(): Settlement[] {
-    const countMax = Math.min(this.#waiting.length, TRANSACTION_OUTCOMES_MAX)
+    const { outcomesMax, bytesMax, partitionsMax } = this.#deps.size
+    const countMax = Math.min(this.#waiting.length, outcomesMax)
+    const partitions = new OutputPartitions()
     let count = 0
     let bytes = 0
     while (count < countMax) {
-      bytes += settlementBytes(this.#waiting[count] as Settlement)
-      if (count > 0 && bytes > TRANSACTION_BYTES_MAX) break
+      const settlement = this.#waiting[count] as Settlement
+      const { outcome } = settlement
+      bytes += settlementBytes(settlement)
+      if (outcome.kind === 'processed') for (const output of outcome.outputs) partitions.add(output)
+      if (count > 0 && (bytes > bytesMax || partitions.size > partitionsMax)) break
       count++
     }
     return this.#waiting.splice(0, count)

@@ -14,7 +14,8 @@
  *     that fails the task ends, and its memory with it.
  * T4. After `ended` nothing is settled any more, and results of handlers that still run are discarded.
  * T5. Everything waiting has a bound, in records and in bytes: the intake's queues, the handlers (slots), the records of
- *     ids that are being attempted, the outcomes not yet settled (K4–K6 of memory.ts).
+ *     ids that are being attempted, the outcomes not yet settled (K4–K6 of memory.ts), what one transaction writes
+ *     (transaction-size.ts).
  */
 import type { BrokerClock, Clock } from '@sallyport/core/clock'
 import { errorMessage, SallyportError } from '@sallyport/core/errors'
@@ -407,6 +408,7 @@ export class Task {
       settler: new Settler(processor, this.partition, producer, schemas, () => foreign),
       intake,
       claims,
+      size: this.#deps.admission.sizes.of(this.partition),
       bytesMax: () => Math.min(limits.queueBytesMax, memory.outcomesMax),
       log,
       now: () => this.#clock.now(),

@@ -4,6 +4,7 @@ import type { ProcessorEntry } from '@sallyport/core/settings'
 import type { SpanContext } from '@sallyport/core/trace'
 import type { AttemptResult } from './attempt.ts'
 import type { Round } from './claim.ts'
+import type { OutputLimits } from './outputs.ts'
 
 /** What a ward needs to run a processor's handler, and to encode what it emits. */
 export interface WardSettings {
@@ -11,8 +12,7 @@ export interface WardSettings {
   /** Output topic → id of its schema. */
   readonly schemaIds: ReadonlyMap<string, number>
   readonly partitions: number
-  readonly recordBytesMax: number
-  readonly emitBytesMax: number
+  readonly limits: OutputLimits
 }
 
 /** An attempt, as it is sent to a ward. */

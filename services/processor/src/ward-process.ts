@@ -28,14 +28,13 @@ async function prepare({
   entry,
   schemaIds,
   partitions,
-  recordBytesMax,
-  emitBytesMax,
+  limits,
 }: WardSettings): Promise<{ processor: ProcessorConfig; encoder: OutputEncoder }> {
   const processor = configure(await importProcessor(entry.module), entry)
   const outputs = [...processor.outputs].map(
     ([topic, schema]) => [topic, { schema, schemaId: schemaIds.get(topic) as number }] as const,
   )
-  return { processor, encoder: new OutputEncoder(new Map(outputs), partitions, recordBytesMax, emitBytesMax) }
+  return { processor, encoder: new OutputEncoder(new Map(outputs), partitions, limits) }
 }
 
 async function run(id: number, { event, round, epoch, partition, span }: WardAttempt): Promise<void> {

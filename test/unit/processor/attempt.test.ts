@@ -15,10 +15,12 @@ import { eventOf } from '../../support/events.ts'
 describe('an attempt', () => {
   const silent = createLog('test', { write() {} })
 
+  const limits = { recordBytesMax: 1_000, emitBytesMax: 1_000, transactionPartitionsMax: 1 }
+
   function attempts(handler: Handler, timeout = '30s') {
     const processor = configure(defineProcessor({ name: 'test', timeout, handler }), {})
     const task = new AbortController()
-    const all = new Attempts(processor, new OutputEncoder(new Map(), 1, 1_000, 1_000), 1, task.signal)
+    const all = new Attempts(processor, new OutputEncoder(new Map(), 1, limits), 1, task.signal)
     const span = startChild('test', SpanKind.INTERNAL, ROOT_CONTEXT)
     const run = () =>
       all.run({

@@ -13,6 +13,7 @@ import { PartitionHolds } from '@sallyport/processor/partition-holds'
 import type { ProcessorKafka } from '@sallyport/processor/runtime'
 import { Slots } from '@sallyport/processor/slots'
 import { Task } from '@sallyport/processor/task'
+import { TransactionSizes } from '@sallyport/processor/transaction-size'
 import { testSettings } from '../../support/processor.ts'
 import { waitFor } from '../../support/wait-for.ts'
 
@@ -102,7 +103,7 @@ function newMembership(): Membership {
     outputs: new Map(),
   } as unknown as ProcessorKafka
   const breaker = new Breaker(processor.name, processor.breaker, gate, log, () => 0)
-  const admission = { slots: new Slots(1, () => 1), gate, breaker }
+  const admission = { slots: new Slots(1, () => 1), gate, breaker, sizes: new TransactionSizes(10_000, 500) }
   const memory = new ProcessMemory(new ClaimsBudget(1e9, () => {}), 1e9)
   const holds = new PartitionHolds(settings.processing, () => 0)
   return new Membership(processor, settings, kafka, inputSpecs(processor), admission, memory, holds, log)

@@ -13,8 +13,10 @@ import { configure } from '@sallyport/processor/config'
 import { Gate } from '@sallyport/processor/gate'
 import { inputSpecs } from '@sallyport/processor/inputs'
 import { ProcessMemory } from '@sallyport/processor/memory'
+import { OutputEncoder } from '@sallyport/processor/outputs'
 import { Slots } from '@sallyport/processor/slots'
 import { Task, type TaskDependencies } from '@sallyport/processor/task'
+import { TransactionSizes } from '@sallyport/processor/transaction-size'
 import { eventOf } from '../../support/events.ts'
 
 const START_MS = Math.ceil(performance.timeOrigin)
@@ -108,11 +110,17 @@ function runningTask(retry: string[], handler: Handler): Task {
       check: async () => ({ kind: 'new' as const }),
       find: async () => undefined,
     },
+    encoder: new OutputEncoder(new Map(), 1, {
+      recordBytesMax: 1_000,
+      emitBytesMax: 1_000,
+      transactionPartitionsMax: 1,
+    }),
     decoder: { decode: (record: FetchedRecord) => ({ kind: 'event', eventRecord: eventRecordOf(record) }) },
     admission: {
       slots: new Slots(10, () => 1e9),
       gate,
       breaker: new Breaker(processor.name, processor.breaker, gate, log, () => 0),
+      sizes: new TransactionSizes(10_000, 500),
     },
     memory: new ProcessMemory(budget, 1e9),
     claimsBudget: budget,

@@ -18,6 +18,7 @@ import { ProcessMemory } from '@sallyport/processor/memory'
 import type { OutputEncoder } from '@sallyport/processor/outputs'
 import { Slots } from '@sallyport/processor/slots'
 import { Task, type TaskDependencies } from '@sallyport/processor/task'
+import { TransactionSizes } from '@sallyport/processor/transaction-size'
 import { waitFor } from '../../support/wait-for.ts'
 
 const POISON: Decoded = {
@@ -73,6 +74,7 @@ function taskWith(
       slots: new Slots(2, () => 1e6),
       gate,
       breaker: new Breaker(processor.name, processor.breaker, gate, log, clock),
+      sizes: new TransactionSizes(10_000, 500),
     },
     log,
     clock,

@@ -1,0 +1,37 @@
+import { SallyportError } from '@sallyport/core/errors'
+import { OutputPartitions } from './output-partitions.ts'
+import { type Output, type OutputLimits, outputBytes } from './outputs.ts'
+
+/** What one attempt has emitted: one transaction takes it, so it is bounded. */
+export class Emitted {
+  readonly outputs: Output[] = []
+  readonly #limits: OutputLimits
+  readonly #partitions = new OutputPartitions()
+  #bytes = 0
+
+  constructor(limits: OutputLimits) {
+    this.#limits = limits
+  }
+
+  /** Takes an output, and returns what it counts for, bytes. Throws `SP_EMIT`, and leaves it, where that is too much. */
+  add(output: Output): number {
+    const { emitBytesMax, transactionPartitionsMax } = this.#limits
+    const bytes = outputBytes(output)
+    if (this.#bytes + bytes > emitBytesMax) {
+      throw new SallyportError(
+        'SP_EMIT',
+        `an attempt may emit ${emitBytesMax} bytes in all (processing.emitBytesMax): emit less, or a reference to it`,
+      )
+    }
+    if (!this.#partitions.has(output) && this.#partitions.size >= transactionPartitionsMax) {
+      throw new SallyportError(
+        'SP_EMIT',
+        `an attempt may emit to ${transactionPartitionsMax} partitions (processing.transactionPartitionsMax): emit under fewer keys, or raise it`,
+      )
+    }
+    this.#partitions.add(output)
+    this.#bytes += bytes
+    this.outputs.push(output)
+    return bytes
+  }
+}
