@@ -37,6 +37,7 @@ import { BrokerFaults } from './processor/broker-faults.ts'
 import { Chaos } from './processor/chaos.ts'
 import { Fleet } from './processor/fleet.ts'
 import { Load, PARTITIONS } from './processor/load.ts'
+import { Redrives } from './processor/redrives.ts'
 import { RegistryFaults } from './processor/registry-faults.ts'
 import { RequestFaults } from './processor/request-faults.ts'
 import { RunFolder } from './processor/run-folder.ts'
@@ -154,7 +155,17 @@ processors: [${AGENT}]
   })
   const requests = new RequestFaults(proxy)
   const denials = new RegistryFaults(registry, cluster.registryUrl, load)
-  const chaos = new Chaos(cluster, fleet, load, new BrokerFaults(cluster, targets), requests, denials, SEED)
+  const redrives = new Redrives(cluster, load, folder.path)
+  const chaos = new Chaos(
+    cluster,
+    fleet,
+    load,
+    new BrokerFaults(cluster, targets),
+    requests,
+    denials,
+    redrives,
+    SEED,
+  )
   const watch = new Watch(cluster.brokers, load, () =>
     fleet.members.map(member => `    ${member.name}\n${member.tail(12)}`).join('\n'),
   )

@@ -1,4 +1,5 @@
 /** The processor under test: does what an event's fate says. */
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineProcessor, Fatal } from '@sallyport/processor'
 import { type Fate, TIERS } from './fate.ts'
@@ -16,6 +17,8 @@ export default defineProcessor({
   async handler(event, { attempt, emit, signal }) {
     const fate = JSON.parse(event.body.toString()) as Fate
     await sleep(fate.takesMs, undefined, { signal })
+    if (fate.away !== undefined && existsSync(fate.away.file))
+      throw fate.away.fatal ? new Fatal('away, as if for good') : new Error('away')
     if (fate.fatal) throw new Fatal('no retry can help')
     if (attempt <= fate.failures) {
       const failure = new Error(`attempt ${attempt} of ${fate.failures} that fail`)

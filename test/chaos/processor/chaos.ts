@@ -12,6 +12,7 @@ import { fateOf, TIERS } from './fate.ts'
 import type { Fleet, Member } from './fleet.ts'
 import { type Load, PARTITIONS } from './load.ts'
 import { Random } from './random.ts'
+import type { Redrives } from './redrives.ts'
 import type { RegistryFaults } from './registry-faults.ts'
 import type { RequestFaults } from './request-faults.ts'
 import { SESSION_TIMEOUT_MS, type Step, type Strike, stepName } from './schedule.ts'
@@ -39,6 +40,7 @@ export class Chaos {
   readonly #brokers: BrokerFaults
   readonly #requests: RequestFaults
   readonly #registry: RegistryFaults
+  readonly #redrives: Redrives
   readonly #random: Random
 
   constructor(
@@ -48,6 +50,7 @@ export class Chaos {
     brokers: BrokerFaults,
     requests: RequestFaults,
     registry: RegistryFaults,
+    redrives: Redrives,
     seed: number,
   ) {
     this.#cluster = cluster
@@ -56,6 +59,7 @@ export class Chaos {
     this.#brokers = brokers
     this.#requests = requests
     this.#registry = registry
+    this.#redrives = redrives
     this.#random = Random.of(seed, 'chaos')
   }
 
@@ -112,6 +116,12 @@ export class Chaos {
         return await this.#strikeBroker(step)
       case 'requests':
         return await this.#troubleRequests(step.ms, step.seed)
+      case 'redrive':
+        return await this.#redrives.run(this.#random.between(1, 1_000_000), step.killAfter, async () => {
+          const victim = this.#victim()
+          if (victim !== undefined) await this.#fleet.kill(victim)
+          await this.fill()
+        })
       case 'registry':
         return await this.#registry.deny(step.ms, step.denial)
       case 'hang':

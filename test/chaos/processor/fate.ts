@@ -15,6 +15,16 @@ export interface Fate {
   readonly takesMs: number
   /** What its handler leaves running. */
   readonly leaves: LooseEnds
+  /** Only of events that are redriven. */
+  readonly away?: Away
+}
+
+/** What the handler of an event needs is away: its attempts fail, it dies, and a redrive brings its end. */
+export interface Away {
+  /** There for as long as that lasts. */
+  readonly file: string
+  /** The first attempt fails so that no retry can help. */
+  readonly fatal: boolean
 }
 
 /** Delays of the agent's retry tiers. */

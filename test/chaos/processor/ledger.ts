@@ -4,12 +4,15 @@
  */
 
 import { HEADER } from '@sallyport/core/headers'
+import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
 import type { LogRecord } from './partition-log.ts'
+import { isStray } from './redrives.ts'
 import type { TopicLog } from './topic-log.ts'
 
 export interface ClaimSeen {
   readonly state: 'PENDING' | 'DONE' | 'DEAD'
+  readonly generation: number
   readonly attempt: number
 }
 
@@ -51,10 +54,12 @@ export function replayClaims(claimsLog: TopicLog, inputs: readonly TopicLog[]): 
     for (; cursor < records.length; cursor++) {
       const record = records[cursor] as LogRecord
       if (record.offset >= position) break
+      if (isStray(record)) continue
       checked++
-      const attempt = record.topic.includes('.retry.') ? Number(record.headers[HEADER.attempt]) : 0
+      const attempt = record.topic === EVENTS_TOPIC ? 0 : Number(record.headers[HEADER.attempt])
+      const generation = Number(record.headers[HEADER.generation] ?? 0)
       const claim = claims.get(record.key)
-      const settled = claim !== undefined && (claim.state !== 'PENDING' || claim.attempt > attempt)
+      const settled = claim !== undefined && isSettled(claim, generation, attempt)
       if (!settled) {
         const found = claim === undefined ? 'no claim' : `${claim.state} of attempt ${claim.attempt}`
         problems.push(
@@ -77,6 +82,12 @@ export function replayClaims(claimsLog: TopicLog, inputs: readonly TopicLog[]): 
     }
   }
   return { claims, positions, problems, checked }
+}
+
+/** A redriven record whose id took effect without it is settled; one whose id is as it died is not. */
+function isSettled(claim: ClaimSeen, generation: number, attempt: number): boolean {
+  if (claim.state === 'DONE') return true
+  return claim.generation >= generation && (claim.state !== 'PENDING' || claim.attempt > attempt)
 }
 
 export function claimOf({ value }: LogRecord): ClaimSeen {

@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EVENT_SCHEMA, encodeWire } from '@sallyport/core/codec'
 import type { Event } from '@sallyport/core/event'
+import { eventHeaders } from '@sallyport/core/headers'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { partitionOf } from '@sallyport/core/partition'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
@@ -25,6 +26,8 @@ export interface Accepted {
   readonly fate: Fate
   /** When it was acknowledged, ms since the epoch. */
   readonly at: number
+  /** Whether it dies first, and a redrive brings its end. */
+  readonly isRedriven: boolean
 }
 
 /** How events are written. */
@@ -35,7 +38,8 @@ export interface Encoding {
   readonly more: Readonly<Record<string, unknown>>
 }
 
-interface Sent {
+/** An event, and what becomes of it. */
+export interface Sent {
   readonly event: Event
   readonly fate: Fate
 }
@@ -107,6 +111,34 @@ export class Load {
     this.#encoding = encoding
   }
 
+  /**
+   * Sends events that are to be redriven beside the load: to their own partitions, or so many further, until all are
+   * acknowledged.
+   */
+  async place(sent: readonly Sent[], further: number): Promise<void> {
+    const messages = sent.map(({ event }) => {
+      const message = this.encode(event)
+      const headers = eventHeaders(event, undefined)
+      return { ...message, headers, partition: (message.partition + further) % PARTITIONS }
+    })
+    for (;;) {
+      try {
+        await this.#producer.send({ topic: EVENTS_TOPIC, messages, acks: -1 })
+        break
+      } catch {
+        await sleep(TICK_MS)
+      }
+    }
+    for (const one of sent) this.#accept(one, Date.now(), true)
+  }
+
+  #accept({ event, fate }: Sent, at: number, isRedriven: boolean): void {
+    if (this.accepted.has(event.id)) return
+    const partition = partitionOf(Buffer.from(event.id), PARTITIONS)
+    this.accepted.set(event.id, { fate, at, isRedriven })
+    this.acceptedOn[partition] = (this.acceptedOn[partition] as number) + 1
+  }
+
   async #generate(): Promise<void> {
     const random = Random.of(this.#seed, 'load')
     const perTick = (this.#perSecond * TICK_MS) / 1_000
@@ -153,11 +185,7 @@ export class Load {
       }
       queue.splice(0, batch.length)
       const at = Date.now()
-      for (const { event, fate } of batch) {
-        if (this.accepted.has(event.id)) continue
-        this.accepted.set(event.id, { fate, at })
-        this.acceptedOn[partition] = (this.acceptedOn[partition] as number) + 1
-      }
+      for (const one of batch) this.#accept(one, at, false)
     }
   }
 }

@@ -71,6 +71,14 @@ export type Step =
   | { readonly kind: 'requests'; readonly ms: number; readonly seed: number }
   /** The registry denies everything for a while, beside the steps that follow: see registry-faults.ts. */
   | { readonly kind: 'registry'; readonly ms: number; readonly denial: 'words' | 'page' }
+  | Redrive
+
+/** Dead letters are redriven, the redrive is killed, their senders repeat them and a process dies: see redrives.ts. */
+export interface Redrive {
+  readonly kind: 'redrive'
+  /** Which part of the letters it has sent by then, at least; 0 to 1. */
+  readonly killAfter: number
+}
 
 export interface Strike {
   readonly kind: keyof typeof STRIKE_POINTS
@@ -94,6 +102,7 @@ export function scheduleOf(seed: number, short: boolean): Step[] {
     { kind: 'broker-freeze', broker: random.between(0, 2), ms: random.between(800, 2_500) },
     { kind: 'requests', ms: random.between(8_000, 15_000), seed: random.between(1, 1_000_000) },
     denial(random),
+    redrive(random),
   ]
   const strikes = {
     coordinator: ACTIONS.map(action => strike('coordinator', action, random)),
@@ -156,6 +165,8 @@ export function describeStep(step: Step): string {
       return `${BROKER_ACTIONS[step.action]} of ${STRUCK[step.kind]} for ${step.ms} ms (${step.fault})`
     case 'requests':
       return `requests are delayed, repeated, reordered and lost for ${step.ms} ms`
+    case 'redrive':
+      return `a redrive, killed after ${step.killAfter} of its letters, while senders repeat and a process dies`
     case 'registry':
       return `the registry answers 404 (${step.denial}) for ${step.ms} ms`
   }
@@ -221,6 +232,7 @@ function randomStep(random: Random): Step {
     'leader',
     'requests',
     'registry',
+    'redrive',
   ] as const)
   switch (kind) {
     case 'kill':
@@ -256,5 +268,11 @@ function randomStep(random: Random): Step {
       return { kind, ms: random.between(5_000, 20_000), seed: random.between(1, 1_000_000) }
     case 'registry':
       return denial(random)
+    case 'redrive':
+      return redrive(random)
   }
+}
+
+function redrive(random: Random): Redrive {
+  return { kind: 'redrive', killAfter: random.between(1, 5) / 10 }
 }

@@ -5,6 +5,7 @@ import { TIERS } from './fate.ts'
 export const CLAIMS = `sallyport.${NAME}.claims`
 export const RETRIES = TIERS.map((_, i) => `sallyport.${NAME}.retry.${i + 1}`)
 export const DEAD_LETTER = `sallyport.${NAME}.dead-letter`
+export const REDRIVE = `sallyport.${NAME}.redrive`
 /** What its transactions write to. */
 export const WRITTEN = [CLAIMS, ...RETRIES, DEAD_LETTER, OUTPUT]
 

@@ -7,8 +7,9 @@ import { endsDead, type Fate, lastAttempt } from './fate.ts'
 import { claimOf, replayClaims } from './ledger.ts'
 import { type Accepted, PARTITIONS } from './load.ts'
 import type { LogRecord, Marker } from './partition-log.ts'
+import { isStray } from './redrives.ts'
 import { readTopic, type TopicLog } from './topic-log.ts'
-import { CLAIMS, DEAD_LETTER, RETRIES } from './topics.ts'
+import { CLAIMS, DEAD_LETTER, REDRIVE, RETRIES } from './topics.ts'
 import { type Judging, judgeTransactions, type TransactionsVerdict } from './transactions.ts'
 import { type Question, questionsOf, transactionProblems } from './transactions-report.ts'
 
@@ -43,6 +44,8 @@ interface Effect {
   readonly dead: LogRecord[]
 }
 
+const NO_EFFECT: Effect = { outputs: [], dead: [] }
+
 export async function judge(
   brokers: readonly string[],
   accepted: ReadonlyMap<string, Accepted>,
@@ -54,14 +57,15 @@ export async function judge(
   const retries = await Promise.all(RETRIES.map(read))
   const [output, deadLetter] = await Promise.all([read(OUTPUT), read(DEAD_LETTER)])
   const claims = await readTopic(brokers, CLAIMS, PARTITIONS, true)
-  const logs = [events, ...retries, output, deadLetter, claims]
-  const effects = effectsOf(output, deadLetter)
+  const lane = await read(REDRIVE)
+  const logs = [events, ...retries, lane, output, deadLetter, claims]
+  const { effects, redriven } = effectsOf(output, deadLetter, accepted)
   const lost: string[] = []
   const duplicated: string[] = []
   const problems: string[] = []
   let terminal = 0
   for (const [id, { fate }] of accepted) {
-    const effect = effects.get(id) ?? { outputs: [], dead: [] }
+    const effect = effects.get(id) ?? NO_EFFECT
     const { whole, times } = countEffect(effect, fate)
     terminal += times
     if (!whole) lost.push(id)
@@ -70,11 +74,13 @@ export async function judge(
   }
   for (const id of effects.keys())
     if (!accepted.has(id)) problems.push(`${id} was never accepted, and took effect`)
+  for (const [id, { fate }] of accepted)
+    if (fate.away !== undefined && !redriven.has(id)) problems.push(`${id} never died, as it was to`)
   for (const id of accepted.keys())
     if (effects.get(id) === undefined && !events.committed.some(({ key }) => key === id))
       problems.push(`${id} was acknowledged and is not in ${EVENTS_TOPIC}`)
 
-  const ledger = replayClaims(claims, [events, ...retries])
+  const ledger = replayClaims(claims, [events, ...retries, lane])
   problems.push(...ledger.problems)
   for (const id of accepted.keys()) {
     const claim = ledger.claims.get(id)
@@ -126,16 +132,27 @@ export function explainAll({ lost, duplicated, problems, explain }: Verdict): st
   ].join('\n')
 }
 
-function effectsOf(output: TopicLog, deadLetter: TopicLog): Map<string, Effect> {
+/** `redriven`: the ids whose first letter is no end, because a redrive brings it. */
+function effectsOf(
+  output: TopicLog,
+  deadLetter: TopicLog,
+  accepted: ReadonlyMap<string, Accepted>,
+): { effects: Map<string, Effect>; redriven: Set<string> } {
   const effects = new Map<string, Effect>()
+  const redriven = new Set<string>()
   const of = (id: string): Effect => {
     const effect = effects.get(id) ?? { outputs: [], dead: [] }
     effects.set(id, effect)
     return effect
   }
   for (const record of output.committed) of(eventIdOf(record)).outputs.push(record)
-  for (const record of deadLetter.committed) of(record.key).dead.push(record)
-  return effects
+  for (const record of deadLetter.committed) {
+    if (isStray(record)) continue
+    const isFirst = accepted.get(record.key)?.fate.away !== undefined && !redriven.has(record.key)
+    if (isFirst) redriven.add(record.key)
+    else of(record.key).dead.push(record)
+  }
+  return { effects, redriven }
 }
 
 /** The event that an output came from: its CloudEvents id, less the number of the output. */

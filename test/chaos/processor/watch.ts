@@ -3,6 +3,7 @@ import { HEADER } from '@sallyport/core/headers'
 import { partitionOf } from '@sallyport/core/partition'
 import { OUTPUT } from './agent.ts'
 import { type Load, PARTITIONS } from './load.ts'
+import { isStray } from './redrives.ts'
 import { TopicLog } from './topic-log.ts'
 import { DEAD_LETTER } from './topics.ts'
 
@@ -22,7 +23,7 @@ interface Progress {
 /** Follows the effects as they come: for progress lines, and to see when nothing moves any more. */
 export class Watch {
   readonly problems: string[] = []
-  /** Longest time from acceptance to effect, ms, as far as looking now and then tells. */
+  /** Longest time from acceptance to effect, ms, as far as looking now and then tells; redriven ones left out. */
   slowestMs = 0
   readonly #load: Load
   readonly #describe: () => string
@@ -88,15 +89,17 @@ export class Watch {
 
   #note(log: TopicLog): void {
     const now = Date.now()
-    for (const { key, headers } of log.takeCommitted()) {
+    for (const record of log.takeCommitted()) {
+      const { key, headers } = record
       const id = (headers[HEADER.id] ?? key).replace(/#\d+$/, '')
       const accepted = this.#load.accepted.get(id)
       if (accepted === undefined || this.#done.has(id)) continue
+      if (log.topic === DEAD_LETTER && (isStray(record) || accepted.fate.away !== undefined)) continue
       this.#done.add(id)
       const progress = this.#partitions[partitionOf(Buffer.from(id), PARTITIONS)] as Progress
       progress.done++
       progress.at = now
-      this.slowestMs = Math.max(this.slowestMs, now - accepted.at)
+      if (!accepted.isRedriven) this.slowestMs = Math.max(this.slowestMs, now - accepted.at)
     }
   }
 }

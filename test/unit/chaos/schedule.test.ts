@@ -17,6 +17,7 @@ const NAMES = [
   'kill',
   'leader freeze',
   'leader kill',
+  'redrive',
   'registry',
   'requests',
   'rolling',
