@@ -1,9 +1,14 @@
 /** The parts of the tests' Kafka proxy that need no broker. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { Writer } from '@platformatic/kafka'
+import { shiftAppendTimes, withShiftedTimes } from '../support/kafka-proxy/append-times.ts'
+import { frames, send } from '../support/kafka-proxy/frames.ts'
+import { KafkaProxy } from '../support/kafka-proxy/kafka-proxy.ts'
 import { type Deed, randomRule } from '../support/kafka-proxy/random-rule.ts'
 import { type KafkaRequest, readRequest } from '../support/kafka-proxy/request.ts'
-import { ofApi } from '../support/kafka-proxy/rule.ts'
+import { ofApi, type Treatment, untouched } from '../support/kafka-proxy/rule.ts'
 
 const API_KEYS = { Produce: 0, AddPartitionsToTxn: 24, EndTxn: 26, WriteTxnMarkers: 27, Fetch: 1 }
 const NOTHING = { epoch: undefined, commits: undefined, partitions: [] }
@@ -116,6 +121,91 @@ describe('what the proxy reads of a request', () => {
   it('nothing of a body that is cut off or that is no transaction', () => {
     assert.deepEqual(request('EndTxn', 5, Writer.create().appendString('t')).transactions, [])
     assert.deepEqual(request('Fetch', 17, Writer.create()).transactions, [])
+  })
+})
+
+describe('a broker whose clock is off, as the proxy shows it', () => {
+  /** An answer to Produce for two partitions, of which the second has no time of append. */
+  function answer(version: number, timeMs: bigint): Buffer {
+    const isCompact = version >= 9
+    const body = Writer.create().appendInt32(7)
+    if (isCompact) body.appendTaggedFields()
+    body
+      .appendArray(
+        ['orders'],
+        (w, topic) => {
+          w.appendString(topic, isCompact).appendArray(
+            [timeMs, -1n],
+            (w, time) => {
+              w.appendInt32(4).appendInt16(0).appendInt64(99n).appendInt64(time).appendInt64(3n)
+              if (version < 8) return
+              const appendError = (w: Writer) => w.appendInt32(1).appendString('why', isCompact)
+              w.appendArray([1], appendError, isCompact, isCompact).appendString(null, isCompact)
+            },
+            isCompact,
+            isCompact,
+          )
+        },
+        isCompact,
+        isCompact,
+      )
+      .appendInt32(0)
+    if (isCompact) body.appendTaggedFields()
+    const length = Buffer.alloc(4)
+    length.writeInt32BE(body.length)
+    return Buffer.concat([length, body.dynamicBuffer.slice()])
+  }
+
+  for (const version of [7, 8, 9, 12]) {
+    it(`tells another time in answers of version ${version}, and everything else as it is`, () => {
+      assert.deepEqual(
+        withShiftedTimes(answer(version, 1_000n), { version }, 90_000),
+        answer(version, 91_000n),
+      )
+    })
+  }
+
+  it('does so to answers of the broker that is meant, to records alone', () => {
+    const rule = shiftAppendTimes(({ broker }) => broker === 1, 90_000)
+    const of = (api: string, broker: number) => rule({ api, broker, version: 12 } as KafkaRequest)
+    assert.deepEqual([of('Produce', 0), of('EndTxn', 1)], [undefined, undefined])
+    const { rewrite } = of('Produce', 1) as Treatment
+    assert.deepEqual(rewrite?.(answer(12, 1_000n)), answer(12, 91_000n))
+  })
+})
+
+describe('an answer on its way through the proxy', () => {
+  it('reaches the client as the rule of its request rewrites it, and others as they are (L5)', async () => {
+    // The broker answers each request with its correlation id and a zero.
+    const proxy = await KafkaProxy.start(1)
+    const broker = createServer(async socket => {
+      for await (const frame of frames(socket)) {
+        const answer = Buffer.alloc(12)
+        answer.writeInt32BE(8)
+        frame.copy(answer, 4, 8, 12)
+        await send(socket, answer)
+      }
+    }).listen(proxy.listeners[0]?.[0]?.port, '127.0.0.1')
+    await once(broker, 'listening')
+    const [host, port] = (proxy.brokers[0] as string).split(':')
+    const client = connect(Number(port), host)
+    const answers = frames(client)
+    const answerTo = async (api: 'Produce' | 'EndTxn') => {
+      await send(client, request(api, 12, Writer.create()).frame)
+      return (await answers.next()).value as Buffer
+    }
+    const rewrite = (answer: Buffer) => Buffer.from(answer).fill(1, 8)
+    try {
+      proxy.use(({ api }) => (api === 'Produce' ? { rewrite } : undefined))
+      assert.equal((await answerTo('Produce')).readInt32BE(8), 0x01010101)
+      assert.equal((await answerTo('EndTxn')).readInt32BE(8), 0)
+      proxy.use(untouched)
+      assert.equal((await answerTo('Produce')).readInt32BE(8), 0)
+    } finally {
+      client.destroy()
+      await proxy.stop()
+      broker.close()
+    }
   })
 })
 

@@ -28,6 +28,8 @@ const STRIKES_MAX = 2
 const BROKER_STRIKES_MAX = 4
 /** Processes that reach the brokers through the proxy while it troubles them. */
 const THROUGH_PROXY_MIN = 2
+/** How long processes that have joined may take to hear the brokers' right time, ms. */
+const ACQUIRING_MS = 2_000
 
 export class Chaos {
   /** How many times each kind of step did what it is for, by `stepName`. */
@@ -116,6 +118,8 @@ export class Chaos {
         return await this.#strikeBroker(step)
       case 'requests':
         return await this.#troubleRequests(step.ms, step.seed)
+      case 'clock':
+        return await this.#leapClock(step.ms)
       case 'redrive':
         return await this.#redrives.run(this.#random.between(1, 1_000_000), step.killAfter, async () => {
           const victim = this.#victim()
@@ -212,11 +216,25 @@ export class Chaos {
 
   /** Some of the processes reach the brokers through the proxy, from the first such step on until they end. */
   async #troubleRequests(ms: number, seed: number): Promise<boolean> {
-    const { brokers } = this.#requests
-    const through = this.#fleet.members.filter(member => member.brokers === brokers)
-    for (let count = through.length; count < THROUGH_PROXY_MIN; count++)
-      await (await this.#replace('', brokers)).joined()
+    await this.#goThroughProxy()
     return (await this.#requests.trouble(ms, seed)) > 0
+  }
+
+  /** Returns whether a process noticed. */
+  async #leapClock(ms: number): Promise<boolean> {
+    const through = await this.#goThroughProxy()
+    await sleep(ACQUIRING_MS)
+    const said = () => through.reduce((sum, { oddClocks }) => sum + oddClocks, 0)
+    const before = said()
+    await this.#requests.leapClock(ms)
+    return said() > before
+  }
+
+  async #goThroughProxy(): Promise<Member[]> {
+    const { brokers } = this.#requests
+    const through = () => this.#fleet.members.filter(member => member.brokers === brokers)
+    while (through().length < THROUGH_PROXY_MIN) await (await this.#replace('', brokers)).joined()
+    return through()
   }
 
   /**

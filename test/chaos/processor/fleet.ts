@@ -90,6 +90,8 @@ export class Member {
   readonly name: string
   /** The brokers that it begins with. */
   readonly brokers: readonly string[]
+  /** How many times it said that a broker's clock is odd. */
+  oddClocks = 0
   /** Set once its end is wanted. */
   expected = false
   readonly #request: FleetRequest
@@ -181,6 +183,7 @@ export class Member {
     for (const line of lines) {
       if (line.startsWith('#fault ')) this.#fault.resolve(line.slice(7))
       if (line.includes('"joined the group"')) this.#joined.resolve()
+      if (line.includes('SP_BROKER_CLOCK')) this.oddClocks++
       this.#lines.push(line.slice(0, 500))
     }
     if (this.#lines.length > LINES_KEPT) this.#lines.splice(0, this.#lines.length - LINES_KEPT)

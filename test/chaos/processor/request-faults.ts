@@ -1,5 +1,6 @@
-/** What happens to requests between the processes and the brokers: a proxy does it to those that begin there. */
+/** What happens to requests and answers between processes and brokers: a proxy does it to those that begin there. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { shiftAppendTimes } from '../../support/kafka-proxy/append-times.ts'
 import type { KafkaProxy } from '../../support/kafka-proxy/kafka-proxy.ts'
 import { randomRule } from '../../support/kafka-proxy/random-rule.ts'
 import { ofApi, untouched } from '../../support/kafka-proxy/rule.ts'
@@ -12,6 +13,8 @@ const PERCENT = { delay: 5, overtake: 5, duplicate: 20, cut: 2, drop: 1 }
 const DELAY_MS_MAX = 1_000
 /** A copy may come when later transactions have begun and ended. */
 const COPY_MS_MAX = 5_000
+/** Further than any window: a claim would have expired. */
+const LEAP_MS = 25 * 3_600_000
 
 export class RequestFaults {
   /** What was done to requests, and how many times. */
@@ -44,5 +47,18 @@ export class RequestFaults {
     await sleep(ms)
     this.#proxy.use(untouched)
     return count
+  }
+
+  /** The clock of one broker, the one that is written to next, leaps ahead; then it is right again. */
+  async leapClock(ms: number): Promise<void> {
+    let broker: number | undefined
+    this.#proxy.use(
+      shiftAppendTimes(request => {
+        broker ??= request.broker
+        return request.broker === broker
+      }, LEAP_MS),
+    )
+    await sleep(ms)
+    this.#proxy.use(untouched)
   }
 }

@@ -71,6 +71,8 @@ export type Step =
   | { readonly kind: 'requests'; readonly ms: number; readonly seed: number }
   /** The registry denies everything for a while, beside the steps that follow: see registry-faults.ts. */
   | { readonly kind: 'registry'; readonly ms: number; readonly denial: 'words' | 'page' }
+  /** The clock of one broker leaps by 25 hours for a while, as its answers tell. */
+  | { readonly kind: 'clock'; readonly ms: number }
   | Redrive
 
 /** Dead letters are redriven, the redrive is killed, their senders repeat them and a process dies: see redrives.ts. */
@@ -103,6 +105,7 @@ export function scheduleOf(seed: number, short: boolean): Step[] {
     { kind: 'requests', ms: random.between(8_000, 15_000), seed: random.between(1, 1_000_000) },
     denial(random),
     redrive(random),
+    { kind: 'clock', ms: random.between(3_000, 6_000) },
   ]
   const strikes = {
     coordinator: ACTIONS.map(action => strike('coordinator', action, random)),
@@ -165,6 +168,8 @@ export function describeStep(step: Step): string {
       return `${BROKER_ACTIONS[step.action]} of ${STRUCK[step.kind]} for ${step.ms} ms (${step.fault})`
     case 'requests':
       return `requests are delayed, repeated, reordered and lost for ${step.ms} ms`
+    case 'clock':
+      return `the clock of a broker is 25 h ahead for ${step.ms} ms`
     case 'redrive':
       return `a redrive, killed after ${step.killAfter} of its letters, while senders repeat and a process dies`
     case 'registry':
@@ -233,6 +238,7 @@ function randomStep(random: Random): Step {
     'requests',
     'registry',
     'redrive',
+    'clock',
   ] as const)
   switch (kind) {
     case 'kill':
@@ -270,6 +276,8 @@ function randomStep(random: Random): Step {
       return denial(random)
     case 'redrive':
       return redrive(random)
+    case 'clock':
+      return { kind, ms: random.between(3_000, 15_000) }
   }
 }
 

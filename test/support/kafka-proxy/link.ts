@@ -9,13 +9,17 @@
  * - L3. The answer to a copy goes to nobody.
  * - L4. A request that is set aside or copied goes over a connection of its own: Kafka takes one request of a
  *   connection at a time.
+ * - L5. The client gets a request's answer as the rule rewrites it, and else as the broker wrote it.
  */
 import { connect, type Socket } from 'node:net'
 import { frames, send } from './frames.ts'
 import { type KafkaRequest, readRequest } from './request.ts'
-import type { Rule } from './rule.ts'
+import type { Rule, Treatment } from './rule.ts'
 
 const CORRELATION_ID = 4
+
+/** By correlation id what is done to an answer. */
+type Rewritten = Map<number, NonNullable<Treatment['rewrite']>>
 
 /** Where a link leads. */
 export interface Route {
@@ -31,19 +35,21 @@ export async function link(client: Socket, route: Route, rule: Rule, sockets: Se
   const broker = open(route.port, sockets)
   /** Correlation ids whose answers the client does not get. */
   const dropped = new Set<number>()
-  const answers = pass(broker, client, dropped)
+  const rewritten: Rewritten = new Map()
+  const answers = pass(broker, client, dropped, rewritten)
   try {
     for await (const frame of frames(client)) {
       const request = readRequest(frame, route)
       const treatment = (await rule(request)) ?? {}
       if (treatment.isLost) break
       if (treatment.answer !== undefined) dropped.add(request.correlationId)
+      if (treatment.rewrite !== undefined) rewritten.set(request.correlationId, treatment.rewrite)
       if (treatment.asideUntil === undefined) {
         await send(broker, frame)
       } else {
         void goAside(request, treatment.asideUntil, route, sockets).then(
           async answer => {
-            if (!dropped.delete(request.correlationId)) await send(client, answer)
+            if (!dropped.delete(request.correlationId)) await send(client, asRewritten(answer, rewritten))
           },
           () => client.destroy(),
         )
@@ -84,11 +90,25 @@ async function goAside(
 }
 
 /** Hands the broker's answers to the client. The client's connection ends with the broker's. */
-async function pass(broker: Socket, client: Socket, dropped: Set<number>): Promise<void> {
+async function pass(
+  broker: Socket,
+  client: Socket,
+  dropped: Set<number>,
+  rewritten: Rewritten,
+): Promise<void> {
   for await (const answer of frames(broker)) {
-    if (!dropped.delete(answer.readInt32BE(CORRELATION_ID))) await send(client, answer)
+    if (!dropped.delete(answer.readInt32BE(CORRELATION_ID)))
+      await send(client, asRewritten(answer, rewritten))
   }
   client.destroy()
+}
+
+/** The answer as the rule of its request would have it. */
+function asRewritten(answer: Buffer, rewritten: Rewritten): Buffer {
+  const id = answer.readInt32BE(CORRELATION_ID)
+  const rewrite = rewritten.get(id)
+  rewritten.delete(id)
+  return rewrite === undefined ? answer : rewrite(answer)
 }
 
 function open(port: number, sockets: Set<Socket>): Socket {

@@ -14,6 +14,8 @@ export interface Treatment {
   readonly isLost?: true
   /** `drop`: the answer never comes. `cut`: the client loses its connection as soon as the broker has the request. */
   readonly answer?: 'drop' | 'cut'
+  /** What the client gets instead of the broker's answer; both are whole, their lengths first. */
+  readonly rewrite?: (answer: Buffer) => Buffer
 }
 
 export type Rule = (request: KafkaRequest) => Treatment | undefined | Promise<Treatment | undefined>

@@ -6,6 +6,7 @@ const NAMES = [
   'broker',
   'broker-freeze',
   'broker-hang',
+  'clock',
   'coordinator freeze',
   'coordinator kill',
   'ending freeze',
