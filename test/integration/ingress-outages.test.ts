@@ -7,6 +7,8 @@ import { type Answer, CRM, send, signed, type TestIngress, testIngress, ticket }
 import { PARTITIONS } from '../support/processor.ts'
 
 const PUBLISH_TIMEOUT_MS = 2_000
+/** What a busy machine may add; without a deadline an answer would take half a minute and more. */
+const BUSY_MS = 10_000
 const SETTINGS = `publishTimeout: ${PUBLISH_TIMEOUT_MS}ms, retryAfter: 3s`
 
 describe('outages around the ingress', function () {
@@ -107,7 +109,7 @@ describe('outages around the ingress', function () {
           accepted.add(answer.json.id)
         } else {
           assertTryAgain(answer, 'not-published')
-          assert.ok(Date.now() - startedAt < PUBLISH_TIMEOUT_MS + 1_000)
+          assert.ok(Date.now() - startedAt < PUBLISH_TIMEOUT_MS + BUSY_MS)
           refused++
         }
       }
@@ -142,7 +144,7 @@ describe('outages around the ingress', function () {
     cluster.pause(0)
     const startedAt = Date.now()
     assertTryAgain(await deliver(door), 'not-published')
-    assert.ok(Date.now() - startedAt < PUBLISH_TIMEOUT_MS + 1_000)
+    assert.ok(Date.now() - startedAt < PUBLISH_TIMEOUT_MS + BUSY_MS)
     await sleep(3_500)
     assert.equal((await health(url))[1], 503)
     cluster.resume(0)
@@ -173,7 +175,7 @@ describe('outages around the ingress', function () {
     await sleep(200)
     const startedAt = Date.now()
     await drain(10_000)
-    assert.ok(Date.now() - startedAt < PUBLISH_TIMEOUT_MS + 2_000)
+    assert.ok(Date.now() - startedAt < PUBLISH_TIMEOUT_MS + BUSY_MS)
     assertTryAgain(await waiting, 'not-published')
     await cluster.restart(0)
   })

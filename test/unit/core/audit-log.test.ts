@@ -80,10 +80,13 @@ describe('the audit', () => {
       hasSubjects: async () => true,
     }
     const stopping = new AbortController()
-    const following = auditOf([pause], new SchemaBook(questions, 800)).followPauses(stopping.signal, () => {})
+    const following = auditOf([pause], new SchemaBook(questions, 5_000)).followPauses(
+      stopping.signal,
+      () => {},
+    )
     setTimeout(() => stopping.abort(), 20)
     const startedAt = performance.now()
     await following
-    assert.ok(performance.now() - startedAt < 500)
+    assert.ok(performance.now() - startedAt < 4_000)
   })
 })

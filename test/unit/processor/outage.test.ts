@@ -68,10 +68,14 @@ describe('an outage of a dependency', () => {
       },
     )
     assert.ok(!blames({ cause: throwing, errors: [throwing] }))
-    const wide = (depth: number): object =>
-      depth === 0 ? { status: 404 } : { errors: Array.from({ length: 10 }, () => wide(depth - 1)) }
-    const startedAt = performance.now()
-    assert.ok(!blames(wide(5)))
-    assert.ok(performance.now() - startedAt < 100)
+    let looks = 0
+    const endless = {
+      get errors(): object[] {
+        looks++
+        return Array.from({ length: 10 }, () => Object.create(endless))
+      },
+    }
+    assert.ok(!blames(endless))
+    assert.ok(looks < 1_000, `${looks} looks`)
   })
 })

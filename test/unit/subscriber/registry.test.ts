@@ -90,12 +90,12 @@ describe('a subscriber whose registry answers 404', () => {
   })
 
   it('stops at once in the midst of a doubt: the record is another member’s (J5)', async () => {
-    const { attempts, poison } = subscriber(2_000)
+    const { attempts, poison } = subscriber(5_000)
     const drain = new AbortController()
     setTimeout(() => drain.abort(), 100)
     const startedAt = performance.now()
     assert.equal(await attempts.pass(recordUnder(5), { ...signals(), drain: drain.signal }), false)
-    assert.ok(performance.now() - startedAt < 1_000)
+    assert.ok(performance.now() - startedAt < 4_000)
     assert.deepEqual(poison, [])
   })
 })
