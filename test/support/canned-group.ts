@@ -28,6 +28,8 @@ export class CannedGroup {
   beating: () => void = () => {}
   /** Called before a join is answered: throws what is answered instead. */
   joining: () => Promise<void> | void = () => {}
+  /** Called before a fetch is answered that finds no record: how long it should wait for one, ms. */
+  waiting: (maxWaitMs: number) => Promise<void> | void = () => sleep(5)
   /** Called when the consumer disconnects, which waits for it. */
   disconnecting: () => Promise<void> | void = () => {}
 
@@ -96,10 +98,10 @@ export class CannedGroup {
     }
   }
 
-  async #fetch({ topics }: FetchRequest) {
+  async #fetch({ topics, maxWaitTime }: FetchRequest) {
     const from = Number(topics[0]?.partitions[0]?.fetchOffset)
     this.fetches.push(from)
-    if (from >= this.records) await sleep(5)
+    if (from >= this.records) await this.waiting(maxWaitTime)
     const messages = Array.from({ length: Math.max(0, this.records - from) }, (_, i) => ({
       offset: String(from + i),
       timestamp: '0',
@@ -120,5 +122,6 @@ interface CommitRequest {
 }
 
 interface FetchRequest {
+  readonly maxWaitTime: number
   readonly topics: readonly { readonly partitions: readonly { readonly fetchOffset: string }[] }[]
 }

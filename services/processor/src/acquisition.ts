@@ -34,6 +34,8 @@ export interface AcquisitionDependencies {
   claimsEnd(partition: number): Promise<PartitionEnd | undefined>
   readFrom(partition: number, positions: ReadonlyMap<string, number>): void
   pause(partition: number, topics: readonly string[]): void
+  /** Reads no more of them as long as this assignment holds. */
+  close(partition: number, topics: readonly string[]): void
   resume(partition: number, topics: readonly string[]): void
   /** Memory for the claims of all tasks of the process. */
   readonly claimsBudget: ClaimsBudget
@@ -99,7 +101,7 @@ export class Acquisition {
     const restore = this.#startRestore(claims, nonce, head?.offset ?? low, head)
     this.readOn()
     const positions = await this.#finished(restore).finally(() => restore.close())
-    this.#deps.pause(this.#partition, [this.#deps.claimsTopic])
+    this.#deps.close(this.#partition, [this.#deps.claimsTopic])
     this.#restore = undefined
     const checkpoint = file && { file, savedOffset: head?.offset }
     const { records: recordsRead, barrierOffset: epoch, predecessor } = restore

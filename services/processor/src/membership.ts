@@ -223,7 +223,6 @@ export class Membership implements GroupListener {
       })
       if (hold !== undefined) {
         this.#tasks.delete(partition)
-        this.#consumer.pause(partition, this.#topics)
         this.#holdBack(partition, task)
         this.#sayHeldBack(partition, hold, error)
         return
@@ -232,8 +231,9 @@ export class Membership implements GroupListener {
     void this.#end({ kind: 'failed', error })
   }
 
-  /** Leaves a partition alone until its time is over (M4); it is paused. `task`: the one that failed, if it is known. */
+  /** Leaves a partition alone until its time is over (M4). `task`: the one that failed, if it is known. */
   #holdBack(partition: number, task: Task | undefined): void {
+    this.#consumer.close(partition, this.#topics)
     const ms = Math.ceil(this.#holds.remainingMs(partition)) + 1
     const timer = setTimeout(() => this.#consumer.joinAgain(), ms)
     const heldBack: HeldBack = { timer, task, committed: new Map() }
@@ -370,6 +370,7 @@ export class Membership implements GroupListener {
       claimsEnd: partition => this.#kafka.endOf(this.#processor.topics.claims, partition),
       readFrom: (partition, positions) => this.#consumer.readFrom(partition, positions),
       pause: (partition, topics) => this.#consumer.pause(partition, topics),
+      close: (partition, topics) => this.#consumer.close(partition, topics),
       resume: (partition, topics) => this.#consumer.resume(partition, topics),
     }
   }

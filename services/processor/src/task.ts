@@ -331,6 +331,7 @@ export class Task {
     if (this.#state === 'acquiring') this.#acquisition.readOn()
     const intake = this.#workplace?.intake
     if (this.#state !== 'running' || intake === undefined) return
+    this.#deps.close(this.partition, [this.#deps.claimsTopic])
     const inputs = [...intake.inputs]
     this.#deps.readFrom(
       this.partition,

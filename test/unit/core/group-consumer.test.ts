@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { GroupConsumer, type GroupListener, type GroupSettings } from '@sallyport/core/kafka/group-consumer'
 import { createLog } from '@sallyport/core/log'
 import type kafkajs from 'kafkajs'
 import { CannedGroup } from '../../support/canned-group.ts'
+import { waitFor } from '../../support/wait-for.ts'
+
+/** The shortest wait of a fetch, ms. */
+const SHORT_MS = 100
 
 const SETTINGS: GroupSettings = {
   groupId: 'g',
@@ -109,5 +114,88 @@ describe('a group’s consumer', () => {
     answer.reject(Object.assign(new Error('moved'), { type: 'NOT_COORDINATOR_FOR_GROUP' }))
     await started
     assert.deepEqual([group.joins, group.connected, group.fetches], [2, false, []])
+  })
+
+  describe('that is idle', () => {
+    let group: CannedGroup
+    let member: GroupConsumer
+    let waits: number[]
+    /** Resolves with the first fetch of a longer wait. */
+    let grown: PromiseWithResolvers<void>
+
+    beforeEach(async () => {
+      group = new CannedGroup()
+      waits = []
+      grown = Promise.withResolvers()
+      group.waiting = async ms => {
+        waits.push(ms)
+        if (ms > SHORT_MS) grown.resolve()
+        await sleep(20)
+      }
+      const listener: GroupListener = {
+        inOrderOfMoving: partitions => [...partitions],
+        joined() {},
+        fetched: ({ nextOffset }) => nextOffset,
+        passed() {},
+        outOfRange() {},
+        assigned() {},
+        failed: assert.fail,
+      }
+      member = new GroupConsumer(
+        group.kafka,
+        { ...SETTINGS, sessionTimeoutMs: 10_000 },
+        listener,
+        createLog('test'),
+      )
+      await member.start()
+      member.readFrom(0, new Map([['t', 0]]))
+      await grown.promise
+    })
+    afterEach(() => member.stop())
+
+    /** How long the next fetch waits. */
+    async function nextWait(): Promise<number | undefined> {
+      const { length } = waits
+      await waitFor(() => waits.length > length)
+      return waits[length]
+    }
+
+    for (const [what, happens] of [
+      ['a record comes', () => group.records++],
+      ['a place is paused and resumed', () => [member.pause(0, ['t']), member.resume(0, ['t'])]],
+      ['it reads elsewhere', () => member.readFrom(0, new Map([['t', 0]]))],
+    ] as const) {
+      it(`fetches with ever longer waits, and with a short one once ${what}`, async () => {
+        await waitFor(() => (waits.at(-1) ?? 0) > 2 * SHORT_MS)
+        happens()
+        assert.equal(await nextWait(), SHORT_MS)
+      })
+    }
+
+    it('waits long beside a place that it reads no more, and not beside one that it will read on', async () => {
+      member.close(0, ['u'])
+      await waitFor(() => (waits.at(-1) ?? 0) > 2 * SHORT_MS)
+      member.pause(0, ['u'])
+      await sleep(4 * SHORT_MS)
+      assert.equal(waits.at(-1), SHORT_MS)
+    })
+
+    it('leaves its group without waiting for the fetch that is under way', async () => {
+      // Setup: a member whose fetch is not answered. Timeline: it is stopped. Proves: it has left before any answer, and
+      // the answer, an error for which kafkajs joins again, makes it no member. It used to leave behind the answer.
+      const answer = Promise.withResolvers<void>()
+      const asked = Promise.withResolvers<void>()
+      group.waiting = () => {
+        asked.resolve()
+        return answer.promise
+      }
+      await asked.promise
+      const startedAt = performance.now()
+      await member.stop()
+      assert.ok(performance.now() - startedAt < 1_000)
+      answer.reject(Object.assign(new Error('moved'), { type: 'NOT_LEADER_FOR_PARTITION' }))
+      await sleep(100)
+      assert.equal(group.joins, 1)
+    })
   })
 })

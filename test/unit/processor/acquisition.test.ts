@@ -21,6 +21,7 @@ function dependencies(given: Partial<AcquisitionDependencies>): AcquisitionDepen
     claimsEnd: async () => undefined,
     readFrom: () => {},
     pause: () => {},
+    close: () => {},
     resume: () => {},
     checkpoints: undefined,
     brokerClock: new BrokerClock(Date.now),

@@ -142,6 +142,7 @@ function runningTask(retry: string[], handler: Handler): Task {
       task.offer({ topic: claims, partition, records, nextOffset: 1, highWatermark: 1 })
     },
     pause: () => {},
+    close: () => {},
     resume: () => {},
   } as unknown as TaskDependencies
   const task = new Task(0, deps)

@@ -110,6 +110,7 @@ function taskWith(
       task.offer({ topic: claimsTopic, partition: 0, records, nextOffset: end, highWatermark: end })
     },
     pause: () => {},
+    close: () => {},
     resume: () => {},
   }
   const task = new Task(0, deps)

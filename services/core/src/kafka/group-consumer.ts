@@ -14,6 +14,8 @@ import { errorMessage, SallyportError } from '../errors.ts'
 import type { ReadHeaders } from '../headers.ts'
 import type { Log } from '../log.ts'
 import { coPartitionedAssigner, inOrderOfArrival } from './assigner.ts'
+import { FetchWait } from './fetch-wait.ts'
+import { fetchingFor } from './kafkajs-fetch-wait.ts'
 import { tellingOutOfRange } from './kafkajs-out-of-range.ts'
 import { joiningAgain, type Rejoin } from './kafkajs-rejoin.ts'
 import { Steering } from './steering.ts'
@@ -76,8 +78,6 @@ export interface GroupSettings {
   readonly partitionBytesMax: number
 }
 
-/** How long a fetch waits for the first record, and how late a pause or resume takes effect at most; ms. */
-const FETCH_WAIT_MS = 100
 /**
  * Between the beginnings of two fetches from a broker, ms. A fetch names every partition and returns with the first
  * record: unpaced, a few hundred events a second keep both sides busy with fetching.
@@ -91,6 +91,7 @@ const LEAVE_TIMEOUT_MS = 5_000
 export class GroupConsumer {
   readonly #consumer: kafkajs.Consumer
   readonly #steering: Steering
+  readonly #wait: FetchWait
   readonly #settings: GroupSettings
   readonly #listener: GroupListener
   readonly #log: Log
@@ -104,24 +105,28 @@ export class GroupConsumer {
     this.#settings = settings
     this.#listener = listener
     this.#log = log
+    const heartbeatMs = Math.max(100, Math.round(settings.sessionTimeoutMs / 5))
+    this.#wait = new FetchWait(heartbeatMs)
     this.#consumer = kafka.consumer({
       groupId: settings.groupId,
       sessionTimeout: settings.sessionTimeoutMs,
-      heartbeatInterval: Math.max(100, Math.round(settings.sessionTimeoutMs / 5)),
+      heartbeatInterval: heartbeatMs,
       rebalanceTimeout: Math.max(settings.sessionTimeoutMs, 10_000),
-      maxWaitTimeInMs: FETCH_WAIT_MS,
       maxBytesPerPartition: settings.partitionBytesMax,
       partitionAssigners: [
         tellingOutOfRange(
           (topic, partition) => this.#outOfRange(topic, partition),
-          joiningAgain(
-            this.#rejoin,
-            coPartitionedAssigner({
-              owned: () => listener.inOrderOfMoving(this.#owned),
-              settings: settings.memberSettings,
-              process: settings.process,
-              onAssign: all => listener.assigned(all),
-            }),
+          fetchingFor(
+            this.#wait,
+            joiningAgain(
+              this.#rejoin,
+              coPartitionedAssigner({
+                owned: () => listener.inOrderOfMoving(this.#owned),
+                settings: settings.memberSettings,
+                process: settings.process,
+                onAssign: all => listener.assigned(all),
+              }),
+            ),
           ),
         ),
       ],
@@ -149,6 +154,7 @@ export class GroupConsumer {
       if (this.#stopped || batchSize > 0 || firstOffset === null) return
       this.#listener.passed(topic, partition, Number(firstOffset), Number(lastOffset) + 1)
     })
+    consumer.on(consumer.events.HEARTBEAT, () => this.#wait.beaten())
     consumer.on(consumer.events.FETCH_START, () => {
       this.#fetchedAt = performance.now()
     })
@@ -178,13 +184,22 @@ export class GroupConsumer {
     this.resume(partition, [...positions.keys()])
   }
 
+  /** Reads no more of these topics of the partition until it is told to. */
   pause(partition: number, topics: readonly string[]): void {
     if (this.#stopped) return
+    for (const topic of topics) this.#wait.held(topic, partition)
     this.#steering.pause(topics.map(topic => ({ topic, partitions: [partition] })))
+  }
+
+  /** Reads no more of these topics of the partition as long as this assignment holds. */
+  close(partition: number, topics: readonly string[]): void {
+    this.pause(partition, topics)
+    for (const topic of topics) this.#wait.released(topic, partition)
   }
 
   resume(partition: number, topics: readonly string[]): void {
     if (this.#stopped) return
+    for (const topic of topics) this.#wait.released(topic, partition)
     this.#steering.resume(topics.map(topic => ({ topic, partitions: [partition] })))
   }
 
@@ -201,7 +216,12 @@ export class GroupConsumer {
     const late = new Promise<void>(resolve => {
       timer = setTimeout(resolve, LEAVE_TIMEOUT_MS)
     })
-    await Promise.race([this.#consumer.disconnect().catch(() => {}), late])
+    const { events } = this.#consumer
+    const left = new Promise<void>(resolve => this.#consumer.on(events.STOP, () => resolve()))
+    const disconnected = this.#consumer.disconnect().catch(() => {})
+    // Behind it: kafkajs must know that it stops when the fetches end. What waits for their answers is the connection alone.
+    this.#wait.end()
+    await Promise.race([left, disconnected, late])
     clearTimeout(timer)
   }
 
@@ -209,6 +229,7 @@ export class GroupConsumer {
     // Stopping does not stop kafkajs's first join, which may connect anew and succeed: only an exception makes it give up.
     if (this.#stopped) throw new Error('stopped before it had joined')
     this.#rejoin.isAsked = false
+    this.#wait.releasedAll()
     const partitions = assignment[this.#settings.topics[0] as string] ?? []
     for (const partition of partitions) this.pause(partition, this.#settings.topics)
     this.#owned = inOrderOfArrival(this.#owned, partitions)
@@ -239,6 +260,7 @@ export class GroupConsumer {
   #handOver({ batch, resolveOffset, isStale, isRunning }: kafkajs.EachBatchPayload): void {
     const last = batch.messages.at(-1)
     if (last === undefined || this.#stopped || !isRunning() || isStale()) return
+    this.#wait.moved()
     const { topic, partition } = batch
     const leaderEpoch = leaderEpochOf(last)
     const nextOffset = Number(batch.lastOffset()) + 1

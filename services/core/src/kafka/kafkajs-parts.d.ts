@@ -28,7 +28,8 @@ declare module 'kafkajs/src/consumer/consumerGroup.js' {
     readonly leaderId: string
     /** Who gets the heartbeats. */
     coordinator: Broker
-    readonly maxWaitTime: number
+    /** How long the next fetch waits for a record, ms. */
+    maxWaitTime: number
     readonly offsetManager: OffsetManager
     /** Those of which something is assigned. */
     readonly topics: readonly string[]
