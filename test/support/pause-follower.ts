@@ -2,14 +2,14 @@
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { createLog } from '@sallyport/core/log'
 import { Gate } from '@sallyport/processor/gate'
-import { OperatorPause } from '@sallyport/processor/operator-pause'
+import { OperatorPauses } from '@sallyport/processor/operator-pauses'
 
 const { BROKERS = '', REGISTRY = '', PROCESSOR = '' } = process.env
 const log = createLog('test')
 const connection = { brokers: BROKERS.split(','), registryUrl: REGISTRY }
 const gate = new Gate(PROCESSOR, log)
 const registry = createRegistry(REGISTRY)
-const pause = new OperatorPause(PROCESSOR, { connection, registry, gate, log })
+const pause = new OperatorPauses(new Map([[PROCESSOR, gate]]), { connection, registry, log })
 const stopping = new AbortController()
 const before = process.memoryUsage.rss()
 const startedAt = performance.now()

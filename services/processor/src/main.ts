@@ -31,7 +31,7 @@ import { Gate } from './gate.ts'
 import { ProcessMemory } from './memory.ts'
 import { memoryLimits } from './memory-limits.ts'
 import { OddClockReport } from './odd-clocks.ts'
-import { OperatorPause } from './operator-pause.ts'
+import { OperatorPauses } from './operator-pauses.ts'
 import { type ProcessorKafka, ProcessorRuntime } from './runtime.ts'
 
 const PROVISION_RETRY_MS = 1_000
@@ -103,23 +103,20 @@ export function runProcessors(
   const gates = new Map(
     processors.map(({ name }) => [name, new Gate(name, log.child({ processor: name }))] as const),
   )
+  const pauses = new OperatorPauses(gates, { connection, registry, log })
+  let following: Promise<void> | undefined
 
   async function run(processor: ProcessorConfig, onJoin: () => void): Promise<void> {
     const processorLog = log.child({ processor: processor.name })
     const gate = gates.get(processor.name) as Gate
-    let following: Promise<void> | undefined
     async function prepareAndFollow(): Promise<ProcessorKafka | undefined> {
       const clients = { connection, producers, registry }
       const preparing = prepare(processor, settings, clients, processorLog, stopping.signal)
       const prepared = await unlessAborted(preparing, stopping.signal)
       if (prepared === undefined) return undefined
-      const kafka = { ...prepared, brokerClock }
-      if (following !== undefined) return kafka
-      const facts = { connection, registry, gate, log: processorLog }
-      const pause = new OperatorPause(processor.name, facts)
-      following = pause.follow(stopping.signal)
-      await pause.known
-      return kafka
+      following ??= pauses.follow(stopping.signal)
+      await pauses.known
+      return { ...prepared, brokerClock }
     }
     const runtime = new ProcessorRuntime(
       processor,

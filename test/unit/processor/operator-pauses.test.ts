@@ -4,7 +4,7 @@ import { createRegistry } from '@sallyport/core/kafka/registry'
 import { createLog } from '@sallyport/core/log'
 import type { Pauses } from '@sallyport/core/pauses'
 import { Gate } from '@sallyport/processor/gate'
-import { OperatorPause } from '@sallyport/processor/operator-pause'
+import { OperatorPauses } from '@sallyport/processor/operator-pauses'
 import { waitFor } from '../../support/wait-for.ts'
 
 describe('an operator’s pause whose audit cannot be read', () => {
@@ -26,7 +26,7 @@ describe('an operator’s pause whose audit cannot be read', () => {
     const connection = { brokers: ['127.0.0.1:9'], registryUrl: 'http://127.0.0.1:9' }
     const gate = new Gate('held', log)
     const registry = createRegistry(connection.registryUrl)
-    const pause = new OperatorPause('held', { connection, registry, gate, log })
+    const pause = new OperatorPauses(new Map([['held', gate]]), { connection, registry, log })
     const stopping = new AbortController()
     const following = pause.follow(stopping.signal)
     let known = false
@@ -46,5 +46,40 @@ describe('an operator’s pause whose audit cannot be read', () => {
 
   it('is not taken for known where it never was: nothing begins until then (U1)', async () => {
     assert.deepEqual(await throughFailures(undefined), { holds: [], known: false })
+  })
+})
+
+describe('operators’ pauses', () => {
+  const follow = AuditLog.prototype.followPauses
+  afterEach(() => {
+    AuditLog.prototype.followPauses = follow
+  })
+
+  it('reach each processor of a process, which follows the audit once', async () => {
+    let followed = 0
+    AuditLog.prototype.followPauses = async (signal, onPauses) => {
+      followed++
+      onPauses({ pauseOf: (name: string) => ({ paused: name === 'held' }) } as unknown as Pauses)
+      await new Promise(resolve => signal.addEventListener('abort', resolve))
+    }
+    const log = createLog('test')
+    log.level = 'silent'
+    const connection = { brokers: ['127.0.0.1:9'], registryUrl: 'http://127.0.0.1:9' }
+    const gates = new Map(['held', 'free'].map(name => [name, new Gate(name, log)]))
+    const registry = createRegistry(connection.registryUrl)
+    const pauses = new OperatorPauses(gates, { connection, registry, log })
+    const stopping = new AbortController()
+    const following = pauses.follow(stopping.signal)
+    await pauses.known
+    assert.deepEqual(
+      [...gates].map(([name, { holds }]) => [name, [...holds]]),
+      [
+        ['held', ['paused']],
+        ['free', []],
+      ],
+    )
+    stopping.abort()
+    await following
+    assert.equal(followed, 1)
   })
 })

@@ -1,5 +1,6 @@
 /**
- * An operator's pause, carried by the audit topic: it reaches every process of a processor and survives restarts.
+ * Operators' pauses, carried by the audit topic: they reach every process of a processor and survive restarts. A process
+ * follows the audit once for all of its processors.
  *
  * U1. A processor begins no attempt before it knows whether it is paused.
  * U2. While the audit cannot be read, what was known last holds.
@@ -11,43 +12,42 @@ import { errorMessage } from '@sallyport/core/errors'
 import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import type { Log } from '@sallyport/core/log'
+import type { Pauses } from '@sallyport/core/pauses'
 import type { Gate } from './gate.ts'
 
-export interface OperatorPauseDependencies {
+export interface OperatorPausesDependencies {
   readonly connection: Connection
   readonly registry: SchemaRegistry
-  readonly gate: Gate
   readonly log: Log
 }
 
 /** How long it waits before it reads the audit again after a failure, ms. */
 const RETRY_MS = 1_000
 
-export class OperatorPause {
-  readonly #processor: string
-  readonly #deps: OperatorPauseDependencies
+export class OperatorPauses {
+  readonly #gates: ReadonlyMap<string, Gate>
+  readonly #deps: OperatorPausesDependencies
   readonly #known = Promise.withResolvers<void>()
 
-  constructor(processor: string, deps: OperatorPauseDependencies) {
-    this.#processor = processor
+  /** `gates`: by the processors' names. */
+  constructor(gates: ReadonlyMap<string, Gate>, deps: OperatorPausesDependencies) {
+    this.#gates = gates
     this.#deps = deps
   }
 
-  /** Resolves once the gate is as the operator wants it (U1), or when `follow` has ended. */
+  /** Resolves once the gates are as operators want them (U1), or when `follow` has ended. */
   get known(): Promise<void> {
     return this.#known.promise
   }
 
-  /** Keeps the gate as operators want it, until `signal` aborts. */
+  /** Keeps the gates as operators want them, until `signal` aborts. */
   async follow(signal: AbortSignal): Promise<void> {
     const { connection, registry, log } = this.#deps
-    const reader = new PartitionReader(connection, `sallyport-${this.#processor}`)
+    const reader = new PartitionReader(connection, 'sallyport-pauses')
     const audit = new AuditLog({ reader, registry })
     while (!signal.aborted) {
       try {
-        await audit.followPauses(signal, pauses =>
-          this.#apply(pauses.pauseOf(this.#processor)?.paused === true),
-        )
+        await audit.followPauses(signal, pauses => this.#apply(pauses))
       } catch (error) {
         log.warn({ error: errorMessage(error) }, 'the audit cannot be read; asking again whether to pause')
         await sleep(RETRY_MS, undefined, { signal }).catch(() => {})
@@ -57,10 +57,11 @@ export class OperatorPause {
     this.#known.resolve()
   }
 
-  #apply(paused: boolean): void {
-    const { gate } = this.#deps
-    if (paused) gate.hold('paused')
-    else gate.release('paused')
+  #apply(pauses: Pauses): void {
+    for (const [processor, gate] of this.#gates) {
+      if (pauses.pauseOf(processor)?.paused === true) gate.hold('paused')
+      else gate.release('paused')
+    }
     this.#known.resolve()
   }
 }
