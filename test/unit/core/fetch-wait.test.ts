@@ -38,7 +38,7 @@ describe('how long a fetch waits', () => {
     })
   }
 
-  it('stays short while a place is held, and grows from its resumption on (W1)', () => {
+  it('stays short while a place is held, and grows from its resumption on (M5)', () => {
     wait.held('t', 0)
     wait.held('t', 1)
     quiet(5_000)
@@ -50,7 +50,7 @@ describe('how long a fetch waits', () => {
     assert.equal(wait.ms, 300)
   })
 
-  it('does not last beyond the time when a heartbeat is due (W2)', () => {
+  it('does not last beyond the time when a heartbeat is due (M6)', () => {
     quiet(59_500)
     assert.equal(wait.ms, 500)
     quiet(500)
@@ -59,7 +59,7 @@ describe('how long a fetch waits', () => {
     assert.equal(wait.ms, 1_000)
   })
 
-  it('is over for everybody once the consumer stops (W3)', async () => {
+  it('is over for everybody once the consumer stops (M7)', async () => {
     const fetched = wait.unlessOver(new Promise<string[]>(() => {}))
     assert.deepEqual(await wait.unlessOver(Promise.resolve(['a record'])), ['a record'])
     wait.end()

@@ -2,15 +2,15 @@
  * How long the fetches of a consumer wait for a record: as long as the consumer has been quiet, within two limits. A
  * fetch names every partition, and is nearly all that an idle consumer does; the first record ends its wait.
  *
- * W1. What a member pauses, resumes or seeks takes effect with the next fetch. While a place is held that will be read
+ * M5. What a member pauses, resumes or seeks takes effect with the next fetch. While a place is held that will be read
  *     on, fetches are short.
- * W2. A heartbeat goes out between two fetches. No long one lasts beyond the time when the next heartbeat is due: a
+ * M6. A heartbeat goes out between two fetches. No long one lasts beyond the time when the next heartbeat is due: a
  *     member learns as soon as ever that its group rebalances, and all its brokers' fetches have ended by then.
- * W3. Nobody waits for a fetch once the consumer stops.
+ * M7. Nobody waits for a fetch once the consumer stops.
  */
 import { unlessAborted } from '../unless-aborted.ts'
 
-/** How long a fetch waits at least, and so how late a pause or resume takes effect where W1 holds; ms. */
+/** How long a fetch waits at least, and so how late a pause or resume takes effect where M5 holds; ms. */
 const WAIT_MS_MIN = 100
 /** Long enough that idling costs next to nothing: ten times fewer fetches. ms. */
 const WAIT_MS_MAX = 1_000
@@ -69,7 +69,7 @@ export class FetchWait {
     this.moved()
   }
 
-  /** The consumer stops (W3). */
+  /** The consumer stops (M7). */
   end(): void {
     this.#over.abort()
   }
