@@ -26,8 +26,8 @@ const STRIKE_TIMEOUT_MS = 30_000
 const STRIKES_MAX = 2
 /** The markers may be written before the strike comes: so many processes try. */
 const BROKER_STRIKES_MAX = 4
-/** Processes that reach the brokers through the proxy while it troubles them. */
-const THROUGH_PROXY_MIN = 2
+/** Processes that reach the brokers through the proxy while it troubles them, and while it tells them another time. */
+const THROUGH_PROXY_MIN = { requests: 2, clock: 1 }
 /** How long processes that have joined may take to hear the brokers' right time, ms. */
 const ACQUIRING_MS = 2_000
 
@@ -216,13 +216,13 @@ export class Chaos {
 
   /** Some of the processes reach the brokers through the proxy, from the first such step on until they end. */
   async #troubleRequests(ms: number, seed: number): Promise<boolean> {
-    await this.#goThroughProxy()
+    await this.#goThroughProxy(THROUGH_PROXY_MIN.requests)
     return (await this.#requests.trouble(ms, seed)) > 0
   }
 
   /** Returns whether a process noticed. */
   async #leapClock(ms: number): Promise<boolean> {
-    const through = await this.#goThroughProxy()
+    const through = await this.#goThroughProxy(THROUGH_PROXY_MIN.clock)
     await sleep(ACQUIRING_MS)
     const said = () => through.reduce((sum, { oddClocks }) => sum + oddClocks, 0)
     const before = said()
@@ -230,10 +230,10 @@ export class Chaos {
     return said() > before
   }
 
-  async #goThroughProxy(): Promise<Member[]> {
+  async #goThroughProxy(min: number): Promise<Member[]> {
     const { brokers } = this.#requests
     const through = () => this.#fleet.members.filter(member => member.brokers === brokers)
-    while (through().length < THROUGH_PROXY_MIN) await (await this.#replace('', brokers)).joined()
+    for (let count = through().length; count < min; count++) await (await this.#replace('', brokers)).joined()
     return through()
   }
 
