@@ -66,7 +66,7 @@ describe('a service that is asked to stop while it starts', function () {
 })
 
 describe('a processor that is asked to stop while its broker is frozen', function () {
-  this.timeout(120_000)
+  this.timeout(300_000)
 
   it('ends with 0 in its drain time-out and ten seconds more, and says what it leaves; nothing is lost', async () => {
     // Timeline: outcomes wait to be settled when the broker freezes, so that nothing answers and no connection breaks;
@@ -99,7 +99,7 @@ describe('a processor that is asked to stop while its broker is frozen', functio
     )
     const next = start()
     try {
-      await topics.read(output, () => true, events.length, 60_000)
+      await topics.read(output, () => true, events.length, 120_000)
       const keys = (await topics.readAll(output)).map(({ key }) => key)
       assert.deepEqual(keys.sort(), events.map(({ id }) => id).sort())
     } finally {
