@@ -25,6 +25,7 @@ import { PartitionHolds } from './partition-holds.ts'
 import type { RestoreSchemas } from './restore.ts'
 import { Slots } from './slots.ts'
 import { TransactionSizes } from './transaction-size.ts'
+import { holdSettings } from './windows.ts'
 
 /** What a processor needs of Kafka and the registry, after provisioning. */
 export interface ProcessorKafka {
@@ -90,7 +91,7 @@ export class ProcessorRuntime {
     this.#prepare = prepare
     this.#memory = memory
     const { attemptBytesMax, transactionTimeoutMs, transactionPartitionsMax } = settings.processing
-    this.#holds = new PartitionHolds(settings.processing, () => performance.now())
+    this.#holds = new PartitionHolds(holdSettings(settings, processor.sources), () => performance.now())
     this.#admission = {
       slots: new Slots(processor.concurrency, () =>
         Math.min(attemptBytesMax, memory.attemptsMax(processors)),

@@ -3,6 +3,7 @@ import { durationMs, durationText } from '@sallyport/core/duration'
 import { SallyportError } from '@sallyport/core/errors'
 import type { Settings } from '@sallyport/core/settings'
 import type { ProcessorConfig } from './config.ts'
+import type { HoldSettings } from './partition-holds.ts'
 
 /** What a record may hold a position for, as a share of the shortest window (set-aside.ts). */
 export const HELD_SHARE = 0.25
@@ -28,6 +29,19 @@ export function shortestWindowMs(
  */
 export function refreshEveryMs(windowMs: number, transactionalIdsMs: number): number {
   return Math.min(windowMs, transactionalIdsMs) / 4
+}
+
+/**
+ * How partitions are held back: as the settings say, but for no longer than a record may hold its position. Claims of what
+ * was processed behind it are refreshed only while the partition is worked on.
+ */
+export function holdSettings(
+  settings: Pick<Settings, 'windowMs' | 'sources'> & { readonly processing: HoldSettings },
+  taken: ReadonlySet<string> | null,
+): HoldSettings {
+  const { holdBackAfter, holdBackForMs, holdBackForMaxMs } = settings.processing
+  const mostMs = Math.min(holdBackForMaxMs, shortestWindowMs(settings, taken) * HELD_SHARE)
+  return { holdBackAfter, holdBackForMs: Math.min(holdBackForMs, mostMs), holdBackForMaxMs: mostMs }
 }
 
 /**

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { checkTimeout, refreshEveryMs, shortestWindowMs } from '@sallyport/processor/windows'
+import { checkTimeout, holdSettings, refreshEveryMs, shortestWindowMs } from '@sallyport/processor/windows'
 
 describe('the shortest window', () => {
   const settings = { windowMs: 60_000, sources: { crm: { window: '10s' }, shop: {}, slow: { window: '7d' } } }
@@ -16,6 +16,21 @@ describe('what must not expire', () => {
   it('is written again every quarter of the window, and of the time for which Kafka remembers transactional ids', () => {
     assert.equal(refreshEveryMs(DAY_MS, 7 * DAY_MS), DAY_MS / 4)
     assert.equal(refreshEveryMs(60 * DAY_MS, 7 * DAY_MS), (7 * DAY_MS) / 4)
+  })
+})
+
+describe('a partition that is held back', () => {
+  const settings = {
+    windowMs: 3_600_000,
+    sources: { crm: { window: '10m' } },
+    processing: { holdBackAfter: 5, holdBackForMs: 30_000, holdBackForMaxMs: 600_000 },
+  }
+
+  it('is tried again within a quarter of its shortest window: only then are the claims behind its position refreshed', () => {
+    assert.deepEqual(holdSettings(settings, null), { ...settings.processing, holdBackForMaxMs: 150_000 })
+    assert.deepEqual(holdSettings(settings, new Set(['shop'])), settings.processing)
+    const brief = holdSettings({ ...settings, windowMs: 60_000 }, null)
+    assert.deepEqual(brief, { holdBackAfter: 5, holdBackForMs: 15_000, holdBackForMaxMs: 15_000 })
   })
 })
 
