@@ -194,8 +194,8 @@ export class Task {
         claimsBytes: state.claims.bytes,
         ms: this.#deps.clock() - startedAt,
       }
-      this.#log.debug(facts, 'acquired')
       if (await this.#isCrashed(state.predecessor)) this.#suspectFirst(state.predecessor)
+      this.#log.debug(facts, 'acquired')
       this.#abort.signal.throwIfAborted()
       this.#begin(this.#producer, state, positions)
       await this.#over.promise
