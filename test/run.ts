@@ -21,8 +21,8 @@ const STEPS: Readonly<Record<string, () => Promise<StepResult>>> = {
   unit: () => runMocha('test/unit', 10 * MINUTE_MS),
   property: () => optional('test/property', 5 * MINUTE_MS),
   conformance: () => optional('test/conformance', 5 * MINUTE_MS),
-  regression: () => optional('test/regression', 15 * MINUTE_MS, 2),
-  integration: () => runMocha('test/integration', 25 * MINUTE_MS, 2),
+  regression: () => optional('test/regression', 20 * MINUTE_MS, 2),
+  integration: () => runMocha('test/integration', 35 * MINUTE_MS, 2),
   containers,
 }
 
