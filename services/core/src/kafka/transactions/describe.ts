@@ -11,13 +11,15 @@ export interface DescribedTransaction extends Answer {
   /** Kafka's name of its state, such as `CompleteCommit`; `None` where the id is not known, or may not be asked about. */
   readonly state: string
   readonly producerId: bigint
-  /** Where it writes, while it is not complete. */
-  readonly places: readonly BatchPlace[]
+  /** That of the id by now: each end by a coordinator, and with version 2 each end, has taken it one further. */
+  readonly epoch: number
 }
 
 /** A producer that a partition knows. */
 export interface PartitionProducer {
   readonly producerId: bigint
+  /** Of the transaction that wrote last. */
+  readonly epoch: number
   /** Offset of the first record that no marker has ended; -1 where there is none. */
   readonly openFrom: number
 }
@@ -53,12 +55,12 @@ export function describeTransaction(transactionalId: string): Request<DescribedT
         entry.readInt32() // its time-out
         entry.readInt64() // when it began
         const producerId = entry.readInt64()
-        entry.readInt16() // epoch
-        const places = entry.readArray(inTopic => {
-          const topic = inTopic.readString()
-          return inTopic.readArray(each => ({ topic, partition: each.readInt32() }), true, false)
+        const epoch = entry.readInt16()
+        entry.readArray(inTopic => {
+          inTopic.readString() // a topic that it writes to, and its partitions
+          inTopic.readArray(each => each.readInt32(), true, false)
         })
-        return { code, state, producerId, places: places.flat() }
+        return { code, state, producerId, epoch }
       })
       if (described === undefined) return { ...NONE, code: 0 }
       return UNKNOWN_TO_US.includes(described.code) ? { ...NONE, code: 0 } : described
@@ -66,7 +68,7 @@ export function describeTransaction(transactionalId: string): Request<DescribedT
   }
 }
 
-const NONE = { state: 'None', producerId: -1n, places: [] } as const
+const NONE = { state: 'None', producerId: -1n, epoch: -1 } as const
 
 /** Asks the leader of partitions which producers they know. */
 export function describeProducers(places: readonly BatchPlace[]): Request<readonly PartitionProducers[]> {
@@ -86,11 +88,11 @@ export function describeProducers(places: readonly BatchPlace[]): Request<readon
             inPartition.readNullableString() // message
             const producers = inPartition.readArray(each => {
               const producerId = each.readInt64()
-              each.readInt32() // epoch
+              const epoch = each.readInt32()
               each.readInt32() // last sequence number
               each.readInt64() // last time
               each.readInt32() // the coordinator's epoch
-              return { producerId, openFrom: Number(each.readInt64()) }
+              return { producerId, epoch, openFrom: Number(each.readInt64()) }
             })
             return { topic, partition, code, producers }
           })

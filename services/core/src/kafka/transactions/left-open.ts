@@ -4,39 +4,26 @@
  * producer that writes there would end what was left open with its own result: an aborted one would count, or a committed
  * one would be lost.
  *
- *     what the coordinator decided → take the id over → what is open all the same → end it as was decided
- *
- * The decision, by the state of the id before it was taken over:
- *
- * | state | what was left open is |
- * |---|---|
- * | `PrepareCommit`, `CompleteCommit` | committed |
- * | `PrepareAbort`, `CompleteAbort`, `PrepareEpochFence` | aborted |
- * | `Ongoing` | aborted with it where it wrote, else of an earlier transaction of the same owner: committed |
- * | `Empty`, version 1 | committed: an owner asks for the next epoch behind each commit |
- * | any other | not known: somebody took the id over and died before this was done |
+ *     what the coordinator decided → take the id over → what is open all the same → end it as was decided (fate.ts)
  */
 import type { Broker } from '@platformatic/kafka'
-import { type DescribedTransaction, describeProducers, type PartitionProducers } from './describe.ts'
+import { describeProducers, type PartitionProducers } from './describe.ts'
+import type { End, Fates } from './fate.ts'
 import type { ProducerCluster } from './producer-cluster.ts'
-import { type BatchPlace, nameOf, type TransactionVersion } from './requests.ts'
+import { type BatchPlace, nameOf } from './requests.ts'
 import { TransactionError, verdictOf } from './verdict.ts'
-
-export type End = 'commit' | 'abort'
 
 /** What earlier producers of a transactional id may have left open, and where that is not known yet. */
 export class LeftOpen {
   readonly #cluster: ProducerCluster
-  readonly #version: TransactionVersion
-  readonly #last: DescribedTransaction
+  readonly #fates: Fates
   /** Places whose leader could not be asked, by name. */
   readonly #unseen = new Map<string, BatchPlace>()
 
-  /** `last`: the id's transaction before it was taken over. */
-  constructor(cluster: ProducerCluster, version: TransactionVersion, last: DescribedTransaction) {
+  /** `fates`: what is known of the id's transactions from before it was taken over. */
+  constructor(cluster: ProducerCluster, fates: Fates) {
     this.#cluster = cluster
-    this.#version = version
-    this.#last = last
+    this.#fates = fates
   }
 
   /** Those of the places that could not be asked about so far. */
@@ -50,38 +37,26 @@ export class LeftOpen {
    * `producerId`: the present one. Throws `TransactionError` where nobody knows the end of some.
    */
   async find(places: readonly BatchPlace[], producerId: bigint): Promise<Map<End, BatchPlace[]>> {
-    const producerIds = [this.#last.producerId, producerId]
+    const producerIds = this.#fates.producerIds.add(producerId)
     const answers = await askLeaders(this.#cluster, places)
-    const isOpen = (answer: PartitionProducers | undefined) =>
-      answer?.producers.some(it => it.openFrom >= 0 && producerIds.includes(it.producerId)) === true
     for (const place of places) {
       const name = nameOf(place)
       if (isSeen(answers.get(name))) this.#unseen.delete(name)
       else this.#unseen.set(name, place)
     }
-    const open = places.filter(place => isOpen(answers.get(nameOf(place))))
-    return Map.groupBy(open, place => this.#endAt(place))
-  }
-
-  #endAt(place: BatchPlace): End {
-    const { state, places } = this.#last
-    switch (state) {
-      case 'PrepareCommit':
-      case 'CompleteCommit':
-        return 'commit'
-      case 'PrepareAbort':
-      case 'CompleteAbort':
-      case 'PrepareEpochFence':
-        return 'abort'
-      case 'Ongoing':
-        return places.some(it => nameOf(it) === nameOf(place)) ? 'abort' : 'commit'
-      case 'Empty':
-        if (this.#version === 1) return 'commit'
-    }
-    throw new TransactionError(
-      'failed',
-      `an earlier transaction is open in ${nameOf(place)}, and nobody knows how it was to end: find it with kafka-transactions.sh find-hanging, and end it with abort`,
+    const open = [...answers.values()].flatMap(({ topic, partition, producers }) =>
+      producers
+        .filter(it => it.openFrom >= 0 && producerIds.has(it.producerId))
+        .map(producer => ({ topic, partition, producer })),
     )
+    return Map.groupBy(open, ({ producer, ...place }) => {
+      const end = this.#fates.of(producer)
+      if (end !== undefined) return end
+      throw new TransactionError(
+        'failed',
+        `an earlier transaction is open in ${nameOf(place)}, and nobody knows how it was to end: find it with kafka-transactions.sh find-hanging, and end it with abort`,
+      )
+    })
   }
 }
 

@@ -11,6 +11,7 @@ import { errorMessage } from '../../errors.ts'
 import { Cluster, type ProducerIdentity } from '../cluster.ts'
 import { errorName } from '../produce.ts'
 import { DESCRIBE_PRODUCERS_KEY, DESCRIBE_TRANSACTIONS_KEY } from './describe.ts'
+import { Fates } from './fate.ts'
 import { exchange, type Request } from './request.ts'
 import { findCoordinator, type TransactionVersion } from './requests.ts'
 import { SharedConnections } from './shared-connections.ts'
@@ -37,6 +38,7 @@ export class ProducerCluster {
   readonly #cluster: Cluster
   readonly #coordinating: SharedConnections
   readonly #producing: SharedConnections
+  readonly #fates = new Map<string, Fates>()
 
   constructor(connection: Connection, clientId: string) {
     this.#cluster = new Cluster(connection, clientId, [], REQUEST_TIMEOUT_MS)
@@ -72,6 +74,13 @@ export class ProducerCluster {
     if (verdict === 'fenced' || verdict === 'failed') throw failureOf(verdict, 'FindCoordinator', code)
     if (verdict !== 'done') throw new Error(`the coordinator is not known: ${errorName(code)}`)
     return { host, port }
+  }
+
+  /** What this process was told of the transactions of an id, for as long as it runs. */
+  fatesOf(transactionalId: string, version: TransactionVersion): Fates {
+    const fates = this.#fates.get(transactionalId) ?? new Fates(version)
+    this.#fates.set(transactionalId, fates)
+    return fates
   }
 
   /** A producer id for records outside any transaction. */

@@ -42,7 +42,8 @@ import { errorMessage } from '../../errors.ts'
 import type { ProducerIdentity } from '../cluster.ts'
 import type { InputPosition, PartitionWrites } from '../produce-record.ts'
 import { describeTransaction } from './describe.ts'
-import { type End, LeftOpen } from './left-open.ts'
+import type { End } from './fate.ts'
+import { LeftOpen } from './left-open.ts'
 import { PartitionBatches } from './partition-batches.ts'
 import { persist } from './persist.ts'
 import { type ProducerCluster, UnansweredError } from './producer-cluster.ts'
@@ -266,7 +267,10 @@ export class TransactionalProducer {
   /** Asks what the coordinator decided of the id's last transaction, before taking over changes that. */
   async #lookBack(deadlineAt: number): Promise<void> {
     const last = await this.#coordinate(describeTransaction(this.#transactionalId), deadlineAt)
-    if (last.state !== 'None') this.#leftOpen = new LeftOpen(this.#cluster, this.#version, last)
+    if (last.state === 'None') return
+    const fates = this.#cluster.fatesOf(this.#transactionalId, this.#version)
+    fates.tell(last)
+    this.#leftOpen = new LeftOpen(this.#cluster, fates)
   }
 
   /** Waits until it is known of all places of a transaction that nothing is open there. */
