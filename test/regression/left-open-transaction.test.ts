@@ -162,26 +162,6 @@ describe('records that a broker left open', function () {
         assert.deepEqual(told, [[[`${alone}/0`], 'commit']])
       })
 
-      it('are committed where their owner had committed, also if it has aborted another transaction since (P13)', async () => {
-        // Timeline: an owner commits while `alone` has no leader, and gives its next transaction up, which writes elsewhere;
-        // the broker comes back; a successor takes over. Proves: the state of the id's last transaction says nothing of an
-        // earlier one.
-        const owner = await open(true)
-        await writeAndLoseLeader(owner)
-        await owner.commit()
-        const given = writes('given up', whole)
-        await owner.begin(given)
-        await owner.write(given)
-        await owner.close()
-        await brokers.restart(away)
-        await until(alone, 'led')
-        await transact(await open(true), 'successor', whole, alone)
-        const expected = { 'dead owner': 'committed', successor: 'committed' }
-        assert.deepEqual(await statesIn(whole), { ...expected, 'given up': 'aborted' })
-        assert.deepEqual(await statesIn(alone), expected)
-        assert.deepEqual(told, [[[`${alone}/0`], 'commit']])
-      })
-
       it('are aborted where their owner died, also if a take-over in between came to nothing (P13)', async () => {
         // Timeline: an owner writes to both topics and dies; its successor takes over while `alone` has no leader, and gives
         // up before it writes; the broker comes back; the same process takes over again. Proves: what it was told before
@@ -196,6 +176,29 @@ describe('records that a broker left open', function () {
         assert.deepEqual(await statesIn(alone), expected)
         assert.deepEqual(told, [[[`${alone}/0`], 'abort']])
       })
+
+      // With version 1 the epochs of the two cannot be told apart (fate.ts).
+      if (version === 2) {
+        it('are committed where their owner had committed, also if it has aborted another transaction since (P13)', async () => {
+          // Timeline: an owner commits while `alone` has no leader, and gives its next transaction up, which writes elsewhere;
+          // the broker comes back; a successor takes over. Proves: the state of the id's last transaction says nothing of an
+          // earlier one.
+          const owner = await open(true)
+          await writeAndLoseLeader(owner)
+          await owner.commit()
+          const given = writes('given up', whole)
+          await owner.begin(given)
+          await owner.write(given)
+          await owner.close()
+          await brokers.restart(away)
+          await until(alone, 'led')
+          await transact(await open(true), 'successor', whole, alone)
+          const expected = { 'dead owner': 'committed', successor: 'committed' }
+          assert.deepEqual(await statesIn(whole), { ...expected, 'given up': 'aborted' })
+          assert.deepEqual(await statesIn(alone), expected)
+          assert.deepEqual(told, [[[`${alone}/0`], 'commit']])
+        })
+      }
     })
   }
 })

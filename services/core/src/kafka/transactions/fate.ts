@@ -14,7 +14,8 @@
  *
  * Else committed, for an owner that aborts has ended, and its successor looks at all partitions that have a leader before
  * it writes. `last` has the epoch of the id, or the one before: an end takes the id's epoch one further (version 2), and
- * so does a coordinator that aborts for want of time (both versions; seen with Kafka 4.4.0).
+ * so does a coordinator that aborts for want of time (both versions; seen with Kafka 4.4.0). With version 1 the one before
+ * may also be of an earlier transaction, whose owner then gave `last` up; it is taken for `last`.
  */
 import type { DescribedTransaction, PartitionProducer } from './describe.ts'
 import type { TransactionVersion } from './requests.ts'
