@@ -14,10 +14,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { freePort } from 'sallyport/broker/ports'
 import { startCluster } from '../support/cluster.ts'
 import { IngressProcess } from '../support/ingress-process.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { ATTACKS, type Attack, launch } from './ingress/attacks.ts'
 import { GenuineSenders, SECRET } from './ingress/genuine.ts'
 import { Haproxy } from './ingress/haproxy.ts'
@@ -27,13 +27,11 @@ const {
   short: SHORT,
   only: ONLY,
   through: THROUGH,
-} = parseArgs({
-  options: {
-    short: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    through: { type: 'string' },
-  },
-}).values
+} = scriptOptions(import.meta.url, {
+  short: { type: 'boolean', default: false },
+  only: { type: 'string' },
+  through: { type: 'string' },
+})
 const ATTACK_MS = SHORT ? 6_000 : 60_000
 const RECOVERY_MS = 2_000
 const AFTER_MS = SHORT ? 500 : 2_000

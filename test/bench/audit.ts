@@ -10,7 +10,6 @@
 import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { AUDIT_SCHEMA, type AuditRecord } from '@sallyport/core/audit'
 import { encodeWire } from '@sallyport/core/codec'
 import { append } from '@sallyport/core/kafka/append'
@@ -25,9 +24,10 @@ import { appendDeadLetters } from '../support/dead-letters.ts'
 import { Topics } from '../support/events.ts'
 import { PARTITIONS, testProcessor } from '../support/processor.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { settingsFileFor } from '../support/settings-file.ts'
 
-const { values: options } = parseArgs({ options: { records: { type: 'string', default: '1000000' } } })
+const options = scriptOptions(import.meta.url, { records: { type: 'string', default: '1000000' } })
 const RECORDS = Number(options.records)
 const MORE_MS_MAX = 2_000
 const MORE_MIB_MAX = 50

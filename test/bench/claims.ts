@@ -9,11 +9,12 @@
  */
 import { cpus } from 'node:os'
 import { startCluster } from '../support/cluster.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { restoreCosts } from './claims/restore.ts'
 import { storeCosts } from './claims/store.ts'
 
 async function main(): Promise<void> {
-  const short = process.argv.includes('--short')
+  const { short } = scriptOptions(import.meta.url, { short: { type: 'boolean', default: false } })
   const sizes = short ? [10_000, 100_000, 1_000_000] : [10_000, 100_000, 1_000_000, 5_000_000]
   console.log('ids in a partition   CPU µs/event   bytes/id   longest call, ms')
   for (const { claims, cpuMicros, bytesPerId, longestMs } of storeCosts(sizes)) {

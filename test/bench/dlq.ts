@@ -9,14 +9,14 @@
  */
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { Cli } from '../support/cli.ts'
 import { startCluster } from '../support/cluster.ts'
 import { appendDeadLetters } from '../support/dead-letters.ts'
 import { Topics } from '../support/events.ts'
 import { PARTITIONS, testProcessor } from '../support/processor.ts'
+import { scriptOptions } from '../support/script-options.ts'
 
-const { values: options } = parseArgs({ options: { letters: { type: 'string', default: '100000' } } })
+const options = scriptOptions(import.meta.url, { letters: { type: 'string', default: '100000' } })
 const LETTERS = Number(options.letters)
 const FEW = Math.ceil(LETTERS / 10)
 const PER_SECOND_MIN = 2_000

@@ -8,14 +8,15 @@
  */
 import { createHmac, createSecretKey } from 'node:crypto'
 import { cpus } from 'node:os'
-import { parseArgs } from 'node:util'
 import { verify } from '@sallyport/ingress/verify'
 import { FORGED_PRESETS, forgedRequests } from '../support/forged-requests.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { codeOf, NOW_MS } from '../support/signed-request.ts'
 
-const { short: SHORT, only: ONLY } = parseArgs({
-  options: { short: { type: 'boolean', default: false }, only: { type: 'string' } },
-}).values
+const { short: SHORT, only: ONLY } = scriptOptions(import.meta.url, {
+  short: { type: 'boolean', default: false },
+  only: { type: 'string' },
+})
 const ROUNDS = SHORT ? 3 : 7
 const ROUND_BYTES = 2_097_152
 const SIZES = [1_024, 1_048_576]

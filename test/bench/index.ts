@@ -1,5 +1,5 @@
 /**
- * `npm run bench:index [-- EVENTS]`: how fast the index takes events, and how fast it answers.
+ * `npm run bench:index [-- --events N]`: how fast the index takes events, and how fast it answers.
  *
  * fill (events of 1 KiB with their claims, as fetches bring them) → ask, cold cache and warm → read the same from Kafka
  *
@@ -23,6 +23,7 @@ import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { CLAIM_SCHEMA } from '@sallyport/processor/config'
 import { eventOf, TRACEPARENT } from '../support/events.ts'
+import { scriptOptions } from '../support/script-options.ts'
 
 const PARTITIONS = 12
 const CLAIMS_TOPIC = 'sallyport.ticket-agent.claims'
@@ -37,7 +38,8 @@ const cpu = () => {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1_000
 }
-const total = Number(process.argv[2] ?? 1_000_000)
+const options = scriptOptions(import.meta.url, { events: { type: 'string', default: '1000000' } })
+const total = Number(options.events)
 const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-bench-'))
 const file = path.join(folder, 'index.db')
 

@@ -19,14 +19,16 @@ import type { AddressInfo } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
 import { startCluster } from '../support/cluster.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { type Contestant, startBare, startIngress } from './ingress/contestants.ts'
 import { latencyAt, load, type Round, round, SECRET } from './ingress/load.ts'
 
-const { short: SHORT, only: ONLY } = parseArgs({
-  options: { short: { type: 'boolean', default: false }, only: { type: 'string' } },
-}).values
+const { short: SHORT, only: ONLY } = scriptOptions(import.meta.url, {
+  short: { type: 'boolean', default: false },
+  only: { type: 'string' },
+})
 if (ONLY !== undefined && ONLY !== 'cost' && ONLY !== 'memory') throw new Error('--only takes cost or memory')
 const ROUNDS = SHORT ? 2 : 5
 const ROUND_S = SHORT ? 5 : 10

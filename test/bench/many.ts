@@ -9,13 +9,14 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { startCluster } from '../support/cluster.ts'
 import { eventOf, Topics } from '../support/events.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import type { Seen } from './many/processors.ts'
 
-const { values: options } = parseArgs({
-  options: { partitions: { type: 'string', default: '12,100' }, idle: { type: 'boolean', default: false } },
+const options = scriptOptions(import.meta.url, {
+  partitions: { type: 'string', default: '12,100' },
+  idle: { type: 'boolean', default: false },
 })
 const PROCESSORS = 10
 const ACQUIRE_MS_MAX = 180_000

@@ -18,8 +18,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { startCluster } from '../support/cluster.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { restoreCosts } from './claims/restore.ts'
 import { storeCosts } from './claims/store.ts'
 import { judge, type Results } from './processor/goals.ts'
@@ -29,7 +29,7 @@ import { takeoverMs } from './processor/takeover.ts'
 import { CONTESTANTS, type ContestantName, type Throughput, throughputOf } from './processor/throughput.ts'
 import { OTHERS_CORE, PROCESS_CORE, pin } from './processor/under-test.ts'
 
-const { values: options } = parseArgs({ options: { short: { type: 'boolean' }, only: { type: 'string' } } })
+const options = scriptOptions(import.meta.url, { short: { type: 'boolean' }, only: { type: 'string' } })
 const SHORT = options.short === true
 const ROUNDS = SHORT ? 2 : 5
 const EVENTS = SHORT ? 40_000 : 200_000

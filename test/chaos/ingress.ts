@@ -19,11 +19,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { IngressProcess } from '../support/ingress-process.ts'
 import { rawKafka } from '../support/raw-kafka.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { ledAgain, ledBy, slowest } from './ingress/failover.ts'
 import { Load, PUBLISH_TIMEOUT_MS, SECRET } from './ingress/load.ts'
 import { SmallDisk } from './ingress/small-disk.ts'
 
-const SHORT = process.argv.includes('--short')
+const { short: SHORT } = scriptOptions(import.meta.url, { short: { type: 'boolean', default: false } })
 const KILL_EVERY_MS = 8_000
 const KILLING_MS = SHORT ? 24_000 : 60_000
 const DISK_FULL_MS = 8_000

@@ -27,11 +27,11 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { KafkaProxy } from '../support/kafka-proxy/kafka-proxy.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { RegistryProxy } from '../support/registry-proxy.ts'
+import { scriptOptions } from '../support/script-options.ts'
 import { NAME } from './processor/agent.ts'
 import { BrokerFaults } from './processor/broker-faults.ts'
 import { Chaos } from './processor/chaos.ts'
@@ -57,23 +57,20 @@ import { explainAll, judge } from './processor/verdict.ts'
 import { Watch } from './processor/watch.ts'
 import { notRunOut, wearOut } from './processor/worn-epochs.ts'
 
-const { values: options } = parseArgs({
-  options: {
-    short: { type: 'boolean', default: false },
-    soak: { type: 'boolean', default: false },
-    seed: { type: 'string' },
-    /** Only the schedule's steps of these kinds; then no number of events is asked for by default. */
-    only: { type: 'string' },
-    /** Copies the processes' logs there, whatever comes of the run. */
-    logs: { type: 'string' },
-    /** How many events must be accepted; default 20,000, or a million in the soak. */
-    events: { type: 'string' },
-    /** A run that fails leaves everything that it made, and says where; default true with `CI=true`. */
-    keep: { type: 'boolean', default: process.env.CI === 'true' },
-    /** The cluster's `transaction.version`: with 1 the end of a transaction bumps no epoch. */
-    'transaction-version': { type: 'string', default: '2' },
-  },
-  allowNegative: true,
+const options = scriptOptions(import.meta.url, {
+  short: { type: 'boolean', default: false },
+  soak: { type: 'boolean', default: false },
+  seed: { type: 'string' },
+  /** Only the schedule's steps of these kinds; then no number of events is asked for by default. */
+  only: { type: 'string' },
+  /** Copies the processes' logs there, whatever comes of the run. */
+  logs: { type: 'string' },
+  /** How many events must be accepted; default 20,000, or a million in the soak. */
+  events: { type: 'string' },
+  /** A run that fails leaves everything that it made, and says where; default true with `CI=true`. */
+  keep: { type: 'boolean', default: process.env.CI === 'true' },
+  /** The cluster's `transaction.version`: with 1 the end of a transaction bumps no epoch. */
+  'transaction-version': { type: 'string', default: '2' },
 })
 const SEED = options.seed === undefined ? randomInt(1, 2 ** 31) : Number(options.seed)
 const KEEPS = options.keep
