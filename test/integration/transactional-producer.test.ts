@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerClock } from '@sallyport/core/clock'
 import type { PartitionWrites } from '@sallyport/core/kafka/produce-record'
 import { ProducerCluster, UnansweredError } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { initProducerId, NO_IDENTITY } from '@sallyport/core/kafka/transactions/requests'
 import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
-import { TopicLog } from '../chaos/processor/topic-log.ts'
+import { readEnded } from '../chaos/processor/topic-log.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 import { sharedCluster } from '../support/shared-cluster.ts'
 import { freshTopic } from '../support/topic.ts'
@@ -58,14 +57,8 @@ for (const version of [2, 1] as const) {
 
     /** How the records with this key ended: asked until each has, for markers come after the answer. */
     async function statesOf(mark: string): Promise<string[]> {
-      for (;;) {
-        const log = new TopicLog(brokers, topic, PARTITIONS)
-        await log.advance()
-        await log.close()
-        const states = log.records.filter(({ key }) => key === mark).map(({ state }) => state)
-        if (!states.includes('open')) return states
-        await sleep(20)
-      }
+      const { records } = await readEnded(brokers, topic, PARTITIONS)
+      return records.filter(({ key }) => key === mark).map(({ state }) => state)
     }
 
     /** Uses up epochs of a transactional id, up to this one, as its producer's own requests would. */
@@ -119,10 +112,8 @@ for (const version of [2, 1] as const) {
         value: Buffer.alloc(100_000),
       }))
       const [end] = await transact(producer, [{ topic, partition: 0, records }])
-      const log = new TopicLog(brokers, topic, PARTITIONS)
-      await log.advance()
-      await log.close()
-      const keys = log.committed.filter(({ key }) => key.startsWith('big-')).map(({ key }) => key)
+      const { committed } = await readEnded(brokers, topic, PARTITIONS)
+      const keys = committed.filter(({ key }) => key.startsWith('big-')).map(({ key }) => key)
       assert.deepEqual(
         keys,
         records.map(({ key }) => String(key)),

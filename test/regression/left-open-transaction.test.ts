@@ -11,7 +11,7 @@ import { BrokerClock } from '@sallyport/core/clock'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import type { BatchPlace } from '@sallyport/core/kafka/transactions/requests'
 import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
-import { TopicLog } from '../chaos/processor/topic-log.ts'
+import { readEnded } from '../chaos/processor/topic-log.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 
@@ -39,13 +39,10 @@ describe('records that a broker left open', function () {
     return topic
   }
 
-  /** How the transaction of each key ended in a topic. The answer to a commit comes before its markers. */
+  /** How the transaction of each key ended in a topic. */
   async function statesIn(topic: string): Promise<Record<string, string>> {
-    const log = new TopicLog(brokers.brokers, topic, 1)
-    do await log.advance()
-    while (log.records.some(({ state }) => state === 'open') && (await sleep(100, true)))
-    await log.close()
-    return Object.fromEntries(log.records.map(({ key, state }) => [key, state]))
+    const { records } = await readEnded(brokers.brokers, topic, 1)
+    return Object.fromEntries(records.map(({ key, state }) => [key, state]))
   }
 
   function writes(key: string, ...topics: string[]) {

@@ -127,3 +127,16 @@ export async function readTopic(
     }
   }
 }
+
+/** Reads a topic until each transaction in it has ended: a commit is answered before its markers are written. */
+export async function readEnded(
+  brokers: readonly string[],
+  topic: string,
+  partitions: number,
+): Promise<TopicLog> {
+  for (;;) {
+    const log = await readTopic(brokers, topic, partitions)
+    if (log.records.every(({ state }) => state !== 'open')) return log
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+}
