@@ -163,7 +163,10 @@ export class Topics {
     return found
   }
 
-  /** True when the last record came within the time. */
+  /**
+   * True when the last record came within the time. Nothing is committed, so a consumer that had to join its group again,
+   * as after a broker's freeze, begins anew: what it brings again is passed over.
+   */
   async #readUntil(
     topic: string,
     timeoutMs: number,
@@ -173,12 +176,16 @@ export class Topics {
     const done = Promise.withResolvers<void>()
     const timer = setTimeout(() => done.resolve(), timeoutMs)
     let ended = false
+    const nextOffsets = new Map<number, number>()
     await consumer.connect()
     await consumer.subscribe({ topic, fromBeginning: true })
     await consumer.run({
       autoCommit: false,
       eachBatch: async ({ batch }) => {
         for (const message of batch.messages) {
+          const offset = Number(message.offset)
+          if (offset < (nextOffsets.get(batch.partition) ?? 0)) continue
+          nextOffsets.set(batch.partition, offset + 1)
           if (ended || !isLast(rawRecord(batch.topic, batch.partition, message))) continue
           ended = true
           done.resolve()
