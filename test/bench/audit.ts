@@ -17,7 +17,7 @@ import { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import { createRegistry } from '@sallyport/core/kafka/registry'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { AUDIT_TOPIC } from '@sallyport/core/topics'
-import { auditRecord } from '../support/audit-records.ts'
+import { auditRecord, SELECTION } from '../support/audit-records.ts'
 import { Cli } from '../support/cli.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
 import { appendDeadLetters } from '../support/dead-letters.ts'
@@ -150,16 +150,7 @@ function operation(id: number, processor: string): AuditRecord[] {
   const step = (how: AuditRecord['step'], fields: Partial<AuditRecord> = {}) =>
     auditRecord({ operation: id, step: how, processor, by, count: 1_200, ...fields })
   const partitions = Array.from({ length: RANGES }, (_, partition) => partition)
-  const selection = {
-    ids: [],
-    sources: ['crm'],
-    types: [],
-    reasons: [],
-    codes: [],
-    text: null,
-    from: null,
-    to: null,
-  }
+  const selection = { ...SELECTION, sources: ['crm'] }
   const ranges = partitions.map(partition => ({ partition, from: 100, until: 200 }))
   const command = `dlq redrive --processor ${processor} --source crm`
   return [

@@ -13,9 +13,11 @@ import type { BatchPlace } from '@sallyport/core/kafka/transactions/requests'
 import { TransactionalProducer } from '@sallyport/core/kafka/transactions/transactional-producer'
 import { readEnded } from '../chaos/processor/topic-log.ts'
 import { type Cluster, startCluster } from '../support/cluster.ts'
+import { coordinatorOf } from '../support/coordinator.ts'
 import { rawAdmin, rawKafka } from '../support/raw-kafka.ts'
 
 const SESSION_MS = 3_000
+const COORDINATOR_TIMEOUT_MS = 60_000
 
 describe('records that a broker left open', function () {
   this.timeout(180_000)
@@ -63,7 +65,7 @@ describe('records that a broker left open', function () {
         if (version === 1) cluster.abilities = async () => ({ version: 1, describes: true })
         whole = await topicOn(0, 1, 2)
         id = `${whole}.owner`
-        const { port } = await coordinator()
+        const { port } = await coordinatorOf(cluster, id, COORDINATOR_TIMEOUT_MS)
         away = brokers.brokers.findIndex(broker => !broker.endsWith(`:${port}`))
         alone = await topicOn(away)
         for (const topic of [whole, alone]) await until(topic, 'led')
@@ -77,14 +79,6 @@ describe('records that a broker left open', function () {
           await cluster.refresh().catch(() => {})
           if (isLed === (state === 'led')) return
           await sleep(100)
-        }
-      }
-
-      async function coordinator() {
-        for (;;) {
-          const found = await cluster.coordinatorOf('transaction', id).catch(() => undefined)
-          if (found !== undefined) return found
-          await sleep(50)
         }
       }
 

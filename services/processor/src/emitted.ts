@@ -1,12 +1,12 @@
 import { SallyportError } from '@sallyport/core/errors'
-import { OutputPartitions } from './output-partitions.ts'
+import { nameOf } from '@sallyport/core/kafka/transactions/requests'
 import { type Output, type OutputLimits, outputBytes } from './outputs.ts'
 
 /** What one attempt has emitted: one transaction takes it, so it is bounded. */
 export class Emitted {
   readonly outputs: Output[] = []
   readonly #limits: OutputLimits
-  readonly #partitions = new OutputPartitions()
+  readonly #partitions = new Set<string>()
   #bytes = 0
 
   constructor(limits: OutputLimits) {
@@ -17,19 +17,20 @@ export class Emitted {
   add(output: Output): number {
     const { emitBytesMax, transactionPartitionsMax } = this.#limits
     const bytes = outputBytes(output)
+    const partition = nameOf(output)
     if (this.#bytes + bytes > emitBytesMax) {
       throw new SallyportError(
         'SP_EMIT',
         `an attempt may emit ${emitBytesMax} bytes in all (processing.emitBytesMax): emit less, or a reference to it`,
       )
     }
-    if (!this.#partitions.has(output) && this.#partitions.size >= transactionPartitionsMax) {
+    if (!this.#partitions.has(partition) && this.#partitions.size >= transactionPartitionsMax) {
       throw new SallyportError(
         'SP_EMIT',
         `an attempt may emit to ${transactionPartitionsMax} partitions (processing.transactionPartitionsMax): emit under fewer keys, or raise it`,
       )
     }
-    this.#partitions.add(output)
+    this.#partitions.add(partition)
     this.#bytes += bytes
     this.outputs.push(output)
     return bytes

@@ -9,6 +9,7 @@
  * of the positions, and cost three of the ten requests of a transaction.
  */
 import type { FetchedRecord } from '@sallyport/core/kafka/group-consumer'
+import { nameOf } from '@sallyport/core/kafka/transactions/requests'
 import type { Log } from '@sallyport/core/log'
 import * as metrics from '@sallyport/core/metrics'
 import { contextOf, endFailed, type Span, SpanKind, startChild } from '@sallyport/core/trace'
@@ -17,7 +18,6 @@ import type { Claim } from './claim.ts'
 import type { ClaimStore } from './claim-store.ts'
 import type { Outcome } from './decide.ts'
 import type { Failure } from './failure.ts'
-import { OutputPartitions } from './output-partitions.ts'
 import { outputBytes } from './outputs.ts'
 import { type Intake, recordBytes } from './poll.ts'
 import { Refresh } from './refresh.ts'
@@ -223,14 +223,14 @@ export class SettleQueue {
   #takeNext(): Settlement[] {
     const { outcomesMax, bytesMax, partitionsMax } = this.#deps.size
     const countMax = Math.min(this.#waiting.length, outcomesMax)
-    const partitions = new OutputPartitions()
+    const partitions = new Set<string>()
     let count = 0
     let bytes = 0
     while (count < countMax) {
       const settlement = this.#waiting[count] as Settlement
       const { outcome } = settlement
       bytes += settlementBytes(settlement)
-      if (outcome.kind === 'processed') for (const output of outcome.outputs) partitions.add(output)
+      if (outcome.kind === 'processed') for (const output of outcome.outputs) partitions.add(nameOf(output))
       if (count > 0 && (bytes > bytesMax || partitions.size > partitionsMax)) break
       count++
     }

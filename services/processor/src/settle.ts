@@ -13,7 +13,7 @@ import { HEADER, isoTime } from '@sallyport/core/headers'
 import { type FetchedRecord, headerText } from '@sallyport/core/kafka/group-consumer'
 import type { PartitionWrites, ProduceRecord } from '@sallyport/core/kafka/produce-record'
 import type { TaskProducer } from '@sallyport/core/kafka/task-producer'
-import type { BatchPlace } from '@sallyport/core/kafka/transactions/requests'
+import { type BatchPlace, nameOf } from '@sallyport/core/kafka/transactions/requests'
 import { isSpanContextValid, type Span, traceparentOf } from '@sallyport/core/trace'
 import type { Claim } from './claim.ts'
 import { claimRecord, farewellRecord, type InputStanding, positionsRecord } from './claims-record.ts'
@@ -182,7 +182,7 @@ class Writes {
   readonly #byPartition = new Map<string, { topic: string; partition: number; records: ProduceRecord[] }>()
 
   add(topic: string, partition: number, record: ProduceRecord): void {
-    const place = `${topic}/${partition}`
+    const place = nameOf({ topic, partition })
     let writes = this.#byPartition.get(place)
     if (writes === undefined) {
       writes = { topic, partition, records: [] }

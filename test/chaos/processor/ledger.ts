@@ -6,8 +6,8 @@
 import { HEADER } from '@sallyport/core/headers'
 import { EVENTS_TOPIC } from '@sallyport/core/topics'
 import { CLAIM_SCHEMA, POSITIONS_SCHEMA } from '@sallyport/processor/config'
+import { isStray } from './load.ts'
 import type { LogRecord } from './partition-log.ts'
-import { isStray } from './redrives.ts'
 import type { TopicLog } from './topic-log.ts'
 
 export interface ClaimSeen {

@@ -189,3 +189,8 @@ export class Load {
     }
   }
 }
+
+/** Whether a record lies where its key does not belong; such a one is no effect, and needs no claim. */
+export function isStray({ key, partition }: { readonly key: string; readonly partition: number }): boolean {
+  return partitionOf(Buffer.from(key), PARTITIONS) !== partition
+}

@@ -11,13 +11,12 @@ import { rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HEADER } from '@sallyport/core/headers'
-import { partitionOf } from '@sallyport/core/partition'
 import { Cli, type Running } from '../../support/cli.ts'
 import type { Cluster } from '../../support/cluster.ts'
 import { eventOf } from '../../support/events.ts'
 import { NAME } from './agent.ts'
 import { type Fate, fateOf } from './fate.ts'
-import { type Load, PARTITIONS, type Sent } from './load.ts'
+import { isStray, type Load, PARTITIONS, type Sent } from './load.ts'
 import type { LogRecord } from './partition-log.ts'
 import { Random } from './random.ts'
 import { TopicLog } from './topic-log.ts'
@@ -163,9 +162,4 @@ export class Redrives {
       await log.close()
     }
   }
-}
-
-/** Whether a record lies where its key does not belong; such a one is no effect, and needs no claim. */
-export function isStray({ key, partition }: { readonly key: string; readonly partition: number }): boolean {
-  return partitionOf(Buffer.from(key), PARTITIONS) !== partition
 }

@@ -2,11 +2,10 @@
  * Wears out the epochs of some tasks' transactional ids before a run begins, so that they run out in its midst, while
  * processes and brokers die: the coordinator then hands out a new producer id with an answer that may be lost.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Broker } from '@platformatic/kafka'
 import type { Connection } from '@sallyport/core/connection'
 import { ProducerCluster } from '@sallyport/core/kafka/transactions/producer-cluster'
 import { initProducerId, NO_IDENTITY } from '@sallyport/core/kafka/transactions/requests'
+import { coordinatorOf } from '../../support/coordinator.ts'
 import type { TransactionState } from './transaction-state.ts'
 
 /** The last epoch in which a producer writes. Source: Apache Kafka, TransactionMetadata.isEpochExhausted. */
@@ -15,7 +14,6 @@ const EPOCH_LAST = 32_766
 const EPOCHS_LEFT = 150
 const TRANSACTION_TIMEOUT_MS = 5_000
 const COORDINATOR_TIMEOUT_MS = 60_000
-const COORDINATOR_PAUSE_MS = 200
 
 /** The producer id that each transactional id had when it was worn out. */
 export type WornIds = ReadonlyMap<string, bigint>
@@ -31,26 +29,13 @@ export async function wearOut(connection: Connection, ids: readonly string[]): P
 }
 
 async function wearOutOne(cluster: ProducerCluster, id: string): Promise<bigint> {
-  const coordinator = await coordinatorOf(cluster, id)
+  const coordinator = await coordinatorOf(cluster, id, COORDINATOR_TIMEOUT_MS)
   let identity = NO_IDENTITY
   while (identity.epoch < EPOCH_LAST - EPOCHS_LEFT) {
     const answer = await cluster.coordinate(coordinator, initProducerId(id, identity, TRANSACTION_TIMEOUT_MS))
     if (answer.code === 0) identity = answer
   }
   return identity.producerId
-}
-
-/** The first one to ask makes the brokers create the topic that coordinators keep, which takes a while. */
-async function coordinatorOf(cluster: ProducerCluster, id: string): Promise<Broker> {
-  const deadline = Date.now() + COORDINATOR_TIMEOUT_MS
-  while (true) {
-    try {
-      return await cluster.coordinatorOf('transaction', id)
-    } catch (error) {
-      if (Date.now() > deadline) throw error
-      await sleep(COORDINATOR_PAUSE_MS)
-    }
-  }
 }
 
 /** Those of the worn ids that still have their producer id: their epochs did not run out. */

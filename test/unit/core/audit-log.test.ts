@@ -1,26 +1,14 @@
 import assert from 'node:assert/strict'
-import { AUDIT_SCHEMA, type AuditRecord } from '@sallyport/core/audit'
+import { AUDIT_SCHEMA } from '@sallyport/core/audit'
 import { AuditLog } from '@sallyport/core/audit-log'
 import { encodeWire } from '@sallyport/core/codec'
 import type { PartitionReader } from '@sallyport/core/kafka/partition-reader'
 import type { SchemaRegistry } from '@sallyport/core/kafka/registry'
 import { SchemaBook } from '@sallyport/core/schema-book'
 import { AUDIT_TOPIC } from '@sallyport/core/topics'
+import { auditRecord } from '../../support/audit-records.ts'
 
-const PAUSE: AuditRecord = {
-  operation: null,
-  kind: 'PAUSE',
-  step: 'FINISHED',
-  processor: 'p',
-  by: { user: 'ann', host: 'h', pid: 1 },
-  why: 'the database moves',
-  command: '',
-  selection: null,
-  ranges: [],
-  progress: null,
-  count: 0,
-  checkpoint: null,
-}
+const PAUSE = auditRecord({ kind: 'PAUSE', step: 'FINISHED', why: 'the database moves' })
 
 /** An audit that holds these values. */
 function auditOf(values: readonly Buffer[], registry: Pick<SchemaRegistry, 'find'>): AuditLog {

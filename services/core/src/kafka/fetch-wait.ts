@@ -9,6 +9,7 @@
  * M7. Nobody waits for a fetch once the consumer stops.
  */
 import { unlessAborted } from '../unless-aborted.ts'
+import { nameOf } from './transactions/requests.ts'
 
 /** How long a fetch waits at least, and so how late a pause or resume takes effect where M5 holds; ms. */
 const WAIT_MS_MIN = 100
@@ -53,13 +54,13 @@ export class FetchWait {
 
   /** A place is paused, and will be read on in this assignment. */
   held(topic: string, partition: number): void {
-    this.#held.add(`${topic}/${partition}`)
+    this.#held.add(nameOf({ topic, partition }))
     this.moved()
   }
 
   /** It is read on, or will not be in this assignment. */
   released(topic: string, partition: number): void {
-    this.#held.delete(`${topic}/${partition}`)
+    this.#held.delete(nameOf({ topic, partition }))
     this.moved()
   }
 
